@@ -1,0 +1,4 @@
+//! Speaks to dynamics365.
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

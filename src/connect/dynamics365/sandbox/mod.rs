@@ -1,0 +1,1 @@
+//! Emulates dynamics365 on loopback.

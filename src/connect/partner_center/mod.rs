@@ -1,0 +1,4 @@
+//! Speaks to partner_center.
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

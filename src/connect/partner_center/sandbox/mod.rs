@@ -1,0 +1,1 @@
+//! Emulates partner_center on loopback.

@@ -1,0 +1,4 @@
+//! Speaks to salesforce.
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;

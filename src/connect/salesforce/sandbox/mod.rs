@@ -1,0 +1,1 @@
+//! Emulates salesforce on loopback.

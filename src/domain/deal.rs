@@ -1,0 +1,345 @@
+//! What the store remembers of one deal: who is linked to whom, and what both sides last agreed on.
+
+use std::collections::BTreeMap;
+
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use super::hold::Hold;
+use super::id::{AccountName, CrmName, DealId, EngagementId, RecordKey, ReferralId};
+use super::record::Version;
+use super::referral::{ReferralState, Status, Substatus};
+use super::time::Timestamp;
+use super::value::Value;
+
+/// Canonical values by canonical field name.
+///
+/// The canonical name of a field is its dotted path in the referral; a row of a mapping without a
+/// referral end is named by its CRM field.
+pub type Values = BTreeMap<String, Value>;
+
+/// One deal: a referral and its record in each CRM.
+///
+/// All work on one deal is done one try after another; this is all that a try needs to remember.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deal {
+    /// Our own id of it.
+    pub id: DealId,
+    /// The account it belongs to.
+    pub account: AccountName,
+    /// Our referral; `None` while it is being created from a CRM.
+    pub referral_id: Option<ReferralId>,
+    /// The engagement, once known.
+    pub engagement_id: Option<EngagementId>,
+    /// Microsoft's own referral in the engagement, read and never written.
+    pub microsoft_referral_id: Option<ReferralId>,
+    /// The referral's version at the last try.
+    pub referral_version: Option<Version>,
+    /// The referral's state at the last try.
+    pub referral_state: Option<ReferralState>,
+    /// One link for each CRM the deal is in.
+    pub links: Vec<Link>,
+    /// Writes that were begun and whose outcome is not yet recorded.
+    pub intents: Vec<Intent>,
+    /// When the deal was first seen.
+    pub created: Timestamp,
+    /// When this was last changed.
+    pub changed: Timestamp,
+}
+
+impl Deal {
+    /// The link into `crm`, if the deal is there.
+    #[must_use]
+    pub fn link(&self, crm: CrmName) -> Option<&Link> {
+        self.links.iter().find(|link| link.record.crm == crm)
+    }
+
+    /// The link into `crm`, to change it.
+    pub fn link_mut(&mut self, crm: CrmName) -> Option<&mut Link> {
+        self.links.iter_mut().find(|link| link.record.crm == crm)
+    }
+
+    /// The hold of any link, if one waits for a person.
+    #[must_use]
+    pub fn hold(&self) -> Option<&Hold> {
+        self.links.iter().find_map(|link| link.hold.as_ref())
+    }
+}
+
+/// The tie between a deal and its record in one CRM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The record.
+    pub record: RecordKey,
+    /// Where the link is in its own life.
+    pub state: LinkState,
+    /// The record's version at the last try.
+    pub version: Option<Version>,
+    /// What both sides last agreed on, field by field.
+    pub base: BTreeMap<String, Agreement>,
+    /// The stage both sides last agreed on.
+    pub base_stage: Option<Stage>,
+    /// Why this link waits for a person.
+    pub hold: Option<Hold>,
+    /// Keys of sentences the seller was already told and that are not to be repeated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
+}
+
+/// Where a link is in its own life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum LinkState {
+    /// Kept in step.
+    Live,
+    /// The seller un-ticked *Sync with Partner Center*.
+    Paused,
+    /// The record is gone or the link was cut; never recreated unasked.
+    Tombstone {
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// What both sides held when they last agreed on a field: each side's own canonical value, since a
+/// system may trim, round or cut what it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// What Partner Center held.
+    pub referral: Remembered,
+    /// What the CRM held.
+    pub record: Remembered,
+}
+
+/// A value kept for comparison. Long text is kept as its SHA-256 only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remembered {
+    /// The value itself.
+    Value(Value),
+    /// Lower-case hex SHA-256 of a text longer than 256 bytes.
+    Digest(String),
+}
+
+impl Remembered {
+    /// Keeps `value`.
+    #[must_use]
+    pub fn of(value: &Value) -> Self {
+        match value {
+            Value::Text(text) if text.len() > 256 => Self::Digest(hex(text.as_bytes())),
+            other => Self::Value(other.clone()),
+        }
+    }
+
+    /// Whether `value` is what was kept.
+    #[must_use]
+    pub fn is(&self, value: &Value) -> bool {
+        *self == Self::of(value)
+    }
+
+    /// The value, or nothing if only its digest was kept.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Digest(_) => None,
+        }
+    }
+}
+
+/// Lower-case hex SHA-256 of `bytes`.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The canonical stage of a deal: the one word for Partner Center's status and substatus, and for
+/// whatever a CRM calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Not accepted yet.
+    OnHold,
+    /// Accepted and worked on.
+    Active,
+    /// Sold.
+    Won,
+    /// Not sold.
+    Lost,
+    /// Refused before it was accepted.
+    Declined,
+    /// Not answered in time; set by Partner Center only.
+    Expired,
+    /// Closed as a mistake.
+    Error,
+}
+
+impl Stage {
+    /// The stage of a referral's state; `None` if its words are unknown or do not agree.
+    #[must_use]
+    pub fn of(state: &ReferralState) -> Option<Self> {
+        if !state.is_consistent() {
+            return None;
+        }
+        Some(match state.substatus {
+            Substatus::Pending | Substatus::Received => Self::OnHold,
+            Substatus::Accepted => Self::Active,
+            Substatus::Won => Self::Won,
+            Substatus::Lost => Self::Lost,
+            Substatus::Declined => Self::Declined,
+            Substatus::Expired => Self::Expired,
+            Substatus::Error => Self::Error,
+            Substatus::Unknown(_) => return None,
+        })
+    }
+
+    /// The state to send to Partner Center for this stage; `None` for [`Stage::OnHold`], which only
+    /// Partner Center sets, and [`Stage::Expired`].
+    #[must_use]
+    pub fn referral_state(self) -> Option<ReferralState> {
+        let (status, substatus) = match self {
+            Self::OnHold | Self::Expired => return None,
+            Self::Active => (Status::Active, Substatus::Accepted),
+            Self::Won => (Status::Closed, Substatus::Won),
+            Self::Lost => (Status::Closed, Substatus::Lost),
+            Self::Declined => (Status::Closed, Substatus::Declined),
+            Self::Error => (Status::Closed, Substatus::Error),
+        };
+        Some(ReferralState::new(status, substatus))
+    }
+
+    /// Whether the deal has ended.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        !matches!(self, Self::OnHold | Self::Active)
+    }
+
+    /// The word used in mapping files and output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OnHold => "on_hold",
+            Self::Active => "active",
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Declined => "declined",
+            Self::Expired => "expired",
+            Self::Error => "error",
+        }
+    }
+
+    /// The word a seller reads.
+    #[must_use]
+    pub fn for_people(self) -> &'static str {
+        match self {
+            Self::OnHold => "waiting for an answer",
+            Self::Active => "accepted",
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Declined => "declined",
+            Self::Expired => "expired",
+            Self::Error => "closed as an error",
+        }
+    }
+}
+
+/// Which system a write goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// Partner Center.
+    PartnerCenter,
+    /// A CRM.
+    Crm(CrmName),
+}
+
+impl Target {
+    /// The word used in audit and output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::PartnerCenter => "partner_center",
+            Self::Crm(crm) => crm.as_str(),
+        }
+    }
+}
+
+/// A write that was begun: durable before the first byte is sent, gone with the commit that records
+/// its outcome. After a crash or a lost answer it tells what was meant and which values lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Its id; written to the record as the sync token in the same write, where there is a field.
+    pub token: String,
+    /// Where the write goes.
+    pub target: Target,
+    /// What it does.
+    pub action: IntentAction,
+    /// The version the write was conditional on; `None` for a create.
+    pub expect: Option<Version>,
+    /// The canonical values sent.
+    pub sent: Values,
+    /// The stage sent.
+    pub stage: Option<Stage>,
+    /// Values that lose by this write.
+    pub losers: Vec<Conflict>,
+    /// When it was begun.
+    pub at: Timestamp,
+}
+
+/// What an intent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IntentAction {
+    /// Makes the record or the own referral.
+    Create,
+    /// Makes Microsoft's referral in the engagement.
+    Invite,
+    /// Changes fields, and the stage where that is a field.
+    Update,
+    /// A closing action (`WinOpportunity`, `LoseOpportunity`).
+    Close,
+    /// Turns a lead into an opportunity.
+    Qualify,
+}
+
+/// One field that both sides had changed: which value stays, which one lost, and by which rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// Canonical field name; `stage` for the stage.
+    pub field: String,
+    /// The side whose value stays.
+    pub winner: Target,
+    /// The value that stays.
+    pub kept: Value,
+    /// The side whose value lost.
+    pub loser: Target,
+    /// The value that lost.
+    pub lost: Value,
+    /// The policy that decided, as in the mapping file.
+    pub policy: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Remembered, Stage, Value};
+
+    #[test]
+    fn long_text_is_kept_as_a_digest_and_still_compared() {
+        let long = Value::text(&"x".repeat(300));
+        let other = Value::text(&"y".repeat(300));
+        let kept = Remembered::of(&long);
+        assert!(matches!(kept, Remembered::Digest(_)));
+        assert!(kept.is(&long));
+        assert!(!kept.is(&other));
+    }
+
+    #[test]
+    fn every_stage_that_can_be_sent_comes_back() {
+        for stage in [Stage::Active, Stage::Won, Stage::Lost, Stage::Declined, Stage::Error] {
+            let state = stage.referral_state().expect("sendable");
+            assert_eq!(Stage::of(&state), Some(stage));
+        }
+        assert_eq!(Stage::OnHold.referral_state(), None);
+        assert_eq!(Stage::Expired.referral_state(), None);
+    }
+}

@@ -1,0 +1,3 @@
+//! Secrets: never printed, wiped when dropped.
+
+pub use secrecy::{ExposeSecret, SecretString};

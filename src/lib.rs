@@ -1,0 +1,8 @@
+//! Keeps Microsoft Partner Center co-sell referrals and the opportunities and leads of Dynamics 365
+//! and Salesforce in step, both ways.
+//!
+//! Start reading at `ARCHITECTURE.md`; the way of one change through the modules is drawn there.
+
+pub mod connect;
+pub mod domain;
+pub mod store;
