@@ -5,4 +5,5 @@
 
 pub mod connect;
 pub mod domain;
+pub mod mapping;
 pub mod store;
