@@ -6,4 +6,5 @@
 pub mod connect;
 pub mod domain;
 pub mod mapping;
+pub mod merge;
 pub mod store;
