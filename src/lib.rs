@@ -5,6 +5,9 @@
 
 pub mod connect;
 pub mod domain;
+pub mod ingress;
+pub mod listen;
 pub mod mapping;
 pub mod merge;
 pub mod store;
+pub mod sync;

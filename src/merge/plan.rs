@@ -439,9 +439,15 @@ impl<'a> Draft<'a> {
         }
         let id = self.situation.referral.id();
         let control = self.view.control;
-        if !self.view.control_text(Some(&control.referral_id)).eq_ignore_ascii_case(id.as_str()) {
+        let held = self.view.control_text(Some(&control.referral_id));
+        if !held.eq_ignore_ascii_case(id.as_str()) {
             self.control.insert(control.referral_id.clone(), Json::String(id.to_string()));
-            self.lines.push(sentence::identifier_restored());
+            if !self.link.base.is_empty()
+                && self.link.version.is_some()
+                && self.link.pending.is_empty()
+            {
+                self.lines.push(sentence::identifier_restored());
+            }
         }
         if let (Some(field), Some(link)) =
             (&control.link, sentence::link(control, self.situation.referral))
