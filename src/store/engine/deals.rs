@@ -33,9 +33,8 @@ pub(crate) fn put(
     if old.is_none() || before != after {
         for deal in old.iter().chain([deal]) {
             let account = &deal.account;
-            touched.extend(
-                subjects(deal).map(|subject| Lane { account: account.clone(), subject }),
-            );
+            touched
+                .extend(subjects(deal).map(|subject| Lane { account: account.clone(), subject }));
         }
     }
     work.put(keys::deal(&deal.id), deal)

@@ -155,8 +155,10 @@ fn hex_of(bytes: &[u8]) -> String {
 }
 
 fn bytes_of(hex: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> =
-        hex.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+    let digits: Option<Vec<u8>> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
     let digits = digits?;
     let pairs = digits.chunks(2).map(|pair| match pair {
         [high, low] => Some(high << 4 | low),

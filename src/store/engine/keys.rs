@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn only_the_inbox_makes_ids() {
         assert_eq!(notice_number(&notice_id(42)), Some(42));
-        for (text, why) in [("42", "not padded"), ("+0000000000000000042", "a sign"), ("", "empty")] {
+        for (text, why) in [("42", "not padded"), ("+0000000000000000042", "a sign"), ("", "empty")]
+        {
             assert_eq!(notice_number(&NoticeId::new(text)), None, "{why}");
         }
     }

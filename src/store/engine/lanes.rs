@@ -13,10 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::store::{Claim, DealKey, Lane, StoreError};
 
 /// The lane that a subject belongs to, and its deal.
-pub(crate) fn lane_of(
-    rows: &dyn Rows,
-    subject: &Lane,
-) -> Result<(Lane, Option<Deal>), StoreError> {
+pub(crate) fn lane_of(rows: &dyn Rows, subject: &Lane) -> Result<(Lane, Option<Deal>), StoreError> {
     let account = &subject.account;
     let deal = match &subject.subject {
         Subject::Deal(id) => deals::load(rows, id)?.filter(|deal| deal.account == *account),

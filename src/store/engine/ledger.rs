@@ -34,13 +34,5 @@ pub(crate) fn lines(rows: &dyn Rows) -> Result<Vec<LedgerLine>, StoreError> {
 
 /// The counts of a source that was not heard of.
 fn empty(source: Source) -> LedgerLine {
-    LedgerLine {
-        source,
-        accepted: 0,
-        applied: 0,
-        superseded: 0,
-        ignored: 0,
-        waiting: 0,
-        held: 0,
-    }
+    LedgerLine { source, accepted: 0, applied: 0, superseded: 0, ignored: 0, waiting: 0, held: 0 }
 }

@@ -48,10 +48,7 @@ pub(crate) fn note(rows: &dyn Rows, name: &str) -> Result<Option<Vec<u8>>, Store
 }
 
 /// Names and values whose name begins with `prefix`, by name.
-pub(crate) fn notes(
-    rows: &dyn Rows,
-    prefix: &str,
-) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+pub(crate) fn notes(rows: &dyn Rows, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
     let found = rows.under(&note_key(prefix)).map(|row| {
         let (key, value) = row?;
         let name = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();

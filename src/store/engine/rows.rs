@@ -149,7 +149,13 @@ impl Rows for Work<'_> {
     }
 
     fn range(&self, from: &[u8], until: &[u8], backwards: bool) -> RowIter<'_> {
-        Box::new(overlaid(self.base.range(from, until, backwards), &self.changes, from, until, backwards))
+        Box::new(overlaid(
+            self.base.range(from, until, backwards),
+            &self.changes,
+            from,
+            until,
+            backwards,
+        ))
     }
 }
 

@@ -109,7 +109,8 @@ pub(crate) fn head(rows: &dyn Rows) -> Result<Head, StoreError> {
 /// The hash of an entry: SHA-256 over the previous hash and the entry's text.
 pub(crate) fn chained(previous: &str, number: u64, plain: &RawValue, digest: &str) -> String {
     let plain = plain.get();
-    hex(format!(r#"{previous}{{"number":{number},"plain":{plain},"digest":"{digest}"}}"#).as_bytes())
+    hex(format!(r#"{previous}{{"number":{number},"plain":{plain},"digest":"{digest}"}}"#)
+        .as_bytes())
 }
 
 impl Salted {
@@ -164,8 +165,7 @@ fn take_apart(
         request_ids: entry.request_ids,
         duration_ms: entry.duration_ms,
     };
-    let personal =
-        Personal { summary: entry.summary, cause: entry.cause, fields: entry.fields };
+    let personal = Personal { summary: entry.summary, cause: entry.cause, fields: entry.fields };
     Ok((deal, raw(&plain)?, raw(&personal)?))
 }
 
@@ -187,9 +187,8 @@ pub(crate) fn of_deal(deal: &DealId) -> Key {
 pub(crate) fn find(rows: &dyn Rows, query: &AuditQuery) -> Result<Vec<AuditEntry>, StoreError> {
     let series = query.deal.as_ref().map_or_else(|| Key::of(Table::Trail), of_deal);
     let from = series.clone().bytes();
-    let until = query
-        .before
-        .map_or_else(|| keys::end_of(&from), |before| series.number(before).bytes());
+    let until =
+        query.before.map_or_else(|| keys::end_of(&from), |before| series.number(before).bytes());
     let mut found = Vec::new();
     for row in rows.range(&from, &until, true) {
         if found.len() >= query.limit {
