@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 use super::engine::rows::apply_claims;
-use super::engine::{Claims, Rows, Work, identity};
+use super::engine::{Change, Claims, Rows, Work, identity};
 use super::verbs::Backend;
 
 /// Keeps every row in memory; obeys every law of [`Store`](super::Store) but durability.
@@ -26,20 +26,27 @@ impl State {
         &mut self,
         job: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut work = Work::new(&self.rows, &self.claims);
         if identity::identify(&self.rows)?.is_none() {
+            let mut work = Work::new(&self.rows, &self.claims);
             identity::found(&mut work, "memory")?;
+            let (changes, _) = work.finish()?;
+            self.apply(changes);
         }
+        let mut work = Work::new(&self.rows, &self.claims);
         let answer = job(&mut work)?;
         let (changes, claimed) = work.finish()?;
+        self.apply(changes);
+        apply_claims(&mut self.claims, claimed);
+        Ok(answer)
+    }
+
+    fn apply(&mut self, changes: Change) {
         for (key, value) in changes {
             match value {
                 Some(value) => self.rows.insert(key, value),
                 None => self.rows.remove(&key),
             };
         }
-        apply_claims(&mut self.claims, claimed);
-        Ok(answer)
     }
 }
 

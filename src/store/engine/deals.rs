@@ -26,9 +26,16 @@ pub(crate) fn put(
         }
     }
     for key in &after {
-        if work.load::<DealId>(key)?.as_ref() != Some(&deal.id) {
-            work.put(key.clone(), &deal.id)?;
+        let holder = work.load::<DealId>(key)?;
+        if holder.as_ref() == Some(&deal.id) {
+            continue;
         }
+        // The deal that loses it may now be free of a hold, or no longer wait.
+        touched.extend(holder.map(|holder| Lane {
+            account: deal.account.clone(),
+            subject: Subject::Deal(holder),
+        }));
+        work.put(key.clone(), &deal.id)?;
     }
     if old.is_none() || before != after {
         for deal in old.iter().chain([deal]) {

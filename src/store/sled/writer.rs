@@ -33,7 +33,7 @@ pub(super) struct Outcome {
     /// Lanes to be claimed or set free.
     pub(super) claimed: Vec<(Lane, bool)>,
     /// Tells the caller; `false` if nobody listens any more.
-    pub(super) answer: Box<dyn FnOnce(Result<(), StoreError>) -> bool + Send>,
+    pub(super) answer: Answer,
 }
 
 /// The writer and all that only it may touch.
@@ -81,15 +81,16 @@ impl Writer {
     ) {
         let mut batch = Vec::with_capacity(BATCH);
         while requests.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let outcomes = self.work_off(batch.drain(..));
+            let (changes, answers) = self.work_off(batch.drain(..));
             let done = match failure.get() {
                 Some(failure) => Err(failure.clone()),
-                None => self.apply(&outcomes),
+                None if changes.is_empty() => Ok(()),
+                None => self.make_durable(changes),
             };
             if let Err(error) = &done {
                 let _ = failure.set(error.clone());
             }
-            self.answer(outcomes, &done);
+            self.answer(answers, &done);
             if done.is_ok()
                 && let Err(error) = self.update_marker(MARKER_LAG)
             {
@@ -104,7 +105,7 @@ impl Writer {
     }
 
     /// Runs requests one after another, each on what those before it left.
-    fn work_off(&mut self, requests: impl Iterator<Item = Request>) -> Outcomes {
+    fn work_off(&mut self, requests: impl Iterator<Item = Request>) -> (Change, Vec<Waiter>) {
         let nothing = Claims::new();
         let mut so_far = Work::new(&self.rows, &nothing);
         let mut answers = Vec::new();
@@ -115,15 +116,7 @@ impl Writer {
             answers.push((answer, taken.map(|(lane, _)| lane.clone()).collect()));
             apply_claims(&mut self.claims, claimed);
         }
-        Outcomes { changes: so_far.changes, answers }
-    }
-
-    /// Makes the changes of a whole batch durable.
-    fn apply(&mut self, outcomes: &Outcomes) -> Result<(), StoreError> {
-        if outcomes.changes.is_empty() {
-            return Ok(());
-        }
-        self.make_durable(outcomes.changes.clone())
+        (so_far.changes, answers)
     }
 
     /// Applies changes, all or nothing, and waits for the disk.
@@ -134,8 +127,8 @@ impl Writer {
     }
 
     /// Tells every caller, and sets lanes free whose claimer went away.
-    fn answer(&mut self, outcomes: Outcomes, done: &Result<(), StoreError>) {
-        for (answer, taken) in outcomes.answers {
+    fn answer(&mut self, waiters: Vec<Waiter>, done: &Result<(), StoreError>) {
+        for (answer, taken) in waiters {
             if !answer(done.clone()) {
                 for lane in taken {
                     self.claims.remove(&lane);
@@ -154,11 +147,8 @@ impl Writer {
     }
 }
 
-/// A batch that has been worked off and not yet been applied.
-struct Outcomes {
-    changes: Change,
-    answers: Vec<(Answer, Vec<Lane>)>,
-}
+/// A caller who waits for the disk: how to tell it, and the lanes it claimed.
+type Waiter = (Answer, Vec<Lane>);
 
 /// Tells one caller; `false` if nobody listens any more.
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) -> bool + Send>;
