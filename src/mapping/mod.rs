@@ -2,7 +2,34 @@
 //!
 //! * Owns: the file format, its compilation with every problem at once, reversible conversions,
 //!   formulas, and the cases that files carry.
-//! * May use: `domain`. No store, no network, no clock: a mapping is a pure function.
+//! * May use: `domain`. No store, no network, no clock: a mapping is a pure function. Only
+//!   [`load`] reads files.
 //! * Everything that depends on names, stages or options of a CRM is in the files, nothing in Rust.
+//!
+//! Start reading at [`compile()`], which makes a [`Mapping`] of a file, then [`Mapping`] itself.
 
+mod cases;
+mod codec;
+mod compile;
+mod compiled;
+mod diff;
+mod file;
+mod formula;
+mod knowledge;
+mod load;
+mod path;
+mod preview;
+mod problem;
 pub mod rule;
+mod schema;
+mod table;
+mod write;
+
+pub use cases::{CaseOutcome, CaseReport, run_cases};
+pub use compile::compile;
+pub use compiled::Mapping;
+pub use diff::{DiffLine, DiffReport, diff};
+pub use load::{load_directory, shipped};
+pub use preview::{PreviewInput, PreviewLine, preview};
+pub use problem::{Problem, Problems, Source};
+pub use schema::json_schema;

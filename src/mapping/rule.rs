@@ -181,7 +181,8 @@ pub struct Control {
 pub struct StageRule {
     /// The canonical stage.
     pub stage: Stage,
-    /// Field values by which the stage is recognised, all of them; empty fits anything.
+    /// Field values by which the stage is recognised, all of them; empty if the stage is only
+    /// written and never recognised.
     pub when: Fields,
     /// Field values to write to bring a record into this stage; empty if it cannot be written so.
     pub write: Fields,

@@ -1,0 +1,459 @@
+//! One `[[field]]` row.
+
+use serde_json::{Map, Value as Json};
+
+use super::{Ground, word};
+use crate::domain::value::Value;
+use crate::mapping::codec::convert::Converter;
+use crate::mapping::codec::{ListShape, Step, parse_step};
+use crate::mapping::compiled::Row;
+use crate::mapping::file::FieldRow;
+use crate::mapping::formula::Formula;
+use crate::mapping::knowledge::{
+    self, Holds, Known, LIST_ITEMS, ReferralField, is_name, referral_field, referral_names,
+};
+use crate::mapping::path::{LARGEST_INDEX, ReferralPath, without_index};
+use crate::mapping::problem::{Findings, Place, Spot};
+use crate::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
+
+/// A row and its rule.
+pub(super) struct Compiled {
+    pub(super) rule: FieldRule,
+    pub(super) row: Row,
+    pub(super) place: Place,
+    /// What the referral's field holds, if the row has that end.
+    pub(super) referral: Option<ReferralField>,
+    /// What the record's field is, if the row has that end.
+    pub(super) record: Option<Known>,
+    pub(super) lossy: bool,
+}
+
+const TYPES: [(&str, FieldKind); 9] = [
+    ("text", FieldKind::Text),
+    ("money", FieldKind::Money),
+    ("decimal", FieldKind::Decimal),
+    ("integer", FieldKind::Integer),
+    ("boolean", FieldKind::Boolean),
+    ("date", FieldKind::Date),
+    ("instant", FieldKind::Instant),
+    ("option", FieldKind::Option),
+    ("list", FieldKind::List),
+];
+
+const DIRECTIONS: [(&str, Direction); 3] = [
+    ("both", Direction::Both),
+    ("to_crm", Direction::ToCrm),
+    ("to_partner_center", Direction::ToPartnerCenter),
+];
+
+const POLICIES: [(&str, Policy); 4] = [
+    ("partner_center", Policy::PartnerCenter),
+    ("crm", Policy::Crm),
+    ("newest", Policy::Newest),
+    ("ask", Policy::Ask),
+];
+
+/// Compiles a row; `None` after a problem that makes the rest meaningless.
+pub(super) fn compile(
+    row: &FieldRow,
+    ground: &Ground<'_>,
+    findings: &mut Findings,
+) -> Option<Compiled> {
+    let to_crm = formula(row.to_crm.as_ref(), "referral", ground, findings);
+    let to_partner_center = formula(row.to_partner_center.as_ref(), "record", ground, findings);
+    let when = formula(row.when.as_ref(), "", ground, findings);
+    let referral = row.referral.as_ref().and_then(|spot| referral_end(spot, findings));
+    let record = row.crm.as_ref().and_then(|spot| record_end(spot, ground, findings));
+    let direction = direction(row, findings);
+    let kind = match &row.kind {
+        Some(spot) => word(Some(spot), "type", &TYPES, &row.place, findings)?,
+        None => {
+            let message = "`type` is missing";
+            let found = referral.map(|field| field.holds).or(held(record));
+            match found.and_then(suggested) {
+                Some(kind) => {
+                    findings.add_with(&row.place, message, format!("write type = \"{kind}\""));
+                }
+                None => findings.add(&row.place, message),
+            }
+            return None;
+        }
+    };
+    let direction = direction?;
+    let steps = steps(row, ground, record, direction, findings);
+    let list = list_shape(row, kind, &steps, findings);
+    let converter = Converter { kind, scale: scale(row, findings), steps, list };
+    let default = default(row, &converter, findings);
+    let name = match (&row.referral, &row.crm) {
+        (Some(referral), _) => referral.value.clone(),
+        (None, Some(crm)) => crm.value.clone(),
+        (None, None) => {
+            findings.add(&row.place, "the row has neither `referral` nor `crm`");
+            return None;
+        }
+    };
+    let (on_create, on_update) = occasions(row, findings);
+    let rule = FieldRule {
+        label: row.label.as_ref().map_or_else(|| label(&name), |label| label.value.clone()),
+        name,
+        referral: row.referral.as_ref().map(|spot| spot.value.clone()),
+        crm: row.crm.as_ref().map(|spot| spot.value.clone()),
+        kind,
+        direction,
+        on_create,
+        on_update,
+        conflict: conflict(row, direction, findings),
+        group: row.group.as_ref().map(|group| group.value.clone()),
+        required: row.required.unwrap_or(false),
+        place: row.place.describe(ground.sources),
+    };
+    let compiled = Row {
+        path: row.referral.as_ref().map(|spot| ReferralPath::parse(&spot.value)),
+        converter,
+        when,
+        to_crm,
+        to_partner_center,
+        default,
+        optional_field: row.optional_field.unwrap_or(false),
+    };
+    let lossy = row.lossy.unwrap_or(false);
+    Some(Compiled { rule, row: compiled, place: row.place.clone(), referral, record, lossy })
+}
+
+/// Compiles a formula; `reads` is the variable it is about, empty for either but not both.
+fn formula(
+    spot: Option<&Spot<String>>,
+    reads: &str,
+    ground: &Ground<'_>,
+    findings: &mut Findings,
+) -> Option<Formula> {
+    let spot = spot?;
+    let formula = match Formula::compile(&spot.value) {
+        Ok(formula) => formula,
+        Err(problems) => {
+            for (message, suggestion) in problems {
+                match suggestion {
+                    Some(suggestion) => findings.add_with(&spot.place, message, suggestion),
+                    None => findings.add(&spot.place, message),
+                }
+            }
+            return None;
+        }
+    };
+    let other = if reads == "referral" { "record" } else { "referral" };
+    if !reads.is_empty() && formula.reads(other) {
+        let message = format!("this formula may read `{reads}` only, not `{other}`");
+        findings.add(&spot.place, message);
+    }
+    if reads.is_empty() && formula.reads("referral") && formula.reads("record") {
+        findings.add(&spot.place, "a condition may read `referral` or `record`, not both");
+    }
+    for path in formula.paths() {
+        check_path(path, &spot.place, ground, findings);
+    }
+    Some(formula)
+}
+
+/// Notes a path that neither side has.
+fn check_path(path: &str, place: &Place, ground: &Ground<'_>, findings: &mut Findings) {
+    if let Some(referral) = path.strip_prefix("referral.") {
+        let plain = without_index(referral);
+        let inside = |field: &str| {
+            field == plain
+                || field.strip_prefix(plain.as_str()).is_some_and(|rest| rest.starts_with('.'))
+        };
+        if referral_field(&plain).is_none() && !referral_names().any(inside) {
+            let message = format!("a referral has no `{plain}`");
+            findings.unknown(place, message, &plain, referral_names());
+        }
+    } else if let Some(record) = path.strip_prefix("record.") {
+        if matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown) {
+            unknown_field(record, place, ground, findings);
+        }
+    }
+}
+
+fn referral_end(spot: &Spot<String>, findings: &mut Findings) -> Option<ReferralField> {
+    let path = ReferralPath::parse(&spot.value);
+    if path.inside.as_ref().is_some_and(|(index, _)| *index > LARGEST_INDEX) {
+        findings.add(&spot.place, format!("a list has at most {} items", LARGEST_INDEX + 1));
+    }
+    let plain = without_index(&spot.value);
+    let field = referral_field(&plain);
+    let in_list = field.is_some() && !referral_names().any(|name| name == plain);
+    if in_list && path.inside.is_none() {
+        let list = plain.rsplit_once('.').map_or("", |(list, _)| list);
+        let member = plain.rsplit_once('.').map_or("", |(_, member)| member);
+        let message = format!("`{list}` is a list: say which item");
+        findings.add_with(&spot.place, message, format!("write `{list}.0.{member}`"));
+        return None;
+    }
+    if field.is_none() {
+        let message = format!("a referral has no `{}`", spot.value);
+        findings.unknown(&spot.place, message, &plain, referral_names());
+    }
+    field
+}
+
+fn record_end(spot: &Spot<String>, ground: &Ground<'_>, findings: &mut Findings) -> Option<Known> {
+    if !spot.value.split('.').all(is_name) {
+        let message = format!("`{}` is not the API name of a field", spot.value);
+        findings.add_with(&spot.place, message, "use letters, digits and underscores");
+        return None;
+    }
+    match knowledge::record_field(ground.crm, ground.kind, &spot.value) {
+        Known::Unknown => {
+            unknown_field(&spot.value, &spot.place, ground, findings);
+            None
+        }
+        known => Some(known),
+    }
+}
+
+/// Notes a field that the record does not have.
+pub(super) fn unknown_field(
+    field: &str,
+    place: &Place,
+    ground: &Ground<'_>,
+    findings: &mut Findings,
+) {
+    let names = knowledge::field_names(ground.crm, ground.kind);
+    let kind = ground.kind.as_str();
+    let message = format!("{} has no standard field `{field}` on {kind}", ground.crm.title());
+    findings.unknown(place, message, field, names.iter().map(String::as_str));
+}
+
+/// What a known record field holds.
+pub(super) fn held(known: Option<Known>) -> Option<Holds> {
+    match known {
+        Some(Known::Standard(column) | Known::Related { column, .. }) => Some(column.holds),
+        _ => None,
+    }
+}
+
+/// The type to write for a field that holds this.
+fn suggested(holds: Holds) -> Option<&'static str> {
+    Some(match holds {
+        Holds::Text => "text",
+        Holds::Money => "money",
+        Holds::Decimal => "decimal",
+        Holds::Integer => "integer",
+        Holds::Boolean => "boolean",
+        Holds::Date | Holds::Instant => "date",
+        Holds::Option => "option",
+        Holds::List => "list",
+        Holds::Lookup => return None,
+    })
+}
+
+/// The direction written, or the only one that a formula allows.
+fn direction(row: &FieldRow, findings: &mut Findings) -> Option<Direction> {
+    let only = match (&row.to_crm, &row.to_partner_center) {
+        (Some(_), Some(second)) => {
+            findings.add_with(
+                &second.place,
+                "a row has one formula",
+                "write two rows, one for each direction",
+            );
+            return None;
+        }
+        (Some(formula), None) => Some((Direction::ToCrm, "referral", &row.referral, formula)),
+        (None, Some(formula)) => Some((Direction::ToPartnerCenter, "crm", &row.crm, formula)),
+        (None, None) => None,
+    };
+    if let Some((_, key, Some(end), _)) = &only {
+        let message = format!("the formula takes the place of `{key}`");
+        findings.add_with(&end.place, message, format!("leave `{key}` out"));
+    }
+    let Some(spot) = &row.direction else {
+        return Some(only.map_or(Direction::Both, |(direction, ..)| direction));
+    };
+    let direction = word(Some(spot), "direction", &DIRECTIONS, &row.place, findings)?;
+    match only {
+        Some((only, ..)) if only != direction => {
+            findings.add_with(
+                &spot.place,
+                "a formula has no inverse: its row travels one way",
+                "leave `direction` out",
+            );
+            None
+        }
+        None if row.referral.is_none() || row.crm.is_none() => {
+            let missing = if row.referral.is_none() { "referral" } else { "crm" };
+            findings.add(&row.place, format!("`{missing}` is missing"));
+            None
+        }
+        _ => Some(direction),
+    }
+}
+
+fn steps(
+    row: &FieldRow,
+    ground: &Ground<'_>,
+    record: Option<Known>,
+    direction: Direction,
+    findings: &mut Findings,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for spot in &row.codec {
+        match parse_step(&spot.value, &ground.lookups) {
+            Ok(step) => steps.push(step),
+            Err((message, Some(way))) => findings.add_with(&spot.place, message, way),
+            Err((message, None)) => findings.add(&spot.place, message),
+        }
+    }
+    let limited = steps.iter().any(|step| matches!(step, Step::Max(_) | Step::Limit(_)));
+    // A text that the column cannot hold is refused here, as a problem of this one field, and not
+    // by the CRM, as a failure of the whole record.
+    match record {
+        Some(Known::Standard(column)) if column.length > 0 && direction.to_crm() && !limited => {
+            steps.push(Step::Limit(column.length));
+        }
+        _ => {}
+    }
+    steps
+}
+
+fn list_shape(
+    row: &FieldRow,
+    kind: FieldKind,
+    steps: &[Step],
+    findings: &mut Findings,
+) -> Option<ListShape> {
+    if kind != FieldKind::List {
+        for (key, place) in [
+            ("identity", row.identity.as_ref().map(|spot| &spot.place)),
+            ("parts", row.parts.as_ref().and_then(|parts| parts.first()).map(|part| &part.place)),
+            ("item", row.item.as_ref().map(|spot| &spot.place)),
+        ] {
+            if let Some(place) = place {
+                findings.add(place, format!("`{key}` is for rows of type `list`"));
+            }
+        }
+        return None;
+    }
+    let path = row.referral.as_ref().map(|spot| without_index(&spot.value)).unwrap_or_default();
+    let members = LIST_ITEMS.iter().find(|(list, _)| *list == path).map(|(_, members)| *members);
+    let Some(identity) = &row.identity else {
+        let way = "write the member that tells items apart, for example identity = \"id\"";
+        findings.add_with(&row.place, "a list needs `identity`", way);
+        return None;
+    };
+    let mut parts = vec![identity.value.clone()];
+    for part in row.parts.iter().flatten() {
+        if !parts.contains(&part.value) {
+            parts.push(part.value.clone());
+        }
+    }
+    for spot in std::iter::once(identity).chain(row.parts.iter().flatten()) {
+        let Some(members) = members else { break };
+        if !members.iter().any(|(name, _)| *name == spot.value) {
+            let message = format!("an item of `{path}` has no `{}`", spot.value);
+            findings.unknown(
+                &spot.place,
+                message,
+                &spot.value,
+                members.iter().map(|(name, _)| *name),
+            );
+        }
+    }
+    if parts.len() > 1
+        && steps.iter().any(|step| matches!(step, Step::Split(_)))
+        && let Some(part) = row.parts.iter().flatten().find(|part| part.value != identity.value)
+    {
+        findings
+            .add(&part.place, "`split` carries the identity only, so no other part is compared");
+    }
+    let item = match &row.item {
+        Some(Spot { value: Json::Object(members), .. }) => members.clone(),
+        Some(other) => {
+            findings.add(&other.place, "`item` must be a table of members");
+            Map::new()
+        }
+        None => Map::new(),
+    };
+    Some(ListShape { identity: identity.value.clone(), parts, item })
+}
+
+fn scale(row: &FieldRow, findings: &mut Findings) -> u32 {
+    let Some(spot) = &row.scale else { return 2 };
+    match u32::try_from(spot.value) {
+        Ok(scale) if scale <= 10 => scale,
+        _ => {
+            findings.add(&spot.place, "`scale` must be between 0 and 10");
+            2
+        }
+    }
+}
+
+fn default(row: &FieldRow, converter: &Converter, findings: &mut Findings) -> Option<Value> {
+    let spot = row.default.as_ref()?;
+    match converter.canonical(&spot.value) {
+        Ok(value) => Some(value),
+        Err(fault) => {
+            findings.add_with(&spot.place, format!("`default`: {}", fault.reason), fault.fix);
+            None
+        }
+    }
+}
+
+fn occasions(row: &FieldRow, findings: &mut Findings) -> (bool, bool) {
+    let Some(on) = &row.on else { return (true, true) };
+    let (mut create, mut update) = (false, false);
+    for spot in on {
+        let known = [("create", true), ("update", false)];
+        match word(Some(spot), "on", &known, &row.place, findings) {
+            Some(true) => create = true,
+            Some(false) => update = true,
+            None => {}
+        }
+    }
+    if on.is_empty() {
+        findings.add(&row.place, "`on` is empty, so the row never acts");
+    }
+    (create, update)
+}
+
+fn conflict(row: &FieldRow, direction: Direction, findings: &mut Findings) -> Policy {
+    let Some(spot) = &row.conflict else {
+        return match direction {
+            Direction::Both => {
+                let words = POLICIES.map(|(word, _)| word).join("`, `");
+                findings.add_with(
+                    &row.place,
+                    "a row that travels both ways needs `conflict`: who wins when both sides changed",
+                    format!("write one of `{words}`"),
+                );
+                Policy::Ask
+            }
+            Direction::ToCrm => Policy::PartnerCenter,
+            Direction::ToPartnerCenter => Policy::Crm,
+        };
+    };
+    if direction != Direction::Both {
+        findings.add_with(
+            &spot.place,
+            "a row that travels one way has no conflicts",
+            "leave `conflict` out",
+        );
+    }
+    word(Some(spot), "conflict", &POLICIES, &row.place, findings).unwrap_or(Policy::Ask)
+}
+
+/// Words for people from a name: `details.dealValue` becomes `Deal value`.
+fn label(name: &str) -> String {
+    let last = name.rsplit('.').next().unwrap_or(name).trim_end_matches("__c");
+    let mut words = String::new();
+    for letter in last.chars() {
+        match letter {
+            '_' => words.push(' '),
+            letter if letter.is_uppercase() && !words.is_empty() && !words.ends_with(' ') => {
+                words.push(' ');
+                words.extend(letter.to_lowercase());
+            }
+            letter if words.is_empty() => words.extend(letter.to_uppercase()),
+            letter => words.push(letter),
+        }
+    }
+    words
+}

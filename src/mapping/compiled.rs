@@ -1,0 +1,275 @@
+//! A compiled mapping and how it reads the two sides.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use super::cases::Case;
+use super::codec::Fault;
+use super::codec::convert::Converter;
+use super::formula::{Context, Formula};
+use super::path::ReferralPath;
+use super::rule::{Control, FieldProblem, FieldRule, RelatedRule, SideValues, StageRule};
+use crate::domain::deal::Stage;
+use crate::domain::id::{CrmName, RecordKind};
+use crate::domain::record::{Fields, Shape};
+use crate::domain::referral::Referral;
+use crate::domain::value::Value;
+
+/// A compiled mapping between referrals and one kind of record of one CRM.
+///
+/// Immutable and cheap to share; made by [`super::compile()`]. All conversions are pure.
+#[derive(Debug, Clone)]
+pub struct Mapping {
+    pub(super) crm: CrmName,
+    pub(super) kind: RecordKind,
+    pub(super) file: String,
+    pub(super) version: String,
+    pub(super) shape: Shape,
+    pub(super) rules: Vec<FieldRule>,
+    pub(super) rows: Vec<Arc<Row>>,
+    pub(super) control: Control,
+    pub(super) stages: Vec<StageRule>,
+    pub(super) related: Vec<RelatedRule>,
+    pub(super) cases: Arc<[Case]>,
+}
+
+/// One compiled `[[field]]` row; its rule stands at the same index of [`Mapping::rules`].
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) path: Option<ReferralPath>,
+    pub(super) converter: Converter,
+    pub(super) when: Option<Formula>,
+    pub(super) to_crm: Option<Formula>,
+    pub(super) to_partner_center: Option<Formula>,
+    pub(super) default: Option<Value>,
+    pub(super) optional_field: bool,
+}
+
+impl Mapping {
+    /// The CRM that the mapping is for.
+    #[must_use]
+    pub fn crm(&self) -> CrmName {
+        self.crm
+    }
+
+    /// The kind of record that the mapping is for.
+    #[must_use]
+    pub fn kind(&self) -> RecordKind {
+        self.kind
+    }
+
+    /// The file it was compiled from, as shown to people.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Which contents it was compiled from: the first 12 hex digits of the SHA-256 over the file
+    /// and the files it extends.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Every record field that is to be read.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The rules of all fields, in the order of the file. Two rules may share a name if they travel
+    /// in opposite directions.
+    #[must_use]
+    pub fn fields(&self) -> &[FieldRule] {
+        &self.rules
+    }
+
+    /// The control fields.
+    #[must_use]
+    pub fn control(&self) -> &Control {
+        &self.control
+    }
+
+    /// The stages; the first that fits a record wins.
+    #[must_use]
+    pub fn stages(&self) -> &[StageRule] {
+        &self.stages
+    }
+
+    /// Rows of other tables that a new record points to, in the order they are looked up.
+    #[must_use]
+    pub fn related(&self) -> &[RelatedRule] {
+        &self.related
+    }
+
+    /// Fields whose rows may be dropped where the live schema lacks them.
+    #[must_use]
+    pub fn optional_fields(&self) -> Vec<&str> {
+        let rows = self.rules.iter().zip(&self.rows).filter(|(_, row)| row.optional_field);
+        rows.filter_map(|(rule, _)| rule.crm.as_deref()).collect()
+    }
+
+    /// The mapping without the record fields named in `missing`: their rows and optional control
+    /// fields are dropped, and they are no longer read.
+    #[must_use]
+    pub fn without(&self, missing: &[&str]) -> Self {
+        let gone = |field: &str| missing.contains(&field);
+        let mut mapping = self.clone();
+        let kept = self.rules.iter().zip(&self.rows).filter(|(rule, row)| {
+            let reads = row
+                .to_partner_center
+                .as_ref()
+                .is_some_and(|formula| record_fields(formula).any(gone));
+            !reads && !rule.crm.as_deref().is_some_and(gone)
+        });
+        (mapping.rules, mapping.rows) =
+            kept.map(|(rule, row)| (rule.clone(), Arc::clone(row))).unzip();
+        let control = &mut mapping.control;
+        for field in [
+            &mut control.link,
+            &mut control.help,
+            &mut control.solutions,
+            &mut control.visibility,
+            &mut control.microsoft_id,
+            &mut control.token,
+            &mut control.status,
+        ] {
+            if field.as_deref().is_some_and(gone) {
+                *field = None;
+            }
+        }
+        mapping.shape.fields.retain(|field| !gone(field));
+        mapping.shape.token_field = mapping.control.token.clone();
+        mapping
+    }
+
+    /// The mapping with only the rows at `place`.
+    pub(super) fn only(&self, place: &str) -> Self {
+        let kept = self.rules.iter().zip(&self.rows).filter(|(rule, _)| rule.place == place);
+        let (rules, rows) = kept.map(|(rule, row)| (rule.clone(), Arc::clone(row))).unzip();
+        Self { rules, rows, ..self.clone() }
+    }
+
+    /// The canonical values of a referral. Formulas to the CRM are evaluated here and named by
+    /// their CRM field.
+    #[must_use]
+    pub fn read_referral(&self, referral: &Referral) -> SideValues {
+        let mut context = None;
+        let mut side = SideValues::default();
+        for (rule, row) in self.rules.iter().zip(&self.rows) {
+            if !side.values.contains_key(&rule.name) {
+                take(&mut side, rule, row.read_referral(referral, &mut context));
+            }
+        }
+        side
+    }
+
+    /// The canonical values of a flat record. Formulas to Partner Center are evaluated here and
+    /// named by their referral path. A field that the record does not have is empty.
+    #[must_use]
+    pub fn read_record(&self, record: &Fields) -> SideValues {
+        let mut context = None;
+        let mut side = SideValues::default();
+        for (rule, row) in self.rules.iter().zip(&self.rows) {
+            if !side.values.contains_key(&rule.name) {
+                take(&mut side, rule, row.read_record(rule.crm.as_deref(), record, &mut context));
+            }
+        }
+        side
+    }
+
+    /// The stage that a record is in; `None` if no row fits.
+    #[must_use]
+    pub fn stage_of(&self, record: &Fields) -> Option<Stage> {
+        let fits = |rule: &&StageRule| {
+            !rule.when.is_empty()
+                && rule.when.iter().all(|(field, expected)| {
+                    fits_value(record.get(field).unwrap_or(&Json::Null), expected)
+                })
+        };
+        self.stages.iter().find(fits).map(|rule| rule.stage)
+    }
+}
+
+/// A value, or nothing while the row rests.
+type Reading = Result<Option<Value>, Fault>;
+
+/// Puts what was read of one field into `side`.
+fn take(side: &mut SideValues, rule: &FieldRule, reading: Reading) {
+    match reading {
+        Ok(Some(value)) => {
+            side.values.insert(rule.name.clone(), value);
+        }
+        Ok(None) => {}
+        Err(fault) => {
+            let problem = problem_of(rule, fault);
+            if !side.problems.contains(&problem) {
+                side.problems.push(problem);
+            }
+        }
+    }
+}
+
+/// A fault as a problem of `rule`'s field.
+pub(super) fn problem_of(rule: &FieldRule, fault: Fault) -> FieldProblem {
+    FieldProblem { field: rule.name.clone(), reason: fault.reason, fix: fault.fix }
+}
+
+impl Row {
+    fn read_referral(&self, referral: &Referral, context: &mut Option<Context>) -> Reading {
+        if self.rests(referral, context) {
+            return Ok(None);
+        }
+        if let Some(formula) = &self.to_crm {
+            let context = context.get_or_insert_with(|| Context::referral(referral.fields()));
+            return self.converter.canonical(&formula.value(context)?).map(Some);
+        }
+        let json = self.path.as_ref().and_then(|path| path.get(referral));
+        self.converter.from_referral(json.unwrap_or(&Json::Null)).map(Some)
+    }
+
+    fn read_record(
+        &self,
+        field: Option<&str>,
+        record: &Fields,
+        context: &mut Option<Context>,
+    ) -> Reading {
+        if let Some(when) = self.when.as_ref().filter(|when| when.reads("record"))
+            && !when.holds(context.get_or_insert_with(|| Context::record(record)))
+        {
+            return Ok(None);
+        }
+        if let Some(formula) = &self.to_partner_center {
+            let context = context.get_or_insert_with(|| Context::record(record));
+            return self.converter.canonical(&formula.value(context)?).map(Some);
+        }
+        let json = field.and_then(|field| record.get(field));
+        self.converter.from_record(json.unwrap_or(&Json::Null)).map(Some)
+    }
+
+    /// Whether a condition over the referral keeps the row from acting.
+    pub(super) fn rests(&self, referral: &Referral, context: &mut Option<Context>) -> bool {
+        self.when.as_ref().filter(|when| when.reads("referral")).is_some_and(|when| {
+            !when.holds(context.get_or_insert_with(|| Context::referral(referral.fields())))
+        })
+    }
+}
+
+/// The record fields that a formula reads, flat.
+pub(super) fn record_fields(formula: &Formula) -> impl Iterator<Item = &str> {
+    formula.paths().iter().filter_map(|path| path.strip_prefix("record."))
+}
+
+/// Whether a record's value is the one a stage asks for: codes are compared by their text, so that
+/// `2` and `"2"` are the same; a list in the file fits if one of its values does.
+fn fits_value(actual: &Json, expected: &Json) -> bool {
+    match (actual, expected) {
+        (_, Json::Array(any)) => any.iter().any(|one| fits_value(actual, one)),
+        (Json::Null, Json::Bool(false)) => true,
+        (Json::String(left), Json::String(right)) => left.trim() == right.trim(),
+        (Json::String(left), right @ Json::Number(_)) => left.trim() == right.to_string(),
+        (left @ Json::Number(_), Json::String(right)) => left.to_string() == right.trim(),
+        (left, right) => left == right,
+    }
+}

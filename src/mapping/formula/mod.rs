@@ -1,0 +1,257 @@
+//! Formulas: one-way values and conditions that a row cannot say.
+//!
+//! An expression of the template language minijinja in an empty environment: no functions, no
+//! loops, no access to anything but `referral` and `record`, and the filters of [`filters`]. Size,
+//! nesting and steps are limited, so every formula ends quickly. A formula that fails parks its
+//! field.
+
+mod filters;
+mod scan;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+use minijinja::value::Serde;
+use minijinja::{Environment, Expression, UndefinedBehavior, Value as Any};
+use serde_json::{Map, Value as Json};
+
+use super::codec::Fault;
+use super::problem::nearest;
+use crate::domain::record::Fields;
+
+pub(crate) use filters::FILTERS;
+
+/// The longest formula, in bytes.
+pub(crate) const LONGEST: usize = 2_000;
+
+/// The steps that one evaluation may take, and the bytes it may make, counted together.
+const FUEL: u64 = 20_000;
+
+static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = Environment::empty();
+    environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.set_fuel(Some(FUEL));
+    environment.set_recursion_limit(50);
+    filters::install(&mut environment);
+    environment
+});
+
+/// A compiled formula.
+pub(crate) struct Formula {
+    text: String,
+    expression: Expression<'static, 'static>,
+    paths: Vec<String>,
+}
+
+/// What is wrong with a formula, and perhaps a way out.
+pub(crate) type FormulaProblem = (String, Option<String>);
+
+impl Formula {
+    /// Compiles `text`.
+    ///
+    /// # Errors
+    ///
+    /// Too long, not an expression, unknown filter, test, function or variable; all that is found
+    /// at once.
+    pub(crate) fn compile(text: &str) -> Result<Self, Vec<FormulaProblem>> {
+        if text.len() > LONGEST {
+            let message = format!("the formula is longer than {LONGEST} bytes");
+            return Err(vec![(message, Some("split it, or use a lookup".to_owned()))]);
+        }
+        let expression =
+            ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| {
+                let detail = error.detail().unwrap_or("not an expression").to_owned();
+                vec![(format!("the formula cannot be read: {detail}"), None)]
+            })?;
+        let problems = scan::names(text).into_iter().filter_map(unknown_name).collect::<Vec<_>>();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut paths: Vec<String> = expression.undeclared_variables(true).into_iter().collect();
+        paths.sort();
+        Ok(Self { text: text.to_owned(), expression, paths })
+    }
+
+    /// Every path that the formula reads: `referral.salesStage`, `record.Amount`.
+    pub(crate) fn paths(&self) -> &[String] {
+        &self.paths
+    }
+
+    /// Whether it reads `referral` or `record`.
+    pub(crate) fn reads(&self, variable: &str) -> bool {
+        self.paths.iter().any(|path| path.split('.').next() == Some(variable))
+    }
+
+    /// The formula as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The value of the formula as JSON.
+    pub(crate) fn value(&self, context: &Context) -> Result<Json, Fault> {
+        let value = self.expression.eval(context.0.clone()).map_err(|error| {
+            let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+            Fault::new(
+                format!("the formula `{}` failed: {detail}", self.text),
+                "correct the value it reads, or the formula in the mapping file",
+            )
+        })?;
+        self.json(&value)
+    }
+
+    /// Whether the condition holds; a condition that fails does not hold.
+    pub(crate) fn holds(&self, context: &Context) -> bool {
+        self.expression.eval(context.0.clone()).is_ok_and(|value| value.is_true())
+    }
+
+    fn json(&self, value: &Any) -> Result<Json, Fault> {
+        let infinite = f64::try_from(value.clone()).is_ok_and(|number| !number.is_finite());
+        let json = serde_json::to_value(value).ok().filter(|_| !infinite);
+        json.ok_or_else(|| {
+            Fault::new(
+                format!("the formula `{}` gave {value}, which is no usable value", self.text),
+                "correct the value it reads, or the formula in the mapping file",
+            )
+        })
+    }
+}
+
+impl fmt::Debug for Formula {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Formula").field(&self.text).finish()
+    }
+}
+
+/// What formulas may read.
+pub(crate) struct Context(Any);
+
+impl Context {
+    /// A referral, as `referral`.
+    pub(crate) fn referral(fields: &Fields) -> Self {
+        Self(Any::from(Serde(BTreeMap::from([("referral", fields)]))))
+    }
+
+    /// A flat record, as `record`; `Account.Name` becomes `record.Account.Name`.
+    pub(crate) fn record(fields: &Fields) -> Self {
+        let mut nested = Map::new();
+        for (name, value) in fields {
+            nest(&mut nested, name, value.clone());
+        }
+        Self(Any::from(Serde(BTreeMap::from([("record", nested)]))))
+    }
+}
+
+/// Puts `value` at the dotted `name`.
+fn nest(into: &mut Map<String, Json>, name: &str, value: Json) {
+    match name.split_once('.') {
+        None => {
+            into.entry(name).or_insert(value);
+        }
+        Some((first, rest)) => {
+            let inner = into.entry(first).or_insert_with(|| Json::Object(Map::new()));
+            if !inner.is_object() {
+                *inner = Json::Object(Map::new());
+            }
+            if let Some(inner) = inner.as_object_mut() {
+                nest(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// A problem if a name of a formula is not one of ours.
+fn unknown_name(name: scan::Name) -> Option<FormulaProblem> {
+    let (what, name, known): (_, _, &[&str]) = match name {
+        scan::Name::Filter(name) => ("filter", name, &FILTERS),
+        scan::Name::Test(name) => ("test", name, &filters::TESTS),
+        scan::Name::Function(name) => ("function", name, &[]),
+        scan::Name::Variable(name) => ("variable", name, &["record", "referral"]),
+    };
+    if known.contains(&name.as_str()) {
+        return None;
+    }
+    let suggestion = match nearest(&name, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "formulas have filters only: `value|filter`".to_owned(),
+        None => format!("known: {}", known.join(", ")),
+    };
+    Some((format!("unknown {what} `{name}` in the formula"), Some(suggestion)))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Context, Formula, LONGEST};
+
+    fn context() -> Context {
+        let referral = json!({
+            "salesStage": "80", "name": " A ", "none": null, "zero": 0,
+            "smallest": i64::MIN, "list": [{"id": "b"}, {"id": "a"}],
+            "dealValue": 0.1, "close": "2026-12-31T23:30:00Z",
+        });
+        Context::referral(referral.as_object().expect("an object"))
+    }
+
+    fn value(text: &str) -> Result<serde_json::Value, String> {
+        let formula = Formula::compile(text).map_err(|problems| problems[0].0.clone())?;
+        formula.value(&context()).map_err(|fault| fault.reason)
+    }
+
+    #[test]
+    fn formulas_give_the_expected_values() {
+        let table = [
+            ("'Commit' if referral.salesStage|int >= 80 else 'Pipeline'", json!("Commit")),
+            ("referral.name|trim|lower", json!("a")),
+            ("referral.missing.deeper|default('x')", json!("x")),
+            ("referral.none|int", json!(0)),
+            ("referral.list|column('id')|join('; ')", json!("b; a")),
+            ("referral.dealValue|plus('0.2')", json!("0.3")),
+            ("referral.close|date('Europe/Berlin')", json!("2027-01-01")),
+            ("referral.close|date", json!("2026-12-31")),
+            ("referral.none is empty", json!(true)),
+            ("'stage ' ~ referral.salesStage", json!("stage 80")),
+        ];
+        for (text, expected) in table {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_fails_is_an_error_and_never_a_value() {
+        let table = [
+            ("1 / referral.zero", "division by zero"),
+            ("referral.salesStage|divided_by(referral.zero)", "division by zero"),
+            (
+                "(referral.smallest // -1) * 9223372036854775807 * 9223372036854775807 * 9223372036854775807",
+                "overflow",
+            ),
+            ("1e308 * 10", "not a finite number"),
+            ("referral.name|int", "text that is no number"),
+            ("'x' * 100000000", "too much memory"),
+        ];
+        for (text, why) in table {
+            assert!(value(text).is_err(), "{text}: {why}, gave {:?}", value(text));
+        }
+    }
+
+    #[test]
+    fn nothing_outside_is_reachable_and_size_is_limited() {
+        let deep = format!("{}1{}", "(".repeat(900), ")".repeat(900));
+        let wide = "1+".repeat(LONGEST) + "1";
+        let table = [
+            ("env('PATH')", "no functions"),
+            ("include('secret')", "no functions"),
+            ("secrets.token", "no variables but ours"),
+            ("referral.name|tojson", "no filters but ours"),
+            ("referral.name is startingwith('a')", "no tests but ours"),
+            (deep.as_str(), "nesting"),
+            (wide.as_str(), "size"),
+            ("referral.name |", "half a formula"),
+        ];
+        for (text, why) in table {
+            assert!(Formula::compile(text).is_err(), "{why}: {text:.60}");
+        }
+    }
+}
