@@ -21,7 +21,6 @@ use crate::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::clock::Clock;
 use crate::domain::deal::hex;
-use crate::domain::hold::Hold;
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::store::Store;
@@ -135,7 +134,6 @@ impl Door {
         let account = AccountName::new(account);
         let now = self.clock.now();
         let mut notices = Vec::new();
-        let mut letters = Vec::new();
         let mut unused = false;
         for (place, hint) in delivery.hints.iter().enumerate() {
             let dedupe = Some(format!("webhook/{}/{place}", delivery.fingerprint));
@@ -164,18 +162,12 @@ impl Door {
                     tracing::debug!("An event of another kind was acknowledged: {event}");
                 }
                 Hint::Unusable { event, reason } => {
-                    letters.push(unusable(&account, now, event, reason, dedupe));
+                    let subject = Subject::Unusable(reason.clone());
+                    notices.push(notice(subject, Source::PartnerCenterWebhook, event));
                 }
             }
         }
-        let kept = match self.store.enqueue(notices, Vec::new(), Vec::new(), now).await {
-            Ok(fresh) => match self.store.put_aside(letters, now).await {
-                Ok(()) => Ok(fresh),
-                Err(error) => Err(error),
-            },
-            Err(error) => Err(error),
-        };
-        match kept {
+        match self.store.enqueue(notices, Vec::new(), Vec::new(), now).await {
             Ok(fresh) => {
                 if fresh > 0 {
                     self.wake.notify_one();
@@ -301,31 +293,6 @@ fn header_pairs(headers: &HeaderMap) -> Vec<(String, String)> {
             (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())
         })
         .collect()
-}
-
-/// A valid event from which no id can be taken: a person looks at it.
-fn unusable(
-    account: &AccountName,
-    now: crate::domain::time::Timestamp,
-    event: &str,
-    reason: &str,
-    dedupe: Option<String>,
-) -> (NewNotice, Hold) {
-    let subject = Subject::Deal(crate::domain::id::DealId::new("unknown"));
-    let notice = NewNotice {
-        account: account.clone(),
-        source: Source::PartnerCenterWebhook,
-        subject,
-        event: event.to_owned(),
-        dedupe,
-        due: now,
-    };
-    let hold = Hold::new(
-        "unusable_event",
-        format!("An event of Partner Center names no referral: {reason}."),
-        "Nothing is lost: the list of referrals covers it. Discard it once you have looked at it.",
-    );
-    (notice, hold)
 }
 
 /// Compares without telling by its time where the first difference is.

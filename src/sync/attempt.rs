@@ -88,6 +88,7 @@ impl<'a> Attempt<'a> {
                 Subject::Referral(id) => self.arrive(&id).await,
                 Subject::Record(key) => self.offered(&key).await,
                 Subject::Deal(_) => Ok((None, Ended::Done(Done::Ignored, "the deal is not known"))),
+                Subject::Unusable(reason) => Ok((None, Ended::Held(unusable(&reason)))),
             },
         }
     }
@@ -97,6 +98,7 @@ impl<'a> Attempt<'a> {
         &mut self,
         mut deal: Deal,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let was_held = deal.hold().is_some();
         for link in &mut deal.links {
             link.hold = None;
         }
@@ -108,7 +110,7 @@ impl<'a> Attempt<'a> {
             Ok(None) => return Ok((Some(deal), self.not_there_yet())),
             Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
         };
-        if self.is_echo(&deal, &referral) {
+        if !was_held && self.is_echo(&deal, &referral) {
             return Ok((
                 Some(deal),
                 Ended::Done(Done::Ignored, "nothing changed since it was last in step"),
@@ -207,7 +209,7 @@ impl<'a> Attempt<'a> {
             && deal.intents.is_empty()
             && deal.referral_version.is_some()
             && deal.referral_version == referral.version()
-            && deal.links.iter().all(|link| link.pending.is_empty() && link.hold.is_none())
+            && deal.links.iter().all(|link| link.pending.is_empty())
             && self.wanted_crms(deal).iter().all(|part| deal.link(part.name()).is_some())
     }
 
@@ -623,6 +625,15 @@ fn request_id(fault: &ConnectError) -> Option<String> {
         | ConnectError::NotFound(refusal) => refusal.request_id.clone(),
         _ => None,
     }
+}
+
+/// A genuine event that names no referral.
+fn unusable(reason: &str) -> Hold {
+    Hold::new(
+        "unusable_event",
+        format!("An event of Partner Center names no referral: {reason}."),
+        "Nothing is lost: the list of referrals covers it. Discard it once you have looked at it.",
+    )
 }
 
 /// The hold for a fault that only a person can clear.

@@ -308,6 +308,7 @@ impl Poller {
             Subject::Referral(id) => id.to_string(),
             Subject::Record(key) => key.to_string(),
             Subject::Deal(id) => id.to_string(),
+            Subject::Unusable(reason) => reason.clone(),
         };
         let source = match self.feed {
             Feed::PartnerCenter => Source::PartnerCenterFeed,

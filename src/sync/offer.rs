@@ -90,7 +90,7 @@ impl Attempt<'_> {
             }
             Some(link) => Ok((None, Ended::Held(taken(crm, &link.record.id)))),
             None => match known {
-                Some(deal) => self.bring_in_step(deal).await,
+                Some(deal) => Box::pin(self.bring_in_step(deal)).await,
                 None => self.arrive(id).await,
             },
         }
@@ -229,7 +229,7 @@ impl Attempt<'_> {
         );
         self.bind(&mut deal, &read, &referral);
         self.keep(&mut deal).await?;
-        self.bring_in_step(deal).await
+        Box::pin(self.bring_in_step(deal)).await
     }
 
     /// Partner Center refused the deal: the seller is told, and may correct the record.

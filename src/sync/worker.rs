@@ -248,6 +248,7 @@ fn subject_name(subject: &Subject) -> String {
         Subject::Referral(id) => format!("Referral {id}"),
         Subject::Record(key) => format!("Record {key}"),
         Subject::Deal(id) => format!("Deal {id}"),
+        Subject::Unusable(reason) => format!("An event ({reason})"),
     }
 }
 

@@ -31,10 +31,12 @@ pub(crate) fn put(
             continue;
         }
         // The deal that loses it may now be free of a hold, or no longer wait.
-        touched.extend(holder.map(|holder| Lane {
-            account: deal.account.clone(),
-            subject: Subject::Deal(holder),
-        }));
+        touched.extend(
+            holder.map(|holder| Lane {
+                account: deal.account.clone(),
+                subject: Subject::Deal(holder),
+            }),
+        );
         work.put(key.clone(), &deal.id)?;
     }
     if old.is_none() || before != after {
@@ -100,13 +102,14 @@ pub(crate) fn subjects(deal: &Deal) -> impl Iterator<Item = Subject> + '_ {
 /// The keys of every index row of a deal.
 fn index_keys(deal: &Deal) -> BTreeSet<Vec<u8>> {
     let of_subject = |subject| match subject {
-        Subject::Referral(id) => index_key(&deal.account, &DealKey::Referral(id)),
-        Subject::Record(key) => index_key(&deal.account, &DealKey::Record(key)),
-        Subject::Deal(id) => keys::account_deal(&deal.account, id.as_str()),
+        Subject::Referral(id) => Some(index_key(&deal.account, &DealKey::Referral(id))),
+        Subject::Record(key) => Some(index_key(&deal.account, &DealKey::Record(key))),
+        Subject::Deal(id) => Some(keys::account_deal(&deal.account, id.as_str())),
+        Subject::Unusable(_) => None,
     };
     let engagement = deal.engagement_id.clone().map(DealKey::Engagement);
     let engagement = engagement.map(|key| index_key(&deal.account, &key));
-    subjects(deal).map(of_subject).chain(engagement).collect()
+    subjects(deal).filter_map(of_subject).chain(engagement).collect()
 }
 
 /// The key of one index row.

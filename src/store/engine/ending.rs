@@ -51,7 +51,10 @@ fn end(
     touched: &mut BTreeSet<Lane>,
 ) -> Result<(), StoreError> {
     let worked = still_waiting(work.rows(), &ending.notices)?;
-    clear_gates(work, &ending.lane, touched)?;
+    let members = clear_gates(work, &ending.lane, touched)?;
+    if !matches!(ending.fate, Fate::Retry { .. }) {
+        supersede_letters(work, &members)?;
+    }
     match ending.fate {
         Fate::Done(done) => finish(work, worked, done, touched)?,
         Fate::Retry { at, counts, reason } => {
@@ -85,20 +88,49 @@ fn still_waiting(rows: &dyn Rows, ids: &[NoticeId]) -> Result<Worked, StoreError
     Ok(worked)
 }
 
-/// Forgets what an earlier try said about waiting; every subject of the lane goes to `touched`.
+/// Forgets what an earlier try said about waiting; every subject of the lane goes to `touched` and is
+/// returned.
 fn clear_gates(
     work: &mut Work<'_>,
     lane: &Lane,
     touched: &mut BTreeSet<Lane>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<Lane>, StoreError> {
     let (whole, deal) = lanes::lane_of(work.rows(), lane)?;
     let mut members = lanes::members(work.rows(), &whole, deal.as_ref())?;
-    members.push(lane.clone());
-    for member in members {
-        if turn::load(work, &member)?.gate.is_some() {
-            turn::change(work, &member, |turn| turn.gate = None)?;
+    if !members.contains(lane) {
+        members.push(lane.clone());
+    }
+    for member in &members {
+        if turn::load(work, member)?.gate.is_some() {
+            turn::change(work, member, |turn| turn.gate = None)?;
         }
-        touched.insert(member);
+        touched.insert(member.clone());
+    }
+    Ok(members)
+}
+
+/// Takes out the dead letters of a lane that a later try brought to an end: a change released them,
+/// or the same hold is told anew by a later notice.
+fn supersede_letters(work: &mut Work<'_>, members: &[Lane]) -> Result<(), StoreError> {
+    let mut letters = 0;
+    for member in members {
+        letters += turn::load(work, member)?.dead;
+    }
+    if letters == 0 {
+        return Ok(());
+    }
+    for letter in dead_letters(work.rows(), None, usize::MAX)? {
+        let subject = inbox::subject_of(&letter.notice);
+        if !members.contains(&subject) {
+            continue;
+        }
+        let number = keys::notice_number(&letter.notice.id).unwrap_or_default();
+        work.remove(keys::numbered(Table::Dead, number));
+        turn::change(work, &subject, |turn| turn.dead = turn.dead.saturating_sub(1))?;
+        ledger::count(work, letter.notice.notice.source, |line| {
+            line.held -= 1;
+            ledger::count_done(line, Done::Superseded);
+        })?;
     }
     Ok(())
 }

@@ -93,6 +93,7 @@ impl Key {
                 .text(record.kind.as_str())
                 .text(record.id.as_str()),
             Subject::Deal(id) => key.tail(&[3]).text(id.as_str()),
+            Subject::Unusable(reason) => key.tail(&[4]).text(reason),
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) fn lane_of(rows: &dyn Rows, subject: &Lane) -> Result<(Lane, Option<D
         Subject::Deal(id) => deals::load(rows, id)?.filter(|deal| deal.account == *account),
         Subject::Referral(id) => deals::find(rows, account, &DealKey::Referral(id.clone()))?,
         Subject::Record(key) => deals::find(rows, account, &DealKey::Record(key.clone()))?,
+        Subject::Unusable(_) => None,
     };
     let lane = deal.as_ref().map_or_else(|| subject.clone(), lane_of_deal);
     Ok((lane, deal))

@@ -1,7 +1,7 @@
 //! What is known of the waiting notices of one subject, and when its lane's turn comes.
 //!
-//! A lane's turn comes when any of its notices is due, its last retry said not to wait any longer,
-//! and no dead letter of it waits for a person. Each subject of a lane keeps its own row, and
+//! A lane's turn comes when any of its notices is due and its last retry said not to wait any longer.
+//! A dead letter does not stop its lane: a later change may be the very repair it waits for. Each subject of a lane keeps its own row, and
 //! [`settle`] writes the moments of a whole lane anew whenever one of them changed, so that a claim
 //! meets no lane whose turn it is not.
 
@@ -76,11 +76,9 @@ pub(crate) fn settle(work: &mut Work<'_>, subjects: &BTreeSet<Lane>) -> Result<(
 fn settle_lane(work: &mut Work<'_>, members: &[Lane]) -> Result<(), StoreError> {
     let turns =
         members.iter().map(|member| load(work, member)).collect::<Result<Vec<_>, StoreError>>()?;
-    let held = turns.iter().any(|turn| turn.dead > 0);
     let gate = turns.iter().filter_map(|turn| turn.gate.as_ref()).map(|gate| gate.at).max();
     for (member, mut turn) in members.iter().zip(turns) {
-        let wanted = turn.earliest.filter(|_| !held).map(|earliest| gate.max(Some(earliest)));
-        let wanted = wanted.flatten();
+        let wanted = turn.earliest.and_then(|earliest| gate.max(Some(earliest)));
         if turn.ready != wanted {
             if let Some(old) = turn.ready {
                 work.remove(due_key(old, member));
