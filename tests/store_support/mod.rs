@@ -97,6 +97,7 @@ pub(crate) fn deal(name: &str, referral_id: Option<u32>, records: &[u32]) -> Dea
         account: contoso(),
         referral_id: referral_id.map(referral),
         engagement_id: None,
+        microsoft: None,
         microsoft_referral_id: None,
         referral_version: None,
         referral_state: None,
@@ -116,6 +117,7 @@ fn link(number: u32) -> Link {
         base_stage: None,
         hold: None,
         told: Vec::new(),
+        pending: Vec::new(),
     }
 }
 
