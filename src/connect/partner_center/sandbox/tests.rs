@@ -1,1 +1,0 @@
-//! Each line of the checklist, over real HTTP.
