@@ -98,7 +98,6 @@ impl PartnerCenterSandbox {
     }
 
     /// All hosts of Partner Center in one router.
-    #[must_use]
     pub fn router(&self) -> Router {
         door::router(self.clone())
     }
