@@ -11,10 +11,14 @@
 mod auth;
 mod cause;
 mod center;
+mod certificate;
 mod client;
+mod der;
+mod envelope;
 mod fault;
 mod feed;
 mod grant;
+mod pinned;
 mod referrals;
 pub mod registration;
 #[cfg(feature = "sandbox")]
@@ -22,9 +26,13 @@ pub mod sandbox;
 mod seam;
 mod settings;
 pub mod slot;
+#[cfg(test)]
+mod testing;
+mod webhook;
 mod wire;
 
 pub use auth::{KeptToken, RefreshTokenVault};
 pub use cause::Cause;
 pub use client::Client;
 pub use settings::{Credential, Family, Settings};
+pub use webhook::{CertificateFetcher, NetworkFetcher, Verifier, VerifierSettings};
