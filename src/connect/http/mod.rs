@@ -8,7 +8,9 @@
 pub mod address;
 mod client;
 pub mod jwt;
+mod public;
 mod token;
 
 pub use client::{Answer, Call, Http, HttpSettings, Purpose, retry_after};
+pub use public::{Fetched, PublicFetch, is_public};
 pub use token::{Token, TokenCache, TokenSource, renew_at};
