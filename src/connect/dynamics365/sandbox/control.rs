@@ -239,7 +239,6 @@ impl Dynamics365Sandbox {
     }
 
     /// Sends webhook calls as they come, until the returned handle is dropped.
-    #[must_use]
     pub fn deliver_in_background(&self) -> AbortOnDropHandle<()> {
         let sandbox = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

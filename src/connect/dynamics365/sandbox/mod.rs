@@ -55,6 +55,7 @@ mod schema;
 mod seed;
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests;
 mod token;
 mod webhook;

@@ -43,6 +43,7 @@ pub(super) fn organization(options: SandboxOptions, clock: SandboxClock) -> Stat
         log: Vec::new(),
         delta_floor: 0,
         answered: 0,
+        change_sets: 0,
         ids: ids.clone(),
     };
     let client = state.options.client_id.clone();

@@ -32,18 +32,18 @@ pub(super) struct Tombstone {
     pub(super) version: u64,
 }
 
-type TableRows = Arc<BTreeMap<String, Arc<Row>>>;
-
-/// What a change set can undo. Cloning is cheap: tables are copied when they are written.
-#[derive(Debug, Clone, Default)]
+/// Rows, and what it takes to undo a failed change set.
+#[derive(Debug, Default)]
 pub(super) struct Data {
     /// The organisation-wide row version.
     pub(super) version: u64,
-    rows: BTreeMap<String, TableRows>,
+    rows: BTreeMap<String, BTreeMap<String, Arc<Row>>>,
     /// Rows that are gone, in order of their version.
     pub(super) tombstones: Vec<Tombstone>,
     /// Webhook calls that wait to be sent.
     pub(super) webhooks: VecDeque<WebhookCall>,
+    /// What was there before each write that may still be undone: table, id, row.
+    undo: Vec<(String, String, Option<Arc<Row>>)>,
     guids: u64,
 }
 
@@ -73,21 +73,53 @@ impl Data {
     /// Stores a row under a fresh version.
     pub(super) fn put(&mut self, table: &str, mut row: Row) {
         row.version = self.next_version();
-        let rows = self.rows.entry(table.to_owned()).or_default();
-        Arc::make_mut(rows).insert(row.id.clone(), Arc::new(row));
+        let id = row.id.clone();
+        let before =
+            self.rows.entry(table.to_owned()).or_default().insert(id.clone(), Arc::new(row));
+        self.undo.push((table.to_owned(), id, before));
     }
 
     /// Removes a row and leaves a tombstone.
     pub(super) fn remove(&mut self, table: &str, id: &str) {
-        if let Some(rows) = self.rows.get_mut(table) {
-            Arc::make_mut(rows).remove(id);
-        }
+        let before = self.rows.get_mut(table).and_then(|rows| rows.remove(id));
+        self.undo.push((table.to_owned(), id.to_owned(), before));
         let version = self.next_version();
         self.tombstones.push(Tombstone { table: table.to_owned(), id: id.to_owned(), version });
     }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            undo: self.undo.len(),
+            tombstones: self.tombstones.len(),
+            webhooks: self.webhooks.len(),
+        }
+    }
+
+    /// Undoes everything since `mark`. The version counter never runs backwards, as in the
+    /// database that this stands in for.
+    fn undo_to(&mut self, mark: Mark) {
+        while self.undo.len() > mark.undo {
+            let Some((table, id, before)) = self.undo.pop() else { break };
+            let rows = self.rows.entry(table).or_default();
+            match before {
+                Some(row) => drop(rows.insert(id, row)),
+                None => drop(rows.remove(&id)),
+            }
+        }
+        self.tombstones.truncate(mark.tombstones);
+        self.webhooks.truncate(mark.webhooks);
+    }
 }
 
-/// How often what was asked.
+/// How far the lists of [`Data`] had grown.
+#[derive(Clone, Copy)]
+struct Mark {
+    undo: usize,
+    tombstones: usize,
+    webhooks: usize,
+}
+
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedRequest {
     /// Method.
@@ -119,6 +151,8 @@ pub(super) struct State {
     pub(super) delta_floor: u64,
     /// How many requests were answered; numbers `REQ_ID`.
     pub(super) answered: u64,
+    /// How many change sets are open, one inside the other.
+    pub(super) change_sets: u32,
     /// Users and ids that exist from the start.
     pub(super) ids: FixedIds,
 }
@@ -168,13 +202,19 @@ impl State {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let before = self.data.clone();
+        let outermost = self.change_sets == 0;
+        if outermost {
+            self.data.undo.clear();
+        }
+        let mark = self.data.mark();
+        self.change_sets += 1;
         let result = work(self);
+        self.change_sets -= 1;
         if result.is_err() {
-            // The version counter never runs backwards, as in the database below.
-            let version = self.data.version;
-            self.data = before;
-            self.data.version = version;
+            self.data.undo_to(mark);
+        }
+        if outermost {
+            self.data.undo.clear();
         }
         result
     }

@@ -73,7 +73,8 @@ impl State {
                 let other = held
                     .filter(|(table, _)| *table == target.table)
                     .and_then(|(table, id)| self.data.row(table, id));
-                self.value_at(&self.table(&target.table)?, other.map(AsRef::as_ref), rest)
+                let table = self.table(&target.table)?;
+                self.value_at(&table, other.map(AsRef::as_ref), rest)
             }
             _ => Err(Problem::query("An empty path.")),
         }

@@ -93,11 +93,11 @@ impl State {
         let Some(wanted) = annotations.filter(|_| !value.is_null()) else { return };
         let asks =
             |annotation: &str| wanted == "*" || wanted.split(',').any(|w| w.trim() == annotation);
-        if asks("OData.Community.Display.V1.FormattedValue") {
-            if let Some(label) = self.formatted(column, &value) {
-                let name = format!("{name}@OData.Community.Display.V1.FormattedValue");
-                members.add(&name, &json!(label));
-            }
+        if asks("OData.Community.Display.V1.FormattedValue")
+            && let Some(label) = self.formatted(column, &value)
+        {
+            let name = format!("{name}@OData.Community.Display.V1.FormattedValue");
+            members.add(&name, &json!(label));
         }
         if let (Kind::Lookup(targets), Some((target, _))) = (&column.kind, target_of(&value)) {
             if asks("Microsoft.Dynamics.CRM.lookuplogicalname") {

@@ -132,7 +132,9 @@ impl State {
             return Err(bad_token());
         };
         let issued = Timestamp::parse(&format!("{year}-{month}-{day}T{time}Z"));
-        let age = self.clock.now().since(issued.ok_or_else(bad_token)?);
+        // Tokens hold whole seconds, so the age is counted in them too.
+        let now = Timestamp::from_millis(self.clock.now().as_secs() * 1000);
+        let age = now.since(issued.ok_or_else(bad_token)?);
         let floor = table.changed_at.max(self.delta_floor);
         if age > self.options.delta_life || version < floor {
             let message = "Version stamp associated with the client has expired. Please perform a \

@@ -4,6 +4,8 @@ mod body;
 mod convert;
 mod keys;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 pub(super) use body::{reference, target_of};
@@ -16,7 +18,7 @@ use super::webhook::Change;
 
 impl State {
     /// A table by logical name.
-    pub(super) fn table(&self, logical: &str) -> Result<Table, Problem> {
+    pub(super) fn table(&self, logical: &str) -> Result<Arc<Table>, Problem> {
         let table = self.schema.table(logical).cloned();
         table.ok_or_else(|| Problem::invalid(format!("The entity '{logical}' was not found.")))
     }
@@ -112,7 +114,7 @@ impl State {
             .map(|(_, child, lookup)| (child.clone(), lookup.clone()))
             .collect();
         for (child, lookup) in children {
-            let points_here = |row: &&std::sync::Arc<Row>| {
+            let points_here = |row: &&Arc<Row>| {
                 row.values.get(&lookup).and_then(target_of) == Some((logical, id))
             };
             let ids: Vec<String> =
@@ -319,9 +321,7 @@ fn complete_line(row: &mut Row) {
             row.values.insert(name.to_owned(), amount);
         }
     }
-    if !row.values.contains_key("opportunityproductname") {
-        if let Some(name) = row.values.get("productdescription").cloned() {
-            row.values.insert("opportunityproductname".to_owned(), name);
-        }
+    if let Some(name) = row.values.get("productdescription").cloned() {
+        row.values.entry("opportunityproductname").or_insert(name);
     }
 }
