@@ -159,14 +159,11 @@ fn writable<'a>(
 
 /// Empties a lookup by any of its ways: there is one value behind them all.
 fn clear(table: &Table, attribute: &Attribute, body: &mut Body) -> Result<(), ConnectError> {
-    let name = match table.navigations(attribute).first() {
-        Some(way) => way.name.clone(),
-        None if attribute.kind == "Customer" => {
-            let name = &attribute.name;
-            return Err(refuse(&[name], format!("the ways of `{name}` are not known")));
-        }
-        None => table.way_to(attribute, "").unwrap_or_else(|| attribute.name.clone()),
-    };
-    body.json.insert(format!("{name}@odata.bind"), Json::Null);
+    let ways = table.navigations(attribute);
+    let way = ways.first().ok_or_else(|| {
+        let name = &attribute.name;
+        refuse(&[name], format!("no table that `{name}` points to is known"))
+    })?;
+    body.json.insert(format!("{}@odata.bind", way.name), Json::Null);
     Ok(())
 }

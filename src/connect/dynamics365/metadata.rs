@@ -97,11 +97,8 @@ impl Table {
         if attribute.kind == "Owner" {
             return matches!(target, "systemuser" | "team").then(|| attribute.name.clone());
         }
-        let known = self.navigations(attribute);
-        if known.is_empty() {
-            return Some(by_rule(attribute, target));
-        }
-        known.into_iter().find(|way| way.target == target).map(|way| way.name)
+        let mut known = self.navigations(attribute).into_iter();
+        known.find(|way| way.target == target).map(|way| way.name)
     }
 
     /// The column, or a refusal that names it.
@@ -124,15 +121,14 @@ impl Table {
     }
 }
 
-/// Reference sections 2.3 and 3.6: customer columns name their table, custom ways have the case of
-/// the schema name, those of the system are lower case.
-fn by_rule(attribute: &Attribute, target: &str) -> String {
-    if attribute.kind == "Customer" {
-        format!("{}_{target}", attribute.name)
-    } else if attribute.custom {
-        attribute.schema_name.clone()
+/// Reference sections 2.3 and 3.6: columns that point to several tables name the table, custom ways
+/// have the case of the schema name, those of the system are lower case.
+fn by_rule(attribute: &Attribute, target: &str, targets: usize) -> String {
+    let base = if attribute.custom { &attribute.schema_name } else { &attribute.name };
+    if attribute.kind == "Customer" || targets > 1 {
+        format!("{base}_{target}")
     } else {
-        attribute.name.clone()
+        base.clone()
     }
 }
 
@@ -227,17 +223,13 @@ async fn read(client: &Client, name: &str) -> Result<Table, ConnectError> {
         "{base}/Attributes?$select=LogicalName,SchemaName,AttributeType,IsCustomAttribute,\
          IsValidForRead,IsValidForCreate,IsValidForUpdate,RequiredLevel,DisplayName"
     );
-    let ways_address = format!(
-        "{base}/ManyToOneRelationships?$select=ReferencingAttribute,ReferencedEntity,\
-         ReferencingEntityNavigationPropertyName"
-    );
     let keys_address =
         format!("{base}/Keys?$select=LogicalName,KeyAttributes,EntityKeyIndexStatus");
     let read_at = client.now();
     let (entity, attributes, ways, keys) = try_join!(
         client.get(&entity_address),
         client.get(&attributes_address),
-        client.get(&ways_address),
+        navigations(client, &base),
         client.get(&keys_address),
     )
     .map_err(|error| missing_table(error, name))?;
@@ -246,19 +238,69 @@ async fn read(client: &Client, name: &str) -> Result<Table, ConnectError> {
     if !is_name(set) || !is_name(id) {
         return Err(ConnectError::Broken(format!("the definition of {name} is incomplete")));
     }
+    let attributes: BTreeMap<String, Attribute> = rows(&attributes)?
+        .iter()
+        .map(|json| (text(json, "LogicalName").to_owned(), attribute(json)))
+        .collect();
     Ok(Table {
         name: name.to_owned(),
         set: set.to_owned(),
         id: id.to_owned(),
         tracks_changes: flag(&entity, "ChangeTrackingEnabled"),
-        attributes: rows(&attributes)?
-            .iter()
-            .map(|json| (text(json, "LogicalName").to_owned(), attribute(json)))
-            .collect(),
-        navigations: rows(&ways)?.iter().map(navigation).collect(),
+        navigations: ways.named_by(&attributes),
+        attributes,
         keys: rows(&keys)?.iter().map(key).collect(),
         read_at,
     })
+}
+
+/// The ways of a table's lookups, or where their names are not told, the tables they point to.
+enum Ways {
+    Told(Vec<Navigation>),
+    Targets(Vec<(String, String)>),
+}
+
+impl Ways {
+    fn named_by(self, attributes: &BTreeMap<String, Attribute>) -> Vec<Navigation> {
+        match self {
+            Self::Told(ways) => ways,
+            Self::Targets(targets) => targets
+                .iter()
+                .cloned()
+                .filter_map(|(attribute, target)| {
+                    let count = targets.iter().filter(|(name, _)| *name == attribute).count();
+                    let name = by_rule(attributes.get(&attribute)?, &target, count);
+                    Some(Navigation { attribute, target, name })
+                })
+                .collect(),
+        }
+    }
+}
+
+/// Relationships name the ways exactly. An environment that does not show them shows the targets of
+/// its lookups, and the rules of naming do the rest.
+async fn navigations(client: &Client, base: &str) -> Result<Ways, ConnectError> {
+    let address = format!(
+        "{base}/ManyToOneRelationships?$select=ReferencingAttribute,ReferencedEntity,\
+         ReferencingEntityNavigationPropertyName"
+    );
+    match client.get(&address).await {
+        Ok(json) => return Ok(Ways::Told(rows(&json)?.iter().map(navigation).collect())),
+        Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let address = format!(
+        "{base}/Attributes/Microsoft.Dynamics.CRM.LookupAttributeMetadata?$select=LogicalName,Targets"
+    );
+    let json = client.get(&address).await?;
+    let mut ways = Vec::new();
+    for lookup in rows(&json)? {
+        let targets = lookup.get("Targets").and_then(Json::as_array);
+        for target in targets.into_iter().flatten().filter_map(Json::as_str) {
+            ways.push((text(lookup, "LogicalName").to_owned(), target.to_owned()));
+        }
+    }
+    Ok(Ways::Targets(ways))
 }
 
 /// A table that is not there needs a person; a row that is not there does not.

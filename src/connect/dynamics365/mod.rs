@@ -14,6 +14,7 @@ mod body;
 mod client;
 mod close;
 mod describe;
+mod discover;
 mod feed;
 mod limits;
 mod lookup;
@@ -26,6 +27,7 @@ mod records;
 pub mod sandbox;
 mod select;
 mod settings;
+mod webhook;
 mod wire;
 
 use std::sync::Arc;
@@ -43,10 +45,12 @@ use crate::domain::id::{CrmName, RecordId, RecordKind};
 use crate::domain::record::{Close, Fields, Record, Shape, Version};
 
 use client::{Client, Request, text};
+pub use discover::{ConnectorColumn, Privilege};
 use feed::PageSize;
 use lookup::Lookups;
 use metadata::Metadata;
 pub use settings::{Credential, Settings};
+pub use webhook::{DataverseHook, SecretPlace};
 
 /// One Dataverse environment.
 #[derive(Debug)]

@@ -228,7 +228,7 @@ impl Dynamics365 {
         }
         let address = definition(&table.name)?;
         let mut whole = self.client.get(&address).await?;
-        if !flag(&json!({"Value": whole.get("CanChangeTrackingBeEnabled")}), "Value") {
+        if !flag(&whole, "CanChangeTrackingBeEnabled") {
             let advice = format!("{what} cannot be switched on: changes are polled by modifiedon");
             run.note(advice, "advice");
             return Ok(());
@@ -236,6 +236,9 @@ impl Dynamics365 {
         if run.make(&what) {
             // A definition is replaced as a whole; there is no PATCH for it.
             whole["ChangeTrackingEnabled"] = Json::Bool(true);
+            if let Some(members) = whole.as_object_mut() {
+                members.remove("@odata.context");
+            }
             let request = Request::write("PUT", self.client.url(&address)?, &whole)
                 .header("mscrm.mergelabels", "true");
             self.client.send(&request).await?;

@@ -27,6 +27,9 @@ pub(super) struct Selection {
     outputs: Vec<Output>,
 }
 
+const OWNER_COLUMN: &str = "ownerid";
+const OWNING_USER: &str = "owninguser";
+
 /// The most tables one dotted path may lead to.
 const MOST_TARGETS: usize = 5;
 
@@ -195,6 +198,15 @@ async fn related(
 
 /// The ways that a path's first step stands for.
 fn ways(table: &Table, path: &str, head: &str) -> Result<Vec<Navigation>, ConnectError> {
+    let owner = table.attributes.get(OWNER_COLUMN).is_some_and(|column| column.kind == "Owner");
+    // An owner's columns are read from the user; a record owned by a team has none.
+    if owner && matches!(head, OWNER_COLUMN | OWNING_USER) {
+        return Ok(vec![Navigation {
+            attribute: OWNER_COLUMN.to_owned(),
+            target: "systemuser".to_owned(),
+            name: OWNING_USER.to_owned(),
+        }]);
+    }
     if let Some(way) = table.navigation(head)
         && !table.attributes.contains_key(head)
     {
@@ -203,14 +215,6 @@ fn ways(table: &Table, path: &str, head: &str) -> Result<Vec<Navigation>, Connec
     let attribute = table.attribute(head)?;
     if !attribute.is_lookup() {
         return Err(refuse(&[path], format!("the column `{head}` does not point to a row")));
-    }
-    // An owner's columns are read from the user; a record owned by a team has none.
-    if attribute.kind == "Owner" {
-        return Ok(vec![Navigation {
-            attribute: head.to_owned(),
-            target: "systemuser".to_owned(),
-            name: "owninguser".to_owned(),
-        }]);
     }
     let ways = table.navigations(attribute);
     if ways.len() > MOST_TARGETS {
