@@ -6,6 +6,7 @@ use super::failure::Failure;
 use super::hooks::{DuplicateRule, Rule, Trigger};
 use super::org::{Fields, Org};
 use super::rows::{Conversion, Writer};
+use super::schema::{Field, Kind};
 use super::usage::RequestLog;
 use super::{SalesforceSandbox, id};
 
@@ -341,6 +342,15 @@ impl SalesforceSandbox {
             let unique = org.options.unique_referral;
             org.schema.install_cosell(prefix, unique);
             org.options.package_installed |= prefix == "Microsoft__";
+        });
+    }
+
+    /// Adds a text field that is an external id, visible to everyone.
+    pub fn add_external_id_field(&self, object: &str, name: &str, unique: bool) {
+        self.with(|org| {
+            if let Some(object) = org.schema.object_mut(object) {
+                object.fields.push(Field::new(name, Kind::Text, 100).external_id(unique));
+            }
         });
     }
 

@@ -86,7 +86,6 @@ impl SalesforceSandbox {
     }
 
     /// Its HTTP surface.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(self.clone())
     }

@@ -39,7 +39,8 @@ fn create(org: &mut Org, call: &Call) -> Result<Answer, Failure> {
     let bad = || integrity(format!("Invalid fullName {full_name}"));
     let (object, prefix, name) = parts(&full_name).ok_or_else(bad)?;
     let (_, api_name) = full_name.split_once('.').ok_or_else(bad)?;
-    let foreign = !prefix.is_empty() && !(prefix == "Microsoft" && org.options.package_installed);
+    let ours = prefix == "Microsoft" && org.options.package_installed;
+    let foreign = !prefix.is_empty() && !ours;
     let shaped = name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name.chars().all(|all| all.is_ascii_alphanumeric() || all == '_')
         && !name.contains("__")
