@@ -342,6 +342,7 @@ impl SalesforceSandbox {
             let unique = org.options.unique_referral;
             org.schema.install_cosell(prefix, unique);
             org.options.package_installed |= prefix == "Microsoft__";
+            super::setup::register_fields(org);
         });
     }
 

@@ -101,6 +101,24 @@ async fn conditions_hold_inside_a_composite() {
 }
 
 #[tokio::test]
+async fn a_person_in_between_is_not_rolled_back() {
+    let site = site().await;
+    let id = site.opportunity("Deal");
+    let path = format!("/sobjects/Opportunity/{id}");
+    let edited = id.clone();
+    site.sandbox.before_next_write(move |org| {
+        org.edit_as_person("Opportunity", &edited, &json!({ "NextStep": "call" })).unwrap();
+    });
+    let items = json!([
+        item("PATCH", &path, "good", json!({ "Amount": 1 })),
+        item("PATCH", &path, "bad", json!({ "StageName": "Dreaming" })),
+    ]);
+    assert_eq!(statuses(&composite(&site, true, items).await), [400, 400]);
+    let row = site.sandbox.row("Opportunity", &id).unwrap();
+    assert_eq!((&row["Amount"], &row["NextStep"]), (&Value::Null, &json!("call")));
+}
+
+#[tokio::test]
 async fn a_batch_counts_each_of_its_calls() {
     let site = site().await;
     let body = json!({ "haltOnError": true, "batchRequests": [

@@ -130,6 +130,27 @@ async fn tooling_finds_and_changes_a_field() {
 }
 
 #[tokio::test]
+async fn the_fields_of_the_package_are_known_to_tooling() {
+    let site = site_with(SandboxOptions::with_package()).await;
+    let soql = "SELECT+Id,NamespacePrefix,Metadata+FROM+CustomField+WHERE+TableEnumOrId='Lead'+AND+\
+                DeveloperName='Referral_Identifier'";
+    let found = site.get(&format!("/tooling/query?q={soql}")).await;
+    let record = &found.body["records"][0];
+    assert_eq!(record["NamespacePrefix"], "Microsoft");
+    assert_eq!(record["Metadata"]["externalId"], true);
+    let id = site.opportunity("Deal");
+    let path = format!("/tooling/sobjects/CustomField/{}", record["Id"].as_str().unwrap());
+    let same = json!({ "Metadata": record["Metadata"] });
+    assert_eq!(site.call("PATCH", &path, same).await.status, 204, "what was read may be written");
+    let path = format!("/sobjects/Opportunity/{id}");
+    let token = json!({ "Microsoft__Sync_Token__c": "t" });
+    assert_eq!(site.call("PATCH", &path, token).await.status, 204);
+    let wish = json!({ "Microsoft__Referral_Identifier__c": "r" });
+    let lead = format!("/sobjects/Lead/{}", site.lead("Buyer"));
+    assert_eq!(site.call("PATCH", &lead, wish).await.status, 204, "still visible");
+}
+
+#[tokio::test]
 async fn field_level_security_hides_and_protects() {
     let site = site_with(SandboxOptions::default()).await;
     let id = site.opportunity("Deal");
