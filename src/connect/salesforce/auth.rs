@@ -222,9 +222,10 @@ impl SignIn {
             return Err(ConnectError::Unavailable(format!("userinfo answered {}", answer.status)));
         }
         let told = answer.is_success().then(|| answer.json()).flatten();
-        let identity = told.as_ref().and_then(Identity::of_userinfo).or_else(|| {
-            body.get("id").and_then(Json::as_str).and_then(Identity::of_address)
-        });
+        let identity = told
+            .as_ref()
+            .and_then(Identity::of_userinfo)
+            .or_else(|| body.get("id").and_then(Json::as_str).and_then(Identity::of_address));
         let Some(identity) = identity else {
             return Err(unusable(
                 "Salesforce does not say who we are; give the app the scope to read the identity",

@@ -275,10 +275,7 @@ impl Reply {
             purpose: self.purpose,
             status: self.answer.status,
             errors: wire::errors(&body),
-            quota_left: self
-                .answer
-                .header("sforce-limit-info")
-                .and_then(|_| client.quota_left()),
+            quota_left: self.answer.header("sforce-limit-info").and_then(|_| client.quota_left()),
             retry_after: self.answer.retry_after(client.http.clock().now()),
         }
     }

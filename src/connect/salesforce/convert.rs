@@ -14,7 +14,8 @@ const LEAD_FIELDS: [&str; 2] = ["IsConverted", "ConvertedOpportunityId"];
 
 /// What to read for a shape: its fields, its control fields, and what a lead's conversion tells.
 pub(super) fn paths(kind: RecordKind, shape: &Shape) -> Vec<String> {
-    let control = [Some(&shape.referral_field), Some(&shape.sync_field), shape.token_field.as_ref()];
+    let control =
+        [Some(&shape.referral_field), Some(&shape.sync_field), shape.token_field.as_ref()];
     let lead: &[&str] = if kind == RecordKind::Lead { &LEAD_FIELDS } else { &[] };
     let mut paths: Vec<String> = Vec::new();
     let wanted = shape
@@ -159,10 +160,25 @@ mod tests {
     #[test]
     fn values_have_one_form() {
         let table = [
-            (Some("datetime"), json!("2026-09-01T10:00:00.000+0000"), json!("2026-09-01T10:00:00.000Z"), "offset without a colon"),
-            (None, json!("2026-09-01T10:00:00.000+0000"), json!("2026-09-01T10:00:00.000Z"), "of a related row"),
+            (
+                Some("datetime"),
+                json!("2026-09-01T10:00:00.000+0000"),
+                json!("2026-09-01T10:00:00.000Z"),
+                "offset without a colon",
+            ),
+            (
+                None,
+                json!("2026-09-01T10:00:00.000+0000"),
+                json!("2026-09-01T10:00:00.000Z"),
+                "of a related row",
+            ),
             (Some("date"), json!("2026-12-31"), json!("2026-12-31"), "a date never shifts"),
-            (Some("string"), json!("2026-09-01T10:00:00.000+0000"), json!("2026-09-01T10:00:00.000+0000"), "text that looks like an instant"),
+            (
+                Some("string"),
+                json!("2026-09-01T10:00:00.000+0000"),
+                json!("2026-09-01T10:00:00.000+0000"),
+                "text that looks like an instant",
+            ),
             (Some("string"), json!(""), Json::Null, "empty is null"),
             (Some("textarea"), json!("a\r\nb\rc"), json!("a\nb\nc"), "one kind of line end"),
             (Some("textarea"), json!(" \r\n"), Json::Null, "nothing but space"),

@@ -273,10 +273,8 @@ impl Schemas {
             let stages = self.stages().await?;
             let field = schema.fields.iter_mut().find(|field| field.name == "StageName");
             if let Some(field) = field {
-                field.options = stages
-                    .into_iter()
-                    .map(|stage| (stage.api_name, stage.master_label))
-                    .collect();
+                field.options =
+                    stages.into_iter().map(|stage| (stage.api_name, stage.master_label)).collect();
             }
         }
         Ok(schema)

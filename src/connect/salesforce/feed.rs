@@ -29,9 +29,7 @@ impl Salesforce {
     ) -> Result<ChangePage, ConnectError> {
         let organization = self.client.identity().await?.organization_id;
         let mut cursor = match cursor {
-            Some(text) => {
-                Cursor::read(text, &organization).ok_or(ConnectError::CursorExpired)?
-            }
+            Some(text) => Cursor::read(text, &organization).ok_or(ConnectError::CursorExpired)?,
             None => Cursor::start(&organization),
         };
         let paths = convert::paths(kind, shape);
@@ -112,9 +110,7 @@ impl Salesforce {
         );
         let request = Request::get(self.client.data(&window)).in_background();
         let (answer, _) = self.client.json(&request).await?;
-        let at = |name: &str| {
-            answer.get(name).and_then(Json::as_str).and_then(Timestamp::parse)
-        };
+        let at = |name: &str| answer.get(name).and_then(Json::as_str).and_then(Timestamp::parse);
         if at("earliestDateAvailable").is_some_and(|earliest| earliest > start) {
             return Err(ConnectError::CursorExpired);
         }
@@ -138,10 +134,7 @@ fn page_query(
     cursor: &Cursor,
     most: u32,
 ) -> String {
-    let ours = format!(
-        "({} = TRUE OR {} != NULL)",
-        shape.sync_field, shape.referral_field
-    );
+    let ours = format!("({} = TRUE OR {} != NULL)", shape.sync_field, shape.referral_field);
     let from = match (&cursor.at, cursor.low) {
         (Some((stamp, id)), _) => {
             let stamp = soql::instant(*stamp);

@@ -105,10 +105,8 @@ async fn find(
         return Err(unwritable(path, "cannot be looked up"));
     }
     let active = if target == "User" { " AND IsActive = TRUE" } else { "" };
-    let soql = format!(
-        "SELECT Id FROM {target} WHERE {attribute} = {}{active} LIMIT 2",
-        soql::text(text)
-    );
+    let soql =
+        format!("SELECT Id FROM {target} WHERE {attribute} = {}{active} LIMIT 2", soql::text(text));
     let (rows, _) = client.query(&soql).await?;
     match rows.as_slice() {
         [row] => Ok(super::convert::id(row)?.as_str().to_owned()),

@@ -81,7 +81,9 @@ pub(super) fn read_batch(
         Some(path) if path.starts_with(data_path) && !path.contains("..") => Some(path.to_owned()),
         Some(_) => return Err(ConnectError::Broken("a next batch that lies elsewhere".to_owned())),
         None if json.get("done").and_then(Json::as_bool) == Some(true) => None,
-        None => return Err(ConnectError::Broken("a query that is neither done nor goes on".into())),
+        None => {
+            return Err(ConnectError::Broken("a query that is neither done nor goes on".into()));
+        }
     };
     Ok(RowBatch { rows, next, moment })
 }

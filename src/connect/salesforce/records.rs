@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::client::{Moment, Request};
+use super::describe::Table;
 use super::query::Read;
 use super::validator::{proves, wait_to_prove};
 use super::write::{self, Write, Written};
-use super::client::{Moment, Request};
-use super::describe::Table;
 use super::{Salesforce, convert, soql, table_of, wire};
 use crate::connect::crm::{Row, Search};
 use crate::connect::error::{ConnectError, Refusal};
@@ -41,8 +41,7 @@ impl Salesforce {
         shape: &Shape,
     ) -> Result<Vec<Record>, ConnectError> {
         let paths = convert::paths(kind, shape);
-        let found =
-            self.read(kind, &paths, &shape.referral_field, referral_id.to_owned()).await?;
+        let found = self.read(kind, &paths, &shape.referral_field, referral_id.to_owned()).await?;
         Ok(found.into_iter().map(|(record, _)| record).collect())
     }
 
@@ -63,9 +62,7 @@ impl Salesforce {
         let (rows, moment) = self.reads.ask(read).await.inspect_err(|error| {
             self.doubt_schema(&table.name, error);
         })?;
-        rows.iter()
-            .map(|row| Ok((self.seen(kind, &table, paths, row, moment)?, moment)))
-            .collect()
+        rows.iter().map(|row| Ok((self.seen(kind, &table, paths, row, moment)?, moment))).collect()
     }
 
     /// A record of a row, noted for later writes.
@@ -120,7 +117,11 @@ impl Salesforce {
         self.seen(kind, &table, &paths, row, written.moment)
     }
 
-    async fn body(&self, table: &Table, fields: &Fields) -> Result<Map<String, Json>, ConnectError> {
+    async fn body(
+        &self,
+        table: &Table,
+        fields: &Fields,
+    ) -> Result<Map<String, Json>, ConnectError> {
         let paths: Vec<String> = fields.keys().cloned().collect();
         let table = self.schemas.table_with(&table.name, &paths).await?;
         self.lookups.body(&self.client, &table, fields).await
@@ -293,9 +294,10 @@ fn literal(table: &Table, name: &str, value: &str) -> Result<String, ConnectErro
             "false" => Ok("FALSE".to_owned()),
             _ => Err(bad()),
         },
-        "currency" | "double" | "percent" | "int" | "long" => {
-            value.parse::<rust_decimal::Decimal>().map(|number| number.to_string()).map_err(|_| bad())
-        }
+        "currency" | "double" | "percent" | "int" | "long" => value
+            .parse::<rust_decimal::Decimal>()
+            .map(|number| number.to_string())
+            .map_err(|_| bad()),
         _ => Ok(soql::text(value)),
     }
 }

@@ -165,8 +165,7 @@ mod tests {
     use super::{Auth, Settings};
 
     fn settings(url: &str) -> Settings {
-        let auth =
-            Auth::ClientCredentials { client_id: "id".to_owned(), secret: "secret".into() };
+        let auth = Auth::ClientCredentials { client_id: "id".to_owned(), secret: "secret".into() };
         Settings::new(Url::parse(url).expect("a url"), auth)
     }
 

@@ -67,9 +67,14 @@ impl Salesforce {
         let code = converted.code.unwrap_or_default();
         match code.as_str() {
             // A session that REST takes and SOAP does not is one that SOAP never takes.
-            "INVALID_SESSION_ID" | "INSUFFICIENT_ACCESS" | "INSUFFICIENT_ACCESS_OR_READONLY"
-            | "API_DISABLED_FOR_ORG" | "API_CURRENTLY_DISABLED" | "UNSUPPORTED_CLIENT"
-            | "FUNCTIONALITY_NOT_ENABLED" | "OPERATION_TOO_LARGE" => Ok(None),
+            "INVALID_SESSION_ID"
+            | "INSUFFICIENT_ACCESS"
+            | "INSUFFICIENT_ACCESS_OR_READONLY"
+            | "API_DISABLED_FOR_ORG"
+            | "API_CURRENTLY_DISABLED"
+            | "UNSUPPORTED_CLIENT"
+            | "FUNCTIONALITY_NOT_ENABLED"
+            | "OPERATION_TOO_LARGE" => Ok(None),
             "CANNOT_UPDATE_CONVERTED_LEAD" => Ok(self.converted(id).await?.flatten()),
             "" if matches!(status, 403 | 404 | 405 | 501) => Ok(None),
             "" if status >= 500 => {
@@ -165,7 +170,7 @@ fn parse(body: &[u8]) -> Result<Converted, ConnectError> {
                 element = start.local_name().as_ref().to_owned();
             }
             Ok(Event::Text(found)) => {
-                note(&mut converted, &element, found.trim().to_owned());
+                note(&mut converted, &element, &found);
             }
             Ok(Event::End(_)) => element.clear(),
             Ok(Event::Eof) | Err(_) => return Ok(converted),
@@ -174,7 +179,8 @@ fn parse(body: &[u8]) -> Result<Converted, ConnectError> {
     }
 }
 
-fn note(converted: &mut Converted, element: &str, value: String) {
+fn note(converted: &mut Converted, element: &str, found: &str) {
+    let value = found.trim().to_owned();
     if value.is_empty() {
         return;
     }
@@ -185,7 +191,10 @@ fn note(converted: &mut Converted, element: &str, value: String) {
         "faultcode" if converted.code.is_none() => {
             converted.code = value.rsplit(':').next().map(str::to_owned);
         }
-        "message" | "faultstring" | "exceptionMessage" => converted.message = Some(value),
+        // Comes in pieces, because entities stand between them.
+        "message" | "faultstring" | "exceptionMessage" => {
+            converted.message.get_or_insert_default().push_str(found);
+        }
         _ => {}
     }
 }
@@ -211,7 +220,11 @@ mod tests {
         for (body, success, opportunity, code, why) in table {
             let Converted { success: was, opportunity: id, code: told, .. } =
                 parse(body.as_bytes()).expect("parsed");
-            assert_eq!((was, id.as_deref(), told.as_deref()), (success, opportunity, code), "{why}");
+            assert_eq!(
+                (was, id.as_deref(), told.as_deref()),
+                (success, opportunity, code),
+                "{why}"
+            );
         }
     }
 

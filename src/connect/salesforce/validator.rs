@@ -94,8 +94,7 @@ mod tests {
             ("2026-09-01T09:59:00Z", 0, false, "a clock that goes back"),
         ];
         for (date, millis, expected, why) in table {
-            let moment =
-                Moment { date: Some(at(date)), elapsed: Duration::from_millis(millis) };
+            let moment = Moment { date: Some(at(date)), elapsed: Duration::from_millis(millis) };
             assert_eq!(proves(moment, stamp), expected, "{date}: {why}");
         }
         let unknown = Moment { date: None, elapsed: Duration::ZERO };

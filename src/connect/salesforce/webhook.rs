@@ -138,7 +138,8 @@ impl State {
             }
             self.message.records.push((String::new(), String::new()));
         }
-        if outbound && name == "sObject"
+        if outbound
+            && name == "sObject"
             && let Some(record) = self.message.records.last_mut()
         {
             record.0 = table(reader, start).unwrap_or_default();
@@ -216,7 +217,9 @@ mod tests {
 
     #[test]
     fn ids_are_taken_and_nothing_else() {
-        let body = envelope(&(notification("Opportunity", "006000000000001") + &notification("Lead", "x")));
+        let body = envelope(
+            &(notification("Opportunity", "006000000000001") + &notification("Lead", "x")),
+        );
         let message = parse(body.as_bytes()).expect("a message");
         assert_eq!(
             message,

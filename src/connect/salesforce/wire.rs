@@ -89,12 +89,17 @@ impl Failure {
             {
                 locked()
             }
-            "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE" | "ORG_IN_MAINTENANCE"
-            | "QUERY_TIMEOUT" | "INVALID_QUERY_LOCATOR" | "PROCESSING_HALTED"
+            "INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE"
+            | "ORG_IN_MAINTENANCE"
+            | "QUERY_TIMEOUT"
+            | "INVALID_QUERY_LOCATOR"
+            | "PROCESSING_HALTED"
             | "ALL_OR_NONE_OPERATION_ROLLED_BACK" => {
                 ConnectError::Unavailable(format!("Salesforce answered {code}"))
             }
-            "SERVER_UNAVAILABLE" | "UNKNOWN_EXCEPTION" | "ServerError"
+            "SERVER_UNAVAILABLE"
+            | "UNKNOWN_EXCEPTION"
+            | "ServerError"
             | "REQUEST_RUNNING_TOO_LONG" => self.maybe_done(code),
             "INVALID_REPLICATION_DATE" | "EXCEEDED_ID_LIMIT" => ConnectError::CursorExpired,
             _ => self.class_of_operator_code(code),
@@ -170,7 +175,8 @@ impl Failure {
         let first = self.errors.first().cloned().unwrap_or_default();
         let mut message = without_data(&first);
         if let Some(fix) = fix(&first.code) {
-            message = if message.is_empty() { fix.to_owned() } else { format!("{message} ({fix})") };
+            message =
+                if message.is_empty() { fix.to_owned() } else { format!("{message} ({fix})") };
         }
         let mut fields: Vec<String> = Vec::new();
         for field in self.errors.iter().flat_map(|error| &error.fields) {
@@ -198,7 +204,8 @@ fn fix(code: &str) -> Option<&'static str> {
         "ENTITY_IS_LOCKED" => {
             "an approval process holds the record; finish or recall the approval, then retry"
         }
-        "INSUFFICIENT_ACCESS_OR_READONLY" | "INSUFFICIENT_ACCESS"
+        "INSUFFICIENT_ACCESS_OR_READONLY"
+        | "INSUFFICIENT_ACCESS"
         | "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY" => {
             "share the record with the integration user or grant it the right to edit"
         }

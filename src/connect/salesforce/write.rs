@@ -10,8 +10,8 @@ use super::client::{Client, Moment, Request};
 use super::combine::Batch;
 use super::query::{Read, read_batch};
 use super::settings::Settings;
-use super::wire::{self, Failure};
 use super::soql;
+use super::wire::{self, Failure};
 use crate::connect::error::ConnectError;
 use crate::connect::http::Purpose;
 
@@ -67,7 +67,10 @@ impl WriteBatch {
         Self { client }
     }
 
-    async fn send(&self, writes: &[Write]) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
+    async fn send(
+        &self,
+        writes: &[Write],
+    ) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
         let groups = groups(writes.iter().map(|write| &write.proof));
         let mut parts: Vec<Json> =
             writes.iter().enumerate().map(|(at, write)| self.part(at, write)).collect();
@@ -208,9 +211,9 @@ impl Batch for WriteBatch {
                 let mut answers = Vec::new();
                 for write in questions {
                     let alone = self.send(std::slice::from_ref(write)).await;
-                    answers.push(alone.and_then(|mut one| one.pop().unwrap_or_else(|| {
-                        Err(Self::lost())
-                    })));
+                    answers.push(
+                        alone.and_then(|mut one| one.pop().unwrap_or_else(|| Err(Self::lost()))),
+                    );
                 }
                 answers
             }
