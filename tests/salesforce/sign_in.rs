@@ -96,37 +96,44 @@ impl RefreshTokenVault for Vault {
     }
 }
 
-async fn rotating(vault: Arc<Vault>) -> (World, Salesforce) {
+async fn rotating() -> World {
     let options = SandboxOptions { rotate_refresh_tokens: true, ..SandboxOptions::default() };
-    let world = World::new(options.clone(), |_| {}).await;
+    World::new(options, |_| {}).await
+}
+
+/// A client as after a start of the daemon: with the configured token and what the vault holds.
+fn started(world: &World, vault: Arc<Vault>) -> Salesforce {
+    let options = SandboxOptions::default();
     let mut settings = settings(&world.serving, &options);
     settings.auth = Auth::RefreshToken {
-        client_id: options.client_id.clone(),
-        secret: Some(SecretString::from(options.client_secret.clone())),
-        refresh_token: Some(SecretString::from(options.refresh_token.clone())),
+        client_id: options.client_id,
+        secret: Some(SecretString::from(options.client_secret)),
+        refresh_token: Some(SecretString::from(options.refresh_token)),
     };
-    let client = client(settings, &world.clock, Some(vault));
-    (world, client)
+    client(settings, &world.clock, Some(vault))
 }
 
 #[tokio::test]
 async fn a_rotated_refresh_token_is_kept_before_it_is_needed() {
     let vault = Arc::new(Vault::default());
-    let (world, client) = rotating(vault.clone()).await;
-    client.probe().await.expect("the first sign-in");
+    let world = rotating().await;
+    let first = started(&world, vault.clone());
+    first.probe().await.expect("the first sign-in");
     world.sandbox.expire_sessions();
-    client.probe().await.expect("a second sign-in, with the new token");
+    first.probe().await.expect("a second sign-in, with the new token");
     assert_eq!(vault.kept.lock().expect("the vault").len(), 2);
-    let (world, client) = (world, rotating(vault.clone()).await.1);
-    drop(world);
-    drop(client);
+    let second = started(&world, vault.clone());
+    second.probe().await.expect("after a restart, with the kept token");
+    let forgetful = started(&world, Arc::new(Vault::default()));
+    let dead = forgetful.probe().await;
+    assert!(matches!(dead, Err(ConnectError::Unauthorized(_))), "the configured token is dead");
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_be_kept_is_not_used() {
     let vault = Arc::new(Vault { full: true, ..Vault::default() });
-    let (world, client) = rotating(vault).await;
-    let refused = client.probe().await;
+    let world = rotating().await;
+    let refused = started(&world, vault).probe().await;
     assert!(matches!(refused, Err(ConnectError::Unavailable(_))), "{refused:?}");
     let calls = world.sandbox.request_log().requests;
     assert!(calls.iter().all(|call| call.path.contains("/oauth2/token")), "{calls:?}");
