@@ -3,6 +3,7 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the way of one change through the modules is drawn there.
 
+pub mod app;
 pub mod config;
 pub mod connect;
 pub mod domain;
@@ -12,3 +13,4 @@ pub mod mapping;
 pub mod merge;
 pub mod store;
 pub mod sync;
+pub mod telemetry;

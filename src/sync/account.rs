@@ -1,15 +1,18 @@
 //! One account while it runs: its systems, its mappings, its settings.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
 use super::breaker::Breaker;
 use crate::connect::crm::Crm;
+use crate::connect::error::ConnectError;
 use crate::connect::partner_center_seam::PartnerCenter;
 use crate::domain::clock::{Clock, Randomness};
 use crate::domain::id::{AccountName, CrmName, RecordKind};
+use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::merge::share::Sharing;
 use crate::merge::view::Settings;
@@ -84,13 +87,37 @@ pub struct CrmPart {
     pub crm: Arc<dyn Crm>,
     /// Opens when it fails again and again.
     pub breaker: Breaker,
+    ready: AtomicBool,
     mappings: ArcSwap<Vec<Arc<Mapping>>>,
 }
 
 impl CrmPart {
     /// A CRM with its mappings.
     pub fn new(crm: Arc<dyn Crm>, mappings: Vec<Arc<Mapping>>) -> Self {
-        Self { crm, breaker: Breaker::default(), mappings: ArcSwap::from_pointee(mappings) }
+        Self {
+            crm,
+            breaker: Breaker::default(),
+            ready: AtomicBool::new(false),
+            mappings: ArcSwap::from_pointee(mappings),
+        }
+    }
+
+    /// Whether a call may be made now. None is, before the live schema was compared with the
+    /// mappings: a field that is not there would spoil every read.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError::Throttled`] with the wait.
+    pub fn pass(&self, now: Timestamp) -> Result<(), ConnectError> {
+        if !self.ready.load(Ordering::Acquire) {
+            return Err(ConnectError::Throttled(Duration::from_secs(1)));
+        }
+        self.breaker.pass(now)
+    }
+
+    /// Opens the way: the mappings fit the live schema.
+    pub fn be_ready(&self) {
+        self.ready.store(true, Ordering::Release);
     }
 
     /// Which CRM.

@@ -299,7 +299,7 @@ impl<'a> Attempt<'a> {
             if deal.link(part.name()).is_some_and(|link| link.hold.is_some()) {
                 continue;
             }
-            let read = match part.breaker.pass(self.around.clock.now()) {
+            let read = match part.pass(self.around.clock.now()) {
                 Ok(()) => self.read_record(deal, referral, part).await?,
                 Err(open) => Err(open),
             };

@@ -210,7 +210,7 @@ impl Poller {
             if cursor.is_none() && full_read.is_none() {
                 full_read = Some(BTreeSet::new());
             }
-            part.breaker.pass(self.around.clock.now())?;
+            part.pass(self.around.clock.now())?;
             let page = part.crm.changes(kind, cursor.as_deref(), mapping.shape()).await;
             part.breaker.learn(&page, self.around.clock.now());
             let page = match page {

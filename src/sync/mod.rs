@@ -13,7 +13,7 @@
 pub mod account;
 mod arrive;
 mod attempt;
-mod breaker;
+pub mod breaker;
 mod execute;
 pub mod feeds;
 mod offer;

@@ -69,7 +69,7 @@ impl Attempt<'_> {
         key: &RecordKey,
         shape: &crate::domain::record::Shape,
     ) -> Result<Option<crate::domain::record::Record>, ConnectError> {
-        part.breaker.pass(self.around.clock.now())?;
+        part.pass(self.around.clock.now())?;
         let read = part.crm.fetch(key.kind, &key.id, shape).await;
         part.breaker.learn(&read, self.around.clock.now());
         read
