@@ -160,7 +160,7 @@ impl Rows for Work<'_> {
 }
 
 /// Rows of a base in which `changes` are made, in the same order.
-fn overlaid<'a>(
+pub(crate) fn overlaid<'a>(
     base: RowIter<'a>,
     changes: &'a Change,
     from: &[u8],
