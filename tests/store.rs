@@ -333,6 +333,24 @@ async fn a_hold_follows_its_record_into_the_deal() {
 }
 
 #[tokio::test]
+async fn a_record_that_comes_back_to_its_deal_brings_its_hold() {
+    law(async |subjected| {
+        let store = subjected.store();
+        keep(store, deal("d1", Some(1), &[1])).await;
+        keep(store, deal("d2", Some(2), &[1])).await;
+        keep(store, deal("d2", Some(2), &[])).await;
+        put(store, vec![about_record(1)]).await;
+        let claimed = claim_one(store, at(0)).await;
+        assert!(claimed.deal.is_none(), "the record is nobody's");
+        store.commit(ending(&claimed, held())).await.expect("durable");
+        put(store, vec![about_referral(1)]).await;
+        keep(store, deal("d1", Some(1), &[1])).await;
+        assert_eq!(claim(store, at(9)).await, Vec::new(), "held with its record again");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_released_notice_starts_with_a_clean_count() {
     law(async |subjected| {
         let store = subjected.store();

@@ -102,8 +102,14 @@ impl Model {
             Step::Claim { limit } => {
                 let claims = subjected.store().claim(at(self.now), limit).await.expect("claims");
                 assert!(claims.len() <= limit);
+                let letters = subjected.store().dead_letters(None, usize::MAX).await;
+                let letters = letters.expect("a list");
                 for claim in claims {
                     self.check(&claim);
+                    let held =
+                        |subject| letters.iter().any(|held| held.notice.notice.subject == subject);
+                    let subjects = claim.notices.iter().map(|notice| notice.notice.subject.clone());
+                    assert!(!subjects.into_iter().any(held), "what is held is left alone");
                     self.working.push(claim);
                 }
             }

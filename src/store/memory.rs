@@ -26,18 +26,24 @@ impl State {
         &mut self,
         job: impl FnOnce(&mut Work<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        if identity::identify(&self.rows)?.is_none() {
-            let mut work = Work::new(&self.rows, &self.claims);
-            identity::found(&mut work, "memory")?;
-            let (changes, _) = work.finish()?;
-            self.apply(changes);
-        }
+        self.found()?;
         let mut work = Work::new(&self.rows, &self.claims);
         let answer = job(&mut work)?;
         let (changes, claimed) = work.finish()?;
         self.apply(changes);
         apply_claims(&mut self.claims, claimed);
         Ok(answer)
+    }
+
+    /// Begins the store, if it is not begun.
+    fn found(&mut self) -> Result<(), StoreError> {
+        if identity::identify(&self.rows)?.is_none() {
+            let mut work = Work::new(&self.rows, &self.claims);
+            identity::found(&mut work, "memory")?;
+            let (changes, _) = work.finish()?;
+            self.apply(changes);
+        }
+        Ok(())
     }
 
     fn apply(&mut self, changes: Change) {
@@ -91,6 +97,16 @@ impl Backend for MemoryStore {
         J: FnOnce(&dyn Rows) -> Result<T, StoreError> + Send + 'static,
     {
         self.read(job).await
+    }
+
+    async fn freeze<T, J>(&self, job: J) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        J: FnOnce(&dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    {
+        let mut state = self.state();
+        state.found()?;
+        job(&state.rows)
     }
 
     fn usable(&self) -> Result<(), StoreError> {

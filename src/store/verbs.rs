@@ -39,6 +39,12 @@ pub(crate) trait Backend: Send + Sync {
         T: Send + 'static,
         J: FnOnce(&dyn Rows) -> Result<T, StoreError> + Send + 'static;
 
+    /// Reads many rows as they were at one moment, without holding up others.
+    fn freeze<T, J>(&self, job: J) -> impl Future<Output = Result<T, StoreError>> + Send
+    where
+        T: Send + 'static,
+        J: FnOnce(&dyn Rows) -> Result<T, StoreError> + Send + 'static;
+
     /// Whether it takes writes.
     fn usable(&self) -> Result<(), StoreError>;
 }
@@ -143,7 +149,7 @@ impl<B: Backend> Store for B {
     }
 
     async fn verify_audit(&self) -> Result<Verification, StoreError> {
-        self.walk(redaction::verify).await
+        self.freeze(redaction::verify).await
     }
 
     async fn redact_audit(&self, deal: &DealId, entry: NewEntry) -> Result<usize, StoreError> {
@@ -172,7 +178,7 @@ impl<B: Backend> Store for B {
 
     async fn export(&self, path: &Path) -> Result<u64, StoreError> {
         let path = path.to_owned();
-        self.write(move |work| export::write_file(work.rows(), &path)).await
+        self.freeze(move |rows| export::write_file(rows, &path)).await
     }
 
     async fn health(&self) -> Result<(), StoreError> {

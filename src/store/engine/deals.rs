@@ -25,11 +25,13 @@ pub(crate) fn put(
             work.remove(key.clone());
         }
     }
+    let mut moved = before != after;
     for key in &after {
         let holder = work.load::<DealId>(key)?;
         if holder.as_ref() == Some(&deal.id) {
             continue;
         }
+        moved = true;
         // The deal that loses it may now be free of a hold, or no longer wait.
         touched.extend(
             holder.map(|holder| Lane {
@@ -39,7 +41,7 @@ pub(crate) fn put(
         );
         work.put(key.clone(), &deal.id)?;
     }
-    if old.is_none() || before != after {
+    if moved {
         for deal in old.iter().chain([deal]) {
             let account = &deal.account;
             touched

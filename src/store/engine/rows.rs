@@ -159,8 +159,11 @@ impl Rows for Work<'_> {
     }
 }
 
+/// A changed key and its new value, if it has one.
+type Changed<'a> = (&'a Vec<u8>, &'a Option<Vec<u8>>);
+
 /// Rows of a base in which `changes` are made, in the same order.
-fn overlaid<'a>(
+pub(crate) fn overlaid<'a>(
     base: RowIter<'a>,
     changes: &'a Change,
     from: &[u8],
@@ -168,7 +171,7 @@ fn overlaid<'a>(
     backwards: bool,
 ) -> impl Iterator<Item = Result<Row, StoreError>> + 'a {
     let changed = between(changes, from, until);
-    let changed: Box<dyn Iterator<Item = (&Vec<u8>, &Option<Vec<u8>>)>> =
+    let changed: Box<dyn Iterator<Item = Changed<'a>>> =
         if backwards { Box::new(changed.rev()) } else { Box::new(changed) };
     let (mut base, mut changed) = (base.peekable(), changed.peekable());
     std::iter::from_fn(move || {

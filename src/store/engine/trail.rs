@@ -79,7 +79,8 @@ pub(crate) struct Head {
 pub(crate) fn append(work: &mut Work<'_>, entry: NewEntry) -> Result<u64, StoreError> {
     let last = head(work.rows())?;
     let number = last.number + 1;
-    let (deal, plain, personal) = take_apart(entry)?;
+    let deal = entry.deal.clone();
+    let (plain, personal) = take_apart(entry)?;
     let salt = generate::<[u8; 16]>(&SystemRandom::new());
     let salt = salt.map_err(|_| StoreError::Failed("the system has no randomness".to_owned()))?;
     let salt = salt.expose().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -151,11 +152,8 @@ impl Kept {
     }
 }
 
-/// The texts of both parts of an entry, and the deal it is about.
-fn take_apart(
-    entry: NewEntry,
-) -> Result<(Option<DealId>, Box<RawValue>, Box<RawValue>), StoreError> {
-    let deal = entry.deal.clone();
+/// The texts of both parts of an entry.
+fn take_apart(entry: NewEntry) -> Result<(Box<RawValue>, Box<RawValue>), StoreError> {
     let plain = Plain {
         at: entry.at,
         account: entry.account,
@@ -166,7 +164,7 @@ fn take_apart(
         duration_ms: entry.duration_ms,
     };
     let personal = Personal { summary: entry.summary, cause: entry.cause, fields: entry.fields };
-    Ok((deal, raw(&plain)?, raw(&personal)?))
+    Ok((raw(&plain)?, raw(&personal)?))
 }
 
 fn raw<T: Serialize>(part: &T) -> Result<Box<RawValue>, StoreError> {

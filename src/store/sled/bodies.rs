@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::failed;
 use crate::domain::deal::hex;
 use crate::store::StoreError;
+use crate::store::engine::export::sync_parent;
 
 /// The folder of large values. Clones are the same folder.
 #[derive(Debug, Clone)]
@@ -17,7 +18,8 @@ pub(super) struct Bodies {
 impl Bodies {
     /// Opens the folder, or makes it.
     pub(super) fn open(folder: &Path) -> Result<Self, StoreError> {
-        fs::create_dir_all(folder).map_err(|error| failed("cannot make `bodies`", &error))?;
+        let made = fs::create_dir_all(folder).and_then(|()| sync_parent(folder));
+        made.map_err(|error| failed("cannot make `bodies`", &error))?;
         Ok(Self { folder: folder.to_owned() })
     }
 

@@ -15,6 +15,7 @@ mod directory;
 mod marker;
 mod restore;
 mod rows;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -27,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::directory::Directory;
 use self::rows::SledRows;
+use self::snapshot::Snapshot;
 use self::writer::{Outcome, Request, Sync, Writer};
 use super::StoreError;
 use super::engine::{Rows, Work};
@@ -147,6 +149,17 @@ impl Backend for SledStore {
         self.shared.usable()?;
         let shared = Arc::clone(&self.shared);
         let walk = tokio::task::spawn_blocking(move || job(&shared.rows));
+        walk.await.map_err(|error| failed("a reader ended", &error))?
+    }
+
+    async fn freeze<T, J>(&self, job: J) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        J: FnOnce(&dyn Rows) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.shared.usable()?;
+        let shared = Arc::clone(&self.shared);
+        let walk = tokio::task::spawn_blocking(move || job(&Snapshot::begin(&shared.rows)));
         walk.await.map_err(|error| failed("a reader ended", &error))?
     }
 

@@ -1,7 +1,7 @@
 //! Rows in sled: small values in the row itself, large ones in [`Bodies`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bodies::Bodies;
 use super::failed;
@@ -27,13 +27,32 @@ pub(super) struct SledRows {
     bodies: Bodies,
     /// Whether any value was ever large; spares every other change a look at what it replaces.
     any_bodies: Arc<AtomicBool>,
+    /// What a snapshot that is being read still needs.
+    pub(super) past: Arc<Past>,
+}
+
+/// Old values of rows that changed while a snapshot is read.
+#[derive(Default)]
+pub(super) struct Past {
+    /// Held by whoever reads a snapshot.
+    pub(super) only: Mutex<()>,
+    /// The values; `None` while nobody reads one.
+    kept: Mutex<Option<Change>>,
+}
+
+impl Past {
+    /// The old values; nothing is applied while they are looked at.
+    pub(super) fn kept(&self) -> MutexGuard<'_, Option<Change>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl SledRows {
     /// Rows of an open database; large values that a crash left behind are removed.
     pub(super) fn new(tree: ::sled::Db, bodies: Bodies) -> Result<Self, StoreError> {
         let any = tree.scan_prefix([Table::Body as u8]).next().is_some();
-        let rows = Self { tree, bodies, any_bodies: Arc::new(AtomicBool::new(any)) };
+        let any_bodies = Arc::new(AtomicBool::new(any));
+        let rows = Self { tree, bodies, any_bodies, past: Arc::default() };
         let names = rows.bodies.names()?;
         rows.discard(names)?;
         Ok(rows)
@@ -42,6 +61,12 @@ impl SledRows {
     /// Applies changes, all or nothing, not yet durable. Returns names of large values that may
     /// have lost their last row, for [`SledRows::discard`] once the changes are durable.
     pub(super) fn apply(&self, changes: Change) -> Result<Vec<String>, StoreError> {
+        let mut past = self.past.kept();
+        if let Some(past) = past.as_mut() {
+            for key in changes.keys().filter(|key| !past.contains_key(*key)).collect::<Vec<_>>() {
+                past.insert(key.clone(), self.get(key)?);
+            }
+        }
         let mut batch = ::sled::Batch::default();
         let mut unused = Vec::new();
         for (key, value) in changes {

@@ -355,6 +355,62 @@ async fn a_store_comes_back_from_its_export() {
     assert_eq!(open(target.path()).verify_audit().await.expect("a walk").broken_at, None);
 }
 
+/// Rows large and small are changed, added and removed while a snapshot is read both ways round.
+#[tokio::test]
+async fn a_snapshot_stands_still_while_the_writer_goes_on() {
+    let folder = folder();
+    let store = open(folder.path());
+    let name = |number: usize| format!("note {number:04}");
+    for number in (0..1200).step_by(2) {
+        store.keep_note(&name(number), Some(vec![1])).await.expect("durable");
+    }
+    store.keep_note(&name(600), Some(vec![1; 100_000])).await.expect("durable");
+    let rows = store.shared.rows.clone();
+    let all = |rows: &dyn Rows, backwards| -> Vec<_> {
+        rows.range(&[0], &[Table::Body as u8], backwards).collect::<Result<_, _>>().expect("read")
+    };
+    let before = all(&rows, false);
+    let snapshot = super::snapshot::Snapshot::begin(&rows);
+    let mut reading = snapshot.range(&[0], &[Table::Body as u8], false);
+    let mut read = vec![reading.next().expect("a row").expect("readable")];
+    for number in 0..1200 {
+        let value = (number % 3 != 0).then(|| vec![2]);
+        store.keep_note(&name(number), value).await.expect("durable");
+    }
+    read.extend(reading.by_ref().map(|row| row.expect("readable")));
+    drop(reading);
+    assert!(read == before, "as it was");
+    let mut backwards = all(&snapshot, true);
+    backwards.reverse();
+    assert!(backwards == before, "from the last to the first");
+    let key = keys::meta("sequence");
+    assert_ne!(snapshot.get(&key).expect("a row"), rows.get(&key).expect("a row"));
+    drop(snapshot);
+    assert!(all(&super::snapshot::Snapshot::begin(&rows), false) == all(&rows, false), "the next");
+}
+
+#[tokio::test]
+async fn the_trail_is_whole_while_it_grows() {
+    let folder = folder();
+    let store = Arc::new(open(folder.path()));
+    let writer = Arc::clone(&store);
+    let at = Timestamp::from_millis(1);
+    let writing = tokio::spawn(async move {
+        for _ in 0..300 {
+            let entries = vec![entry("one"), entry("two")];
+            writer.enqueue(Vec::new(), Vec::new(), entries, at).await.expect("durable");
+        }
+    });
+    loop {
+        let walked = store.verify_audit().await.expect("a walk");
+        assert_eq!(walked.broken_at, None, "after {} entries", walked.entries);
+        if walked.entries == 600 {
+            break;
+        }
+    }
+    writing.await.expect("no panic");
+}
+
 #[tokio::test]
 async fn a_store_behind_its_marker_can_be_restored() {
     let folder = folder();
