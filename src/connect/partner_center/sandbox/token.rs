@@ -161,6 +161,12 @@ fn grant(state: &mut State, endpoint: Endpoint, form: &Form) -> Result<Json, Ref
     if let Some(failure) = state.tokens.failure {
         return Err(failure.refusal());
     }
+    if device {
+        let code = field("device_code").or_else(|| field("code")).unwrap_or_default();
+        if !state.tokens.devices.contains_key(code) {
+            return Err(unknown_device_code());
+        }
+    }
     let form = &with_remembered(state, form);
     let audience = audience(endpoint, form)?;
     let identity = match kind {
@@ -299,7 +305,7 @@ fn by_device_code(state: &mut State, code: Option<&str>) -> Result<Identity, Ref
     let code = code.ok_or_else(|| missing("device_code"))?;
     let (now, after) = (state.now(), state.options.device_approved_after_polls);
     let Some(device) = state.tokens.devices.get_mut(code) else {
-        return Err(Refusal::sign_in(400, "bad_verification_code", 70_018, "No such code."));
+        return Err(unknown_device_code());
     };
     match device.poll(now, after) {
         Approval::Pending => {
@@ -314,6 +320,10 @@ fn by_device_code(state: &mut State, code: Option<&str>) -> Result<Identity, Ref
             Ok(Identity { mfa: state.options.consent_with_mfa, app_only: false })
         }
     }
+}
+
+fn unknown_device_code() -> Refusal {
+    Refusal::sign_in(400, "bad_verification_code", 70_018, "The code is unknown or used up.")
 }
 
 fn issue(

@@ -70,6 +70,8 @@ async fn a_filter_that_is_not_understood_is_refused() {
     }
     let nested = format!("{}status eq 'New'{}", "(".repeat(4000), ")".repeat(4000));
     assert_eq!(world.get(&encode(&nested)).await.status, StatusCode::BAD_REQUEST, "too deep");
+    let endless = format!("{}isSpam eq true", "isSpam eq true or ".repeat(1000));
+    assert_eq!(world.get(&encode(&endless)).await.status, StatusCode::BAD_REQUEST, "too long");
 }
 
 #[tokio::test]
