@@ -53,6 +53,7 @@ mod tests;
 pub mod trouble;
 mod usage;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -75,6 +76,12 @@ use super::super::sandbox::{Faults, SandboxClock};
 pub struct SalesforceSandbox {
     org: Arc<Mutex<Org>>,
     faults: Faults,
+}
+
+impl fmt::Debug for SalesforceSandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SalesforceSandbox").finish_non_exhaustive()
+    }
 }
 
 impl SalesforceSandbox {
