@@ -1,25 +1,34 @@
 //! The Salesforce emulator as two clients see it that others wrote: npm `jsforce` and PyPI
 //! `simple-salesforce`. Both are installed below the target folder on first use, so these tests
 //! need `node`, `npm`, `python3` and the package registries.
+#![cfg(feature = "sandbox")]
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use cosell_sync::connect::salesforce::sandbox::{SalesforceSandbox, SandboxOptions};
 use cosell_sync::connect::sandbox::{SandboxClock, Serving, serve};
+use serde_json::json;
 
 const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/third_party");
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/salesforce");
 
-async fn site() -> (SalesforceSandbox, Serving) {
+/// An emulator with one opportunity that was changed, and one that was deleted, a minute ago.
+async fn site() -> (SalesforceSandbox, Serving, [String; 2]) {
     let pem = std::fs::read_to_string(format!("{FIXTURES}/signing-certificate.pem")).unwrap();
     let options = SandboxOptions { public_key_pem: Some(pem), page_size: 3, ..Default::default() };
-    let sandbox = SalesforceSandbox::new(options, SandboxClock::running());
+    let clock = SandboxClock::running();
+    let sandbox = SalesforceSandbox::new(options, clock.clone());
+    let deal = json!({ "Name": "Old", "StageName": "Prospecting", "CloseDate": "2026-12-31" });
+    let [kept, gone] = [(); 2].map(|()| sandbox.create_as_person("Opportunity", &deal).unwrap());
+    sandbox.delete_as_person("Opportunity", &gone).unwrap();
+    clock.advance(Duration::from_secs(61));
     let anywhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let serving = serve(sandbox.router(), anywhere).await.unwrap();
-    (sandbox, serving)
+    (sandbox, serving, [kept, gone])
 }
 
 /// A copy of the folder `name` below the target folder, where packages may be installed.
@@ -47,7 +56,7 @@ fn proven(printed: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jsforce_works_against_the_emulator() {
-    let (sandbox, serving) = site().await;
+    let (sandbox, serving, [kept, gone]) = site().await;
     let folder = workshop("jsforce", &["package.json", "proof.js"]);
     let mut install = Command::new("npm");
     let quiet = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--prefer-offline"];
@@ -55,7 +64,7 @@ async fn jsforce_works_against_the_emulator() {
     run(install).await;
     let mut proof = Command::new("node");
     let key = format!("{FIXTURES}/signing-key.pem");
-    proof.args(["proof.js", &serving.url(), &key]).current_dir(&folder);
+    proof.args(["proof.js", &serving.url(), &key, &kept, &gone]).current_dir(&folder);
     assert_eq!(proven(&run(proof).await), 8);
     let log = sandbox.request_log();
     assert!(log.api_calls > 20 && log.writes > 20, "{} {}", log.api_calls, log.writes);
@@ -65,7 +74,7 @@ async fn jsforce_works_against_the_emulator() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn simple_salesforce_works_against_the_emulator() {
-    let (sandbox, serving) = site().await;
+    let (sandbox, serving, [kept, gone]) = site().await;
     sandbox.add_external_id_field("Opportunity", "Ambiguous__c", false);
     let folder = workshop("simple_salesforce", &["requirements.txt", "proof.py"]);
     let python = folder.join("venv/bin/python");
@@ -80,6 +89,6 @@ async fn simple_salesforce_works_against_the_emulator() {
     run(install).await;
     let mut proof = Command::new(&python);
     let host = serving.address().to_string();
-    proof.args(["proof.py", &host, &sandbox.log_in()]).current_dir(&folder);
+    proof.args(["proof.py", &host, &sandbox.log_in(), &kept, &gone]).current_dir(&folder);
     assert_eq!(proven(&run(proof).await), 7);
 }

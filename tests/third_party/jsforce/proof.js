@@ -1,4 +1,5 @@
-// Drives the Salesforce emulator with jsforce. Arguments: base address, path of the signing key.
+// Drives the Salesforce emulator with jsforce. Arguments: base address, path of the signing key, id
+// of an opportunity that was changed more than a minute ago, id of one that was deleted then.
 // Prints one line per proven behaviour; any failure ends with a stack and exit code 1.
 'use strict';
 
@@ -7,7 +8,7 @@ const crypto = require('node:crypto');
 const fs = require('node:fs');
 const jsforce = require('jsforce');
 
-const [url, keyFile] = process.argv.slice(2);
+const [url, keyFile, kept, gone] = process.argv.slice(2);
 const REFERRAL = 'Referral_Identifier__c';
 const deal = (more) => ({
   Name: 'Contoso deal', StageName: 'Prospecting', CloseDate: '2026-12-31', ...more,
@@ -111,13 +112,13 @@ async function metadata(conn) {
   proven('describe, limits, usage header');
 }
 
-async function changes(conn, ids) {
+async function changes(conn) {
   const [start, end] = [new Date(Date.now() - 3600e3), new Date(Date.now() + 3600e3)];
   const updated = await conn.sobject('Opportunity').updated(start, end);
-  assert.equal(Array.isArray(updated.ids), true);
+  assert.deepEqual(updated.ids, [kept]);
   assert.ok(!Number.isNaN(Date.parse(updated.latestDateCovered)));
   const deleted = await conn.sobject('Opportunity').deleted(start, end);
-  assert.ok(Array.isArray(deleted.deletedRecords));
+  assert.deepEqual(deleted.deletedRecords.map((record) => record.id), [gone]);
   proven('updated and deleted');
 }
 
@@ -136,12 +137,12 @@ async function tooling(conn) {
 
 async function main() {
   const conn = await login();
+  await changes(conn);
   await rows(conn);
   await upsert(conn);
   const ids = await queries(conn);
   await collections(conn, ids);
   await metadata(conn);
-  await changes(conn, ids);
   await tooling(conn);
 }
 

@@ -1,6 +1,7 @@
 """Drives the Salesforce emulator with simple-salesforce.
 
-Arguments: host and port, session id. The library insists on https, so an adapter below it speaks
+Arguments: host and port, session id, id of an opportunity that was changed more than a minute ago,
+id of one that was deleted then. The library insists on https, so an adapter below it speaks
 plain http to the loopback address. Prints one line per proven behaviour.
 """
 
@@ -17,7 +18,7 @@ from simple_salesforce.exceptions import (
     SalesforceResourceNotFound,
 )
 
-HOST, SESSION_ID = sys.argv[1:3]
+HOST, SESSION_ID, KEPT, GONE = sys.argv[1:5]
 REFERRAL = "Referral_Identifier__c"
 
 
@@ -110,20 +111,20 @@ def changes(force):
     now = datetime.datetime.now(datetime.timezone.utc)
     hour = datetime.timedelta(hours=1)
     updated = force.Opportunity.updated(now - hour, now + hour)
-    assert isinstance(updated["ids"], list) and updated["latestDateCovered"].endswith("+0000")
+    assert updated["ids"] == [KEPT] and updated["latestDateCovered"].endswith("+0000")
     deleted = force.Opportunity.deleted(now - hour, now + hour)
-    assert isinstance(deleted["deletedRecords"], list)
+    assert [record["id"] for record in deleted["deletedRecords"]] == [GONE]
     proven("updated and deleted")
 
 
 def main():
     force = connect(SESSION_ID)
+    changes(force)
     rows(force)
     upsert(force)
     several(force)
     queries(force)
     metadata(force)
-    changes(force)
     stranger = connect("00D000000000062!wrong")
     refused(SalesforceExpiredSession, stranger.limits)
     proven("an unknown session")

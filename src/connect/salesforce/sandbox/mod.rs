@@ -30,7 +30,7 @@
 //! 13. SOAP `convertLead`; outbound messages with retry.
 //!
 //! Not implemented: SOSL, `composite/tree`, Bulk, Metadata and Streaming APIs (501 or 404), XML
-//! answers, compressed answers, `GROUP BY`, sub-queries, multi-select picklists, record types,
+//! answers, state and country picklists, `GROUP BY`, sub-queries, multi-select picklists, record types,
 //! sharing, `defaultNamespace`, conditions on describes, roll-back of triggers' side effects.
 
 mod auth;
@@ -53,6 +53,7 @@ mod tests;
 pub mod trouble;
 mod usage;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -75,6 +76,12 @@ use super::super::sandbox::{Faults, SandboxClock};
 pub struct SalesforceSandbox {
     org: Arc<Mutex<Org>>,
     faults: Faults,
+}
+
+impl fmt::Debug for SalesforceSandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SalesforceSandbox").finish_non_exhaustive()
+    }
 }
 
 impl SalesforceSandbox {

@@ -134,6 +134,20 @@ pub(crate) fn register_fields(org: &mut Org) {
     }
 }
 
+/// Gives the rows of an object the empty value of fields that are younger than they are. Stamps
+/// stay: a new field is no edit.
+pub(crate) fn complete_rows(org: &mut Org, object: &str) {
+    let blank = blank(org, object);
+    let rows: Vec<(String, Row)> =
+        org.table(object).map(|(id, row)| (id.clone(), row.clone())).collect();
+    for (id, mut row) in rows {
+        for (name, value) in &blank {
+            row.fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        org.put(object, &id, Some(row));
+    }
+}
+
 /// A row of this object with every field at its empty value.
 pub(crate) fn blank(org: &Org, object: &str) -> Fields {
     let mut fields = Fields::new();

@@ -65,6 +65,7 @@ fn install(org: &mut Org, object: &str, field: Field) {
         object.fields.retain(|old| old.name != field.name);
         object.fields.push(field);
     }
+    setup::complete_rows(org, object);
 }
 
 fn change(org: &mut Org, call: &Call, id: &str) -> Result<Answer, Failure> {

@@ -151,6 +151,22 @@ async fn the_fields_of_the_package_are_known_to_tooling() {
 }
 
 #[tokio::test]
+async fn rows_that_are_older_than_a_field_hold_its_empty_value() {
+    let site = site_with(SandboxOptions::empty_org()).await;
+    let id = site.opportunity("Deal");
+    let stamp = site.sandbox.row("Opportunity", &id).unwrap()["SystemModstamp"].clone();
+    site.clock.advance(std::time::Duration::from_secs(5));
+    site.sandbox.install_fields("");
+    let soql =
+        "SELECT Id, SystemModstamp FROM Opportunity WHERE Sync_With_Partner_Center__c = FALSE";
+    let found = site.query(soql).await;
+    assert_eq!(found.body["totalSize"], 1);
+    assert_eq!(found.body["records"][0]["SystemModstamp"], stamp, "a new field is no edit");
+    let free = "SELECT Id FROM Opportunity WHERE Referral_Identifier__c = NULL";
+    assert_eq!(site.query(free).await.body["totalSize"], 1);
+}
+
+#[tokio::test]
 async fn field_level_security_hides_and_protects() {
     let site = site_with(SandboxOptions::default()).await;
     let id = site.opportunity("Deal");
