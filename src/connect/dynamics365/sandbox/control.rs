@@ -8,11 +8,12 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::data::Row;
 use super::options::{KeyActivation, SandboxOptions};
 use super::problem::Problem;
 use super::schema::{connector_columns, cosell_columns};
 use super::seed;
-use super::state::{LoggedRequest, Row, State};
+use super::state::{LoggedRequest, State};
 use super::webhook::{WebhookCall, post};
 use super::write::target_of;
 use crate::connect::sandbox::{Faults, SandboxClock};

@@ -42,6 +42,7 @@
 
 mod call;
 mod control;
+mod data;
 mod dispatch;
 mod faults;
 mod http;

@@ -198,6 +198,9 @@ impl State {
         activation: KeyActivation,
     ) -> String {
         let metadata_id = stable_guid(&format!("{table} key"), schema_name);
+        for column in &columns {
+            self.data.add_index(table, column);
+        }
         let index = match activation {
             KeyActivation::Immediate => KeyIndex::Polls(0),
             KeyActivation::AfterPolls(polls) => KeyIndex::Polls(polls),
