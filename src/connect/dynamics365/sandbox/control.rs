@@ -210,7 +210,7 @@ impl Dynamics365Sandbox {
         self.with(|state| state.data.webhooks.clear());
     }
 
-    /// Sends every waiting webhook call twice from now on: delivery is at least once.
+    /// Doubles every waiting webhook call: delivery is at least once.
     pub fn duplicate_deliveries(&self) {
         self.with(|state| {
             let twice = state.data.webhooks.iter().flat_map(|call| [call.clone(), call.clone()]);
