@@ -213,6 +213,7 @@ impl State {
             index,
         };
         if let Some(definition) = self.schema.table_mut(table) {
+            definition.keys.retain(|other| other.metadata_id != key.metadata_id);
             definition.keys.push(key);
         }
         self.settle_keys();
