@@ -13,10 +13,12 @@ fn installed() -> PathBuf {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/third_party/dynamics-web-api");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dynamics-web-api");
     std::fs::create_dir_all(&folder).expect("the folder can be made");
+    let lock = |folder: &Path| std::fs::read(folder.join("package-lock.json")).ok();
+    let is_current = lock(&source) == lock(&folder) && folder.join("node_modules").exists();
     for file in ["package.json", "package-lock.json", "script.mjs"] {
         std::fs::copy(source.join(file), folder.join(file)).expect("the file can be copied");
     }
-    if !folder.join("node_modules/dynamics-web-api").exists() {
+    if !is_current {
         let output = Command::new("npm")
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
             .current_dir(&folder)

@@ -196,4 +196,27 @@ const attribute = await api.retrieveAttribute({
   expand: [{ property: "OptionSet" }],
 });
 assert.equal(attribute.OptionSet.Options.length, 5);
+const tracked = await api.retrieveEntities({
+  select: ["LogicalName", "EntitySetName"],
+  filter: "ChangeTrackingEnabled eq true",
+});
+assert.deepEqual(tracked.value.map((table) => table.EntitySetName), ["leads", "opportunities"]);
+const text = (label) => ({ LocalizedLabels: [{ Label: label, LanguageCode: 1033 }] });
+const note = {
+  "@odata.type": "Microsoft.Dynamics.CRM.StringAttributeMetadata",
+  SchemaName: "pc_Note",
+  MaxLength: 20,
+  FormatName: { Value: "Text" },
+  RequiredLevel: { Value: "None" },
+  DisplayName: text("Note"),
+};
+const entityKey = "LogicalName='opportunity'";
+await api.createAttribute({ entityKey, data: note });
+await assert.rejects(
+  api.createAttribute({ entityKey, data: note }),
+  (error) => error.code === "0x80047013",
+);
+await assert.rejects(track(changes.oDataDeltaLink), (error) => error.code === "0x80044352");
+await api.update({ collection: "opportunities", key: inBatch, data: { pc_note: "new column" } });
+
 console.log("all checks passed");

@@ -1,123 +1,12 @@
 //! Everything the organisation remembers.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-use serde_json::{Map, Value as Json};
-
+use super::data::Data;
 use super::options::SandboxOptions;
 use super::problem::Problem;
 use super::schema::Schema;
 use super::token::Tokens;
-use super::webhook::WebhookCall;
 use crate::connect::sandbox::SandboxClock;
 use crate::domain::time::Timestamp;
-
-/// One row. Values are kept by logical name; a lookup is `{"table": …, "id": …}`.
-#[derive(Debug, Clone)]
-pub(super) struct Row {
-    /// Primary key, lower case.
-    pub(super) id: String,
-    /// Row version: the number in the ETag, in `versionnumber` and in delta tokens.
-    pub(super) version: u64,
-    /// Values without nulls.
-    pub(super) values: Map<String, Json>,
-}
-
-/// A row that is gone.
-#[derive(Debug, Clone)]
-pub(super) struct Tombstone {
-    pub(super) table: String,
-    pub(super) id: String,
-    pub(super) version: u64,
-}
-
-/// Rows, and what it takes to undo a failed change set.
-#[derive(Debug, Default)]
-pub(super) struct Data {
-    /// The organisation-wide row version.
-    pub(super) version: u64,
-    rows: BTreeMap<String, BTreeMap<String, Arc<Row>>>,
-    /// Rows that are gone, in order of their version.
-    pub(super) tombstones: Vec<Tombstone>,
-    /// Webhook calls that wait to be sent.
-    pub(super) webhooks: VecDeque<WebhookCall>,
-    /// What was there before each write that may still be undone: table, id, row.
-    undo: Vec<(String, String, Option<Arc<Row>>)>,
-    guids: u64,
-}
-
-impl Data {
-    /// The next row version.
-    pub(super) fn next_version(&mut self) -> u64 {
-        self.version += 1;
-        self.version
-    }
-
-    /// A fresh id: repeatable, since it is made from a counter.
-    pub(super) fn next_guid(&mut self) -> String {
-        self.guids += 1;
-        stable_guid("row", &self.guids.to_string())
-    }
-
-    /// A row.
-    pub(super) fn row(&self, table: &str, id: &str) -> Option<&Arc<Row>> {
-        self.rows.get(table)?.get(id)
-    }
-
-    /// The rows of a table by id.
-    pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = &Arc<Row>> {
-        self.rows.get(table).into_iter().flat_map(|rows| rows.values())
-    }
-
-    /// Stores a row under a fresh version.
-    pub(super) fn put(&mut self, table: &str, mut row: Row) {
-        row.version = self.next_version();
-        let id = row.id.clone();
-        let before =
-            self.rows.entry(table.to_owned()).or_default().insert(id.clone(), Arc::new(row));
-        self.undo.push((table.to_owned(), id, before));
-    }
-
-    /// Removes a row and leaves a tombstone.
-    pub(super) fn remove(&mut self, table: &str, id: &str) {
-        let before = self.rows.get_mut(table).and_then(|rows| rows.remove(id));
-        self.undo.push((table.to_owned(), id.to_owned(), before));
-        let version = self.next_version();
-        self.tombstones.push(Tombstone { table: table.to_owned(), id: id.to_owned(), version });
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            undo: self.undo.len(),
-            tombstones: self.tombstones.len(),
-            webhooks: self.webhooks.len(),
-        }
-    }
-
-    /// Undoes everything since `mark`. The version counter never runs backwards, as in the
-    /// database that this stands in for.
-    fn undo_to(&mut self, mark: Mark) {
-        while self.undo.len() > mark.undo {
-            let Some((table, id, before)) = self.undo.pop() else { break };
-            let rows = self.rows.entry(table).or_default();
-            match before {
-                Some(row) => drop(rows.insert(id, row)),
-                None => drop(rows.remove(&id)),
-            }
-        }
-        self.tombstones.truncate(mark.tombstones);
-        self.webhooks.truncate(mark.webhooks);
-    }
-}
-
-/// How far the lists of [`Data`] had grown.
-#[derive(Clone, Copy)]
-struct Mark {
-    undo: usize,
-    tombstones: usize,
-    webhooks: usize,
-}
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +93,7 @@ impl State {
     ) -> Result<T, Problem> {
         let outermost = self.change_sets == 0;
         if outermost {
-            self.data.undo.clear();
+            self.data.forget_undo();
         }
         let mark = self.data.mark();
         self.change_sets += 1;
@@ -214,7 +103,7 @@ impl State {
             self.data.undo_to(mark);
         }
         if outermost {
-            self.data.undo.clear();
+            self.data.forget_undo();
         }
         result
     }

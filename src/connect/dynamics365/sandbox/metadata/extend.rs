@@ -198,6 +198,9 @@ impl State {
         activation: KeyActivation,
     ) -> String {
         let metadata_id = stable_guid(&format!("{table} key"), schema_name);
+        for column in &columns {
+            self.data.add_index(table, column);
+        }
         let index = match activation {
             KeyActivation::Immediate => KeyIndex::Polls(0),
             KeyActivation::AfterPolls(polls) => KeyIndex::Polls(polls),
@@ -210,6 +213,7 @@ impl State {
             index,
         };
         if let Some(definition) = self.schema.table_mut(table) {
+            definition.keys.retain(|other| other.metadata_id != key.metadata_id);
             definition.keys.push(key);
         }
         self.settle_keys();

@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::filter::{Condition, Operator, TextTest};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::{Kind, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::connect::dynamics365::sandbox::write::{decimal, target_of};
 use crate::domain::time::Timestamp;
 

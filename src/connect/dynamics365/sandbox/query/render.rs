@@ -5,9 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::evaluate::{RowSubject, meets};
 use super::options::Options;
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::{Column, Kind, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::connect::dynamics365::sandbox::write::{decimal, target_of};
 
 /// The members of a JSON object, in order.

@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::{Members, Options, applied, bad_token, context, link};
 use crate::connect::dynamics365::sandbox::call::{Answer, Call, Preferences};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::Table;
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::domain::time::Timestamp;
 
 /// One entry of a page.

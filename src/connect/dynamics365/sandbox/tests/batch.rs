@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::webhook::register;
 use super::{Org, Reply, read};
 
 /// Sends a batch whose lines end in `end`.
@@ -200,4 +201,23 @@ async fn bulk_actions_are_all_or_nothing() {
     assert_eq!((reply.status, reply.code().as_str()), (400, "0x80040216"), "key in both places");
     let untyped = json!({"Targets": [{"name": "D"}]});
     assert_eq!(org.post(&path("CreateMultiple"), &untyped).await.status, 400, "type is mandatory");
+}
+
+#[tokio::test]
+async fn a_failed_change_set_leaves_no_webhook_and_no_tombstone() {
+    let org = Org::new().await;
+    let id = org.sandbox.seed_opportunity(&json!({"name": "A"})).unwrap();
+    register(&org, "http://127.0.0.1:9/", (4, "k"), "Delete", "").await;
+    let track = [("Prefer", "odata.track-changes")];
+    let feed = org.send("GET", "opportunities?$select=name", &track, None).await;
+    let delta = feed.json()["@odata.deltaLink"].as_str().unwrap().to_owned();
+    let delete = format!("DELETE /api/data/v9.2/opportunities({id}) HTTP/1.1");
+    let mut lines = change_set("{\"nosuch\":1}");
+    let post = lines.iter().position(|line| line.starts_with("POST")).unwrap();
+    lines[post] = &delete;
+    let failed = batch(&org, &lines, "\r\n", "x").await;
+    assert_eq!(failed.status, 400, "{}", failed.text);
+    assert!(org.sandbox.row("opportunity", &id).is_some(), "the row is back");
+    assert_eq!(org.sandbox.waiting_deliveries(), 0, "nobody is told");
+    assert!(org.get(&delta).await.rows().is_empty(), "the feed shows nothing");
 }

@@ -215,3 +215,15 @@ async fn the_connectors_columns_are_found_by_their_labels() {
     assert_eq!(with("Referral Identifier"), both);
     assert_eq!(with("Products"), ["mspc_products"]);
 }
+
+#[tokio::test]
+async fn installing_the_columns_twice_changes_nothing() {
+    let org = Org::with(SandboxOptions::empty_organization()).await;
+    let attribute = format!("{OPPORTUNITY}/Attributes(LogicalName='pc_referralidentifier')");
+    assert_eq!(org.get(&attribute).await.status, 404, "an empty organisation has none");
+    org.sandbox.install_columns();
+    org.sandbox.install_columns();
+    assert_eq!(org.get(&attribute).await.status, 200);
+    let keys = org.get(&format!("{OPPORTUNITY}/Keys")).await.rows();
+    assert_eq!(column(&keys, "EntityKeyIndexStatus"), [json!("Active")], "one key, ready at once");
+}

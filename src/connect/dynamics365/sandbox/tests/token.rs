@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{Org, START};
 use crate::connect::dynamics365::sandbox::SandboxOptions;
 
+// Made for these tests by `openssl req -x509 -newkey rsa:2048`; they open nothing.
 const CERTIFICATE: &[u8] = include_bytes!("application_certificate.der");
 const KEY: &[u8] = include_bytes!("application_key.der");
 const BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

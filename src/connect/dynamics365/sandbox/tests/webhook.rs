@@ -47,7 +47,13 @@ impl Receiver {
 }
 
 /// Registers a webhook the documented way and returns the id of the step.
-async fn register(org: &Org, url: &str, auth: (i64, &str), message: &str, columns: &str) -> String {
+pub(super) async fn register(
+    org: &Org,
+    url: &str,
+    auth: (i64, &str),
+    message: &str,
+    columns: &str,
+) -> String {
     let endpoint = json!({
         "name": "pc-sync", "url": url, "contract": 8, "authtype": auth.0, "authvalue": auth.1,
         "messageformat": 2, "connectionmode": 1, "userclaim": 1,

@@ -11,9 +11,10 @@ use serde_json::{Map, Value as Json, json};
 pub(super) use body::{reference, target_of};
 pub(super) use convert::decimal;
 
+use super::data::Row;
 use super::problem::Problem;
 use super::schema::{Kind, Table};
-use super::state::{Actor, Row, State};
+use super::state::{Actor, State};
 use super::webhook::Change;
 
 impl State {
