@@ -430,13 +430,14 @@ async fn a_certificate_is_not_used_past_its_end_or_a_day() {
     assert_eq!(door.shelf.count(), 2, "a day old");
 
     let mut ending = leaf_params();
-    ending.not_after = date_time_ymd(2026, 9, 3);
+    ending.not_after = date_time_ymd(2026, 9, 4);
     door.shelf.put(issue(&ending, &signer()));
-    door.clock.advance(Duration::from_secs(24 * 3600 - 7200));
-    let late = deliver_signed(&door, &signer()).await;
-    assert_eq!((late, door.shelf.count()), (200, 2), "still the kept one");
-    door.clock.advance(Duration::from_secs(7200));
-    assert_eq!(deliver_signed(&door, &signer()).await, 200, "the one that ends soon");
-    door.clock.advance(Duration::from_secs(24 * 3600));
+    door.clock.advance(Duration::from_secs(22 * 3600));
+    assert_eq!(deliver_signed(&door, &signer()).await, 200);
+    assert_eq!(door.shelf.count(), 2, "still the kept one");
+    door.clock.advance(Duration::from_secs(2 * 3600));
+    assert_eq!(deliver_signed(&door, &signer()).await, 200);
+    assert_eq!(door.shelf.count(), 3, "the one that ends at midnight");
+    door.clock.advance(Duration::from_secs(14 * 3600 + 1));
     assert_eq!(deliver_signed(&door, &signer()).await, 401, "it has ended");
 }
