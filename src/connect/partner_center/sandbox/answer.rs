@@ -4,6 +4,9 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 
+use super::state::State;
+use crate::domain::clock::Randomness;
+
 /// An answer that refuses the request.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -60,18 +63,25 @@ impl Refusal {
         Self { status: 429, retry_after_secs: Some(wait_secs), body: throttled_body(wait_secs) }
     }
 
-    /// The sign-in service's shape (reference 1.3).
+    /// The sign-in service's shape (reference 1.3); [`Refusal::traced`] completes it.
     pub(super) fn sign_in(status: u16, error: &str, code: u32, text: &str) -> Self {
         let body = json!({
             "error": error,
             "error_description": format!("AADSTS{code}: {text}"),
             "error_codes": [code],
-            "timestamp": "2026-01-01 00:00:00Z",
-            "trace_id": "00000000-0000-4000-8000-000000000001",
-            "correlation_id": "00000000-0000-4000-8000-000000000002",
             "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
         });
         Self { status, retry_after_secs: None, body }
+    }
+
+    /// Adds when it happened and under which ids support finds it.
+    pub(super) fn traced(mut self, state: &State) -> Self {
+        let now = state.now().to_string();
+        let second = now.split('.').next().unwrap_or_default().replace('T', " ");
+        self.body["timestamp"] = json!(format!("{second}Z"));
+        self.body["trace_id"] = json!(state.chance.guid());
+        self.body["correlation_id"] = json!(state.chance.guid());
+        self
     }
 }
 

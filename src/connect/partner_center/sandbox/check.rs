@@ -15,6 +15,14 @@ pub(super) fn shape(json: &Map<String, Json>) -> Result<(), Refusal> {
     one_of(json.get("qualification"), "qualification", &qualifications)?;
     let json = Json::Object(json.clone());
     let details = &json["details"];
+    let texts =
+        ["externalReferenceId", "campaignId", "salesStage", "statusReason", "referralProgram"];
+    let texts = texts.map(|name| (name, &json[name]));
+    for (name, value) in texts.into_iter().chain([("details.notes", &details["notes"])]) {
+        if !value.is_string() && !value.is_null() {
+            return Err(Refusal::invalid(name, "The value is text."));
+        }
+    }
     money(&details["dealValue"])?;
     if let Some(currency) = details["currency"].as_str().filter(|text| !text.is_empty())
         && !(currency.len() == 3 && currency.bytes().all(|byte| byte.is_ascii_alphabetic()))

@@ -21,9 +21,18 @@ const CODE_LIFE: Duration = Duration::from_secs(600);
 /// How long a device code may wait.
 const DEVICE_LIFE: Duration = Duration::from_secs(900);
 
+/// The `scope` and `resource` that a code was asked for with.
+pub(super) type Asked = BTreeMap<String, String>;
+
+fn asked(parameters: &BTreeMap<String, String>) -> Asked {
+    let kept = ["scope", "resource"].into_iter();
+    kept.filter_map(|name| Some((name.to_owned(), parameters.get(name)?.clone()))).collect()
+}
+
 /// An authorization code on its way.
 #[derive(Debug)]
 pub(super) struct Code {
+    pub(super) asked: Asked,
     redirect_uri: String,
     challenge: Option<(String, String)>,
     expires: Timestamp,
@@ -63,6 +72,7 @@ impl Code {
 /// A device code on its way.
 #[derive(Debug)]
 pub(super) struct DeviceCode {
+    pub(super) asked: Asked,
     pub(super) user_code: String,
     pub(super) approved: bool,
     expires: Timestamp,
@@ -99,14 +109,18 @@ pub(super) async fn authorize(
     let mut state = sandbox.lock();
     if !field("client_id").eq_ignore_ascii_case(&state.options.client_id) {
         let text = "The application was not found in the directory.";
-        return Refusal::sign_in(400, "unauthorized_client", 700_016, text).into_response();
+        return Refusal::sign_in(400, "unauthorized_client", 700_016, text)
+            .traced(&state)
+            .into_response();
     }
     let redirect = Url::parse(field("redirect_uri"))
         .ok()
         .filter(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")));
     let (Some(mut redirect), true) = (redirect, field("response_type").contains("code")) else {
         let text = "The redirect URI is not registered, or the response type is not supported.";
-        return Refusal::sign_in(400, "invalid_request", 50_011, text).into_response();
+        return Refusal::sign_in(400, "invalid_request", 50_011, text)
+            .traced(&state)
+            .into_response();
     };
     let code = format!("sandbox-code-{}", state.chance.guid());
     let challenge = query.get("code_challenge").map(|challenge| {
@@ -115,7 +129,10 @@ pub(super) async fn authorize(
     });
     let expires = state.now().plus(CODE_LIFE);
     let redirect_uri = field("redirect_uri").to_owned();
-    state.tokens.codes.insert(code.clone(), Code { redirect_uri, challenge, expires });
+    state
+        .tokens
+        .codes
+        .insert(code.clone(), Code { asked: asked(&query), redirect_uri, challenge, expires });
     let mut answer = vec![("code", code.as_str())];
     answer.extend(query.get("state").map(|state| ("state", state.as_str())));
     if field("response_mode") == "form_post" {
@@ -152,14 +169,22 @@ pub(super) async fn device_code(
     let mut state = sandbox.lock();
     if form.get("client_id").is_none_or(|id| !id.eq_ignore_ascii_case(&state.options.client_id)) {
         let text = "The application was not found in the directory.";
-        return Refusal::sign_in(400, "unauthorized_client", 700_016, text).into_response();
+        return Refusal::sign_in(400, "unauthorized_client", 700_016, text)
+            .traced(&state)
+            .into_response();
     }
     let device_code = format!("sandbox-device-{}", state.chance.guid());
     let user_code = format!("{:08X}", state.chance.bits() & 0xffff_ffff);
     let expires = state.now().plus(DEVICE_LIFE);
     state.tokens.devices.insert(
         device_code.clone(),
-        DeviceCode { user_code: user_code.clone(), approved: false, expires, polls: 0 },
+        DeviceCode {
+            asked: asked(&form),
+            user_code: user_code.clone(),
+            approved: false,
+            expires,
+            polls: 0,
+        },
     );
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let address = format!("http://{host}/devicelogin");

@@ -45,11 +45,38 @@ pub enum ControlError {
 
 impl PartnerCenterSandbox {
     /// Puts a referral from Microsoft into our inbox: New/Pending, `invitedBy` Microsoft. `json` is
-    /// laid over a complete one, so a test names only what it cares about; names may have any
-    /// casing. Raises `referral-created`.
+    /// laid over a complete one, so a test names only what it cares about. Raises
+    /// `referral-created`.
     pub fn seed_incoming(&self, json: Json) -> ReferralId {
+        let referral = incoming(&self.lock().options);
+        self.seed(referral, json)
+    }
+
+    /// As [`Self::seed_incoming`], but an open deal of our own: Active/Accepted, `invitedBy` us.
+    pub fn seed_own(&self, json: Json) -> ReferralId {
         let mut state = self.lock();
-        let given = match json {
+        let mut referral = incoming(&state.options);
+        let own = json!({
+            "status": "Active", "substatus": "Accepted", "direction": "Outgoing",
+            "acceptedDateTime": state.stamp(),
+            "inviteContext": {
+                "notes": null,
+                "invitedBy": {
+                    "organizationId": state.options.organization_id,
+                    "organizationName": state.options.organization_name,
+                },
+            },
+        });
+        drop(state);
+        if let Json::Object(own) = own {
+            casing::lay_over(&mut referral, own);
+        }
+        self.seed(referral, json)
+    }
+
+    fn seed(&self, mut referral: Map<String, Json>, given: Json) -> ReferralId {
+        let mut state = self.lock();
+        let given = match given {
             Json::Object(fields) => fields,
             _ => Map::new(),
         };
@@ -58,7 +85,6 @@ impl PartnerCenterSandbox {
         let id = id.unwrap_or_else(|| ReferralId::new(state.chance.guid()));
         let engagement = text("engagementId").map(str::to_owned);
         let engagement = engagement.unwrap_or_else(|| state.chance.guid());
-        let mut referral = incoming(&state.options);
         casing::lay_over(&mut referral, given);
         referral.insert("id".to_owned(), json!(id.as_str()));
         referral.insert("engagementId".to_owned(), json!(engagement));

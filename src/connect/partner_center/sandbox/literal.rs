@@ -41,11 +41,17 @@ impl Literal {
     }
 }
 
+/// A filter with more pieces is refused, so that a hostile one cannot exhaust the stack.
+const MOST: usize = 1000;
+
 /// Cuts a filter into its pieces.
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut letters = text.chars().peekable();
     while let Some(letter) = letters.next() {
+        if tokens.len() >= MOST {
+            return Err("The filter is too long.".to_owned());
+        }
         match letter {
             ' ' | '\t' => {}
             '(' => tokens.push(Token::Open),

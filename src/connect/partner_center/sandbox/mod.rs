@@ -49,6 +49,7 @@ mod token;
 mod view;
 mod webhook;
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -69,12 +70,19 @@ pub use self::token::{PARTNER_CENTER_AUDIENCE, REFERRALS_AUDIENCE, SignInFailure
 pub use self::webhook::DeliveryFaults;
 
 /// An emulated Partner Center with one partner tenant. Clones are handles on the same one.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct PartnerCenterSandbox {
     state: Arc<Mutex<State>>,
     faults: Faults,
     signer: Arc<Signer>,
     client: Arc<OnceLock<reqwest::Client>>,
+}
+
+impl fmt::Debug for PartnerCenterSandbox {
+    /// Without the tokens.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("PartnerCenterSandbox").finish_non_exhaustive()
+    }
 }
 
 impl PartnerCenterSandbox {
@@ -98,7 +106,6 @@ impl PartnerCenterSandbox {
     }
 
     /// All hosts of Partner Center in one router.
-    #[must_use]
     pub fn router(&self) -> Router {
         door::router(self.clone())
     }

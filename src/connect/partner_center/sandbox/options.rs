@@ -9,7 +9,7 @@ pub struct Options {
     pub tenant_id: String,
     /// The application that may sign in.
     pub client_id: String,
-    /// Its secret. A test value, not a secret of anyone's.
+    /// Its secret; empty for a public client. A test value, not a secret of anyone's.
     pub client_secret: String,
     /// E-mail of the user behind the tokens.
     pub user_email: String,

@@ -39,7 +39,6 @@ impl PartnerCenterSandbox {
 
     /// Delivers events as they arrive, until the handle is dropped; failed ones are tried again
     /// after `spacing`.
-    #[must_use]
     pub fn deliver_in_background(&self, spacing: Duration) -> AbortOnDropHandle<()> {
         let sandbox = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

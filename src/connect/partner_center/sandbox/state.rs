@@ -164,6 +164,7 @@ impl State {
     fn announce(&mut self, at: usize, event: &str, operation: &str) {
         let Some(stored) = self.referrals.get(at) else { return };
         let (id, microsofts) = (stored.text("id").to_owned(), stored.is_microsofts());
+        let stamp = stored.text("updatedDateTime").to_owned();
         let prefix = if microsofts { "related-" } else { "" };
         let infix = if microsofts { "related_" } else { "" };
         let audit_id = self.chance.guid();
@@ -184,7 +185,6 @@ impl State {
             "attributes": { "objectType": "AuditRecord" },
         });
         self.audit.push(record);
-        let stamp = self.stamp();
         self.webhook.raise(&format!("{prefix}referral-{event}"), &id, &audit_id, &stamp);
     }
 

@@ -143,7 +143,7 @@ pub(super) async fn token_v2(
 fn answer(state: &mut State, endpoint: Endpoint, form: &Form) -> Response {
     match grant(state, endpoint, form) {
         Ok(body) => axum::Json(body).into_response(),
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => refusal.traced(state).into_response(),
     }
 }
 
@@ -161,6 +161,13 @@ fn grant(state: &mut State, endpoint: Endpoint, form: &Form) -> Result<Json, Ref
     if let Some(failure) = state.tokens.failure {
         return Err(failure.refusal());
     }
+    if device {
+        let code = field("device_code").or_else(|| field("code")).unwrap_or_default();
+        if !state.tokens.devices.contains_key(code) {
+            return Err(unknown_device_code());
+        }
+    }
+    let form = &with_remembered(state, form);
     let audience = audience(endpoint, form)?;
     let identity = match kind {
         "refresh_token" => by_refresh_token(state, field("refresh_token"))?,
@@ -200,7 +207,7 @@ fn check_client(state: &State, form: &Form, public: bool) -> Result<(), Refusal>
         (Some(secret), _) if *secret == state.options.client_secret => Ok(()),
         (Some(_), _) => Err(SignInFailure::SecretWrong.refusal()),
         (None, Some(assertion)) => check_assertion(state, assertion),
-        (None, None) if public => Ok(()),
+        (None, None) if public || state.options.client_secret.is_empty() => Ok(()),
         (None, None) => {
             let text = "The request body must contain 'client_assertion' or 'client_secret'.";
             Err(Refusal::sign_in(401, "invalid_client", 7_000_218, text))
@@ -224,6 +231,22 @@ fn check_assertion(state: &State, assertion: &str) -> Result<(), Refusal> {
     }
     let text = "Client assertion is malformed, expired, or for another application.";
     Err(Refusal::sign_in(401, "invalid_client", 700_027, text))
+}
+
+/// Adds the scope and resource that were named when the code was asked for, where the redemption
+/// names none.
+fn with_remembered(state: &State, form: &Form) -> Form {
+    let code = form.get("device_code").or_else(|| form.get("code"));
+    let asked = code.and_then(|code| {
+        let devices = &state.tokens.devices;
+        let by_device = devices.get(code).map(|device| &device.asked);
+        by_device.or_else(|| state.tokens.codes.get(code).map(|code| &code.asked))
+    });
+    let mut form = form.clone();
+    for (name, value) in asked.into_iter().flatten() {
+        form.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    form
 }
 
 /// The one resource a request may name: `resource` at v1, the scopes' host at v2.
@@ -282,7 +305,7 @@ fn by_device_code(state: &mut State, code: Option<&str>) -> Result<Identity, Ref
     let code = code.ok_or_else(|| missing("device_code"))?;
     let (now, after) = (state.now(), state.options.device_approved_after_polls);
     let Some(device) = state.tokens.devices.get_mut(code) else {
-        return Err(Refusal::sign_in(400, "bad_verification_code", 70_018, "No such code."));
+        return Err(unknown_device_code());
     };
     match device.poll(now, after) {
         Approval::Pending => {
@@ -297,6 +320,10 @@ fn by_device_code(state: &mut State, code: Option<&str>) -> Result<Identity, Ref
             Ok(Identity { mfa: state.options.consent_with_mfa, app_only: false })
         }
     }
+}
+
+fn unknown_device_code() -> Refusal {
+    Refusal::sign_in(400, "bad_verification_code", 70_018, "The code is unknown or used up.")
 }
 
 fn issue(

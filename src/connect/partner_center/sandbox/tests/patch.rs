@@ -52,6 +52,8 @@ async fn every_path_of_the_list_is_taken_and_no_other() {
         (json!({ "op": "replace", "path": "/status" }), "no value"),
         (replace("/details/dealValue", json!("a lot")), "not a number"),
         (replace("/details/dealValue", json!(-1)), "negative"),
+        (replace("/details/notes", json!(5)), "not text"),
+        (replace("/salesStage", json!({})), "not text"),
         (replace("/details/requirements/solutions", json!([{}])), "solution id required"),
     ];
     let world = World::new();

@@ -120,6 +120,7 @@ async fn every_failure_has_its_code_and_status() {
         assert_eq!(answer.status.as_u16(), status, "{failure:?}");
         let json = answer.json();
         assert_eq!(json["error_codes"], json!([code]), "{failure:?}");
+        assert_eq!(json["timestamp"], "2026-09-01 10:00:00Z", "{failure:?}");
         let start = format!("AADSTS{code}:");
         assert!(text(&json, "error_description").starts_with(&start), "{failure:?}");
         world.sandbox.fail_sign_in(None);
@@ -157,6 +158,7 @@ async fn each_host_takes_its_own_audience_only() {
         (PARTNER_CENTER_AUDIENCE, "/v1/profiles/mpn", 200),
         (REFERRALS_AUDIENCE, "/v1/profiles/mpn", 401),
         (REFERRALS_AUDIENCE, "/webhooks/v1/registration/events", 401),
+        ("https://graph.microsoft.com", REFERRALS, 401),
     ];
     for (audience, path, status) in table {
         let token = world.sandbox.access_token(audience);
@@ -280,7 +282,6 @@ async fn a_device_code_waits_for_the_user() {
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("client_id", options.client_id.as_str()),
             ("device_code", code.as_str()),
-            ("scope", scope),
         ];
         post_form(&world, "/common/oauth2/v2.0/token", &fields).await.json()
     };
