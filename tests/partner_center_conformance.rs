@@ -8,6 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cosell_sync::connect::error::ConnectError;
+use cosell_sync::connect::partner_center::registration::{
+    Facts, RegisteredSolution, Registration, missing, operations,
+};
 use cosell_sync::connect::partner_center::sandbox::{
     JsonCasing, NextLinkStyle, Options, PartnerCenterSandbox, SecondInvitation,
 };
@@ -24,7 +27,7 @@ use cosell_sync::domain::id::ReferralId;
 use cosell_sync::domain::record::{Fields, Version};
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::secret::SecretString;
-use cosell_sync::domain::time::Timestamp;
+use cosell_sync::domain::time::{Date, Timestamp};
 use serde_json::{Value as Json, json};
 use url::Url;
 
@@ -230,6 +233,77 @@ async fn a_lost_answer_is_unknown_and_nothing_is_repeated() {
         assert!(matches!(error, ConnectError::Unknown(_)), "{status}: {error}");
     }
     assert_eq!(faults.waiting(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_keeps_what_support_asks_for() {
+    let world = World::new(|_| ()).await;
+    let mut body = deal("crm-1");
+    body.remove("details");
+    let error = world.client.create(&body).await.expect_err("incomplete");
+    let ConnectError::Rejected(refusal) = error else { unreachable!("{error}") };
+    assert_eq!((refusal.status, refusal.code.as_str()), (400, "invalidRequest"));
+    assert!(!refusal.message.is_empty() && !refusal.fields.is_empty(), "{refusal:?}");
+    assert!(refusal.request_id.is_some_and(|id| !id.is_empty()));
+    let made = world.deal("crm-1").await;
+    let version = made.version().expect("a version");
+    let closed = BTreeMap::from([
+        ("status".to_owned(), json!("Closed")),
+        ("substatus".to_owned(), json!("Lost")),
+        ("statusReason".to_owned(), json!("budget")),
+    ]);
+    let made = world.client.patch(&made.id(), &version, &closed).await.expect("closed");
+    assert_eq!(made.state().to_string(), "Closed/Lost", "both words in one call");
+    let version = made.version().expect("a version");
+    let late = world.client.patch(&made.id(), &version, &change("details.notes", json!("x"))).await;
+    assert!(matches!(late, Err(ConnectError::Rejected(_))), "{late:?}");
+}
+
+#[tokio::test]
+async fn a_won_deal_is_registered() {
+    let world = World::new(|_| ()).await;
+    let mut body = deal("crm-1");
+    body["details"]["currency"] = json!("USD");
+    let made = world.client.create(&body).await.expect("created");
+    let won = BTreeMap::from([
+        ("status".to_owned(), json!("Closed")),
+        ("substatus".to_owned(), json!("Won")),
+    ]);
+    let version = made.version().expect("a version");
+    let made = world.client.patch(&made.id(), &version, &won).await.expect("won");
+    let day = |text: &str| Date::parse(text).expect("a date");
+    let amount = |text: &str| text.parse().expect("a decimal");
+    let registration = Registration {
+        currency: "USD".to_owned(),
+        value: amount("50000.25"),
+        start: day("2026-09-01"),
+        end: Some(day("2027-08-31")),
+        signed: day("2026-09-01"),
+        solutions: vec![RegisteredSolution {
+            id: "SOL-00001-XYZ".to_owned(),
+            value: amount("50000"),
+            deployed_on_azure: true,
+            customer_deployment: true,
+            pay_as_you_go: false,
+            marketplace_transaction: None,
+        }],
+    };
+    let facts = Facts {
+        usd_rate: None,
+        managed_customer: Some(true),
+        eligible_solution: Some(true),
+        solution_assessment: Some(false),
+    };
+    let now = world.clock.now();
+    assert_eq!(missing(&made, None, &registration, &facts, now), Vec::<String>::new());
+    let version = made.version().expect("a version");
+    let operations = operations(&registration);
+    let made = world.client.register_deal(&made.id(), &version, &operations).await;
+    let made = made.expect("registered");
+    let registered = made.get("registrations").and_then(Json::as_array).expect("a list");
+    assert_eq!(registered[0]["contract"]["value"].to_string(), "50000.25");
+    let again = world.client.register_deal(&made.id(), &version, &operations).await;
+    assert!(matches!(again, Err(ConnectError::Stale)), "never on an old version: {again:?}");
 }
 
 #[tokio::test]

@@ -13,11 +13,10 @@ use serde_json::Value as Json;
 use url::Url;
 
 use super::client::Client;
-use super::fault;
-use super::grant::{GrantError, Granted, audience_parameters};
+use super::grant::{self, GrantError, Granted, audience_parameters};
 use super::settings::Family;
 use crate::connect::error::ConnectError;
-use crate::connect::http::{Call, Purpose};
+use crate::connect::http::Call;
 use crate::domain::secret::{ExposeSecret, SecretString};
 use crate::domain::time::Timestamp;
 
@@ -146,7 +145,7 @@ impl Client {
         let answer = self.principal.http.send(Call::read("POST", url).form(&form)).await?;
         let now = self.principal.http.clock().now();
         if !answer.is_success() {
-            return Err(fault::sort(&answer, Purpose::Read, now));
+            return Err(grant::refused(&self.principal.http, &answer).into());
         }
         let body = answer.json().unwrap_or_default();
         let text = |name: &str| {

@@ -75,7 +75,7 @@ pub fn missing(
 ) -> Vec<String> {
     let mut missing = Vec::new();
     about_the_deal(referral, microsoft, facts, &mut missing);
-    about_the_dates(referral, registration, now, &mut missing);
+    about_the_dates(referral, microsoft, registration, now, &mut missing);
     about_the_values(registration, facts, &mut missing);
     missing.into_iter().map(str::to_owned).collect()
 }
@@ -119,6 +119,7 @@ fn about_the_deal(
 
 fn about_the_dates(
     referral: &Referral,
+    microsoft: Option<&Referral>,
     registration: &Registration,
     now: Timestamp,
     missing: &mut Vec<&'static str>,
@@ -133,10 +134,10 @@ fn about_the_dates(
     let Registration { signed, start, end, .. } = *registration;
     demand(signed <= today, "the contract must not be signed in the future");
     demand(signed >= days_ago(SIGNED_DAYS), "the contract must be signed within the last 60 days");
-    let created = referral.created().map(Timestamp::date);
+    let begun = referral.created().max(microsoft.and_then(Referral::created)).map(Timestamp::date);
     demand(
-        created.is_some_and(|created| signed >= created),
-        "the contract must not be signed before the deal was created",
+        begun.is_some_and(|begun| signed >= begun),
+        "the contract must not be signed before the deal was created and Microsoft invited",
     );
     demand(start >= days_ago(STARTED_DAYS), "the contract must start within the last 90 days");
     demand(end.is_none_or(|end| end >= start), "the contract must not end before it starts");
@@ -266,6 +267,9 @@ mod tests {
     use crate::domain::referral::Referral;
     use crate::domain::time::{Date, Timestamp};
 
+    /// Our referral, Microsoft's, registration, facts, part of the one sentence expected.
+    type Row<'a> = (&'a Referral, Option<&'a Referral>, Registration, Facts, Option<&'a str>);
+
     fn date(text: &str) -> Date {
         Date::parse(text).expect("a date")
     }
@@ -320,7 +324,7 @@ mod tests {
             registration
         };
         let euro = Facts { usd_rate: Some("1.1".parse().expect("a decimal")), ..facts() };
-        let table: Vec<(&Referral, Option<&Referral>, Registration, Facts, Option<&str>)> = vec![
+        let table: Vec<Row> = vec![
             (&won, None, registration(), facts(), None),
             (&won, Some(&accepted), registration(), facts(), None),
             (&won, Some(&won), registration(), facts(), None),

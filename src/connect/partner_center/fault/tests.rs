@@ -10,6 +10,9 @@ use crate::connect::http::{Call, Http, HttpSettings, Purpose};
 use crate::connect::partner_center::testing::HandClock;
 use crate::connect::sandbox::{Fault, FaultEffect, Faults, serve};
 
+/// Purpose, status, `Retry-After`, body, expected class, reason.
+type Row<'a> = (Purpose, u16, Option<&'a str>, String, &'a str, &'a str);
+
 /// The name of the variant.
 fn class(error: &ConnectError) -> String {
     let text = format!("{error:?}");
@@ -40,7 +43,7 @@ async fn every_error_shape_lands_in_the_class_the_worker_expects() {
         r#"{"statusCode":429,"message":"Rate limit is exceeded. Try again in 57 seconds."}"#;
     let html = "<html><body>Service Unavailable</body></html>";
     let seven = Some("7");
-    let table: Vec<(Purpose, u16, Option<&str>, String, &str, &str)> = vec![
+    let table: Vec<Row> = vec![
         (Read, 400, None, error("invalidRequest"), "Rejected", "the same bytes fail again"),
         (Read, 401, None, error("unauthenticated"), "Unauthorized", "documented code"),
         (Read, 401, None, error("unAuthorized"), "Unauthorized", "the sample's own spelling"),
