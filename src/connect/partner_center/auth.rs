@@ -114,13 +114,13 @@ impl Principal {
                     return Ok(granted);
                 }
                 Err(GrantError::Refused(cause, text)) => {
-                    refused.push((mark, text.clone()));
                     if !cause.is_about_the_token() {
                         // The application itself is refused: another token cannot help.
                         let rest = candidates.iter().map(|token| (self.mark(token), text.clone()));
                         refused.extend(rest);
                         return Err(ConnectError::Unauthorized(text));
                     }
+                    refused.push((mark, text.clone()));
                     first_refusal.get_or_insert(text);
                 }
                 Err(other) => return Err(other.into()),

@@ -167,3 +167,6 @@ fn shorten(text: &str, letters: usize) -> String {
         .take(letters)
         .collect()
 }
+
+#[cfg(all(test, feature = "sandbox"))]
+mod tests;

@@ -62,6 +62,14 @@ struct Cursor {
     sweep: Option<Sweep>,
 }
 
+impl Cursor {
+    /// Reads a stored cursor. Only an object: an array would be read as its fields in order.
+    fn read(text: &str) -> Option<Self> {
+        let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
+        serde_json::from_value(fields.into()).ok()
+    }
+}
+
 /// A sweep that has more pages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Sweep {
@@ -88,7 +96,7 @@ impl Client {
     ) -> Result<ReferralPage, ConnectError> {
         let mut cursor = match cursor {
             None => Cursor::default(),
-            Some(text) => serde_json::from_str(text).map_err(|_| ConnectError::CursorExpired)?,
+            Some(text) => Cursor::read(text).ok_or(ConnectError::CursorExpired)?,
         };
         loop {
             let query = match &cursor.sweep {

@@ -201,7 +201,8 @@ fn mfa(claims: &Json) -> Option<bool> {
     Some(methods.iter().any(|method| method.as_str() == Some("mfa")))
 }
 
-fn refused(http: &Http, answer: &Answer) -> GrantError {
+/// Reads a refusal of any of the login endpoints.
+pub(super) fn refused(http: &Http, answer: &Answer) -> GrantError {
     let now = http.clock().now();
     if answer.status == 429 || (answer.status == 503 && answer.header("retry-after").is_some()) {
         let wait = answer.retry_after(now).unwrap_or(Duration::from_secs(30));

@@ -18,6 +18,7 @@ mod envelope;
 mod fault;
 mod feed;
 mod grant;
+pub mod login;
 mod pinned;
 mod referrals;
 pub mod registration;
@@ -25,6 +26,8 @@ pub mod registration;
 pub mod sandbox;
 mod seam;
 mod settings;
+#[cfg(all(test, feature = "sandbox"))]
+mod sign_in_tests;
 pub mod slot;
 #[cfg(test)]
 mod testing;

@@ -104,7 +104,7 @@ pub enum Credential {
         /// The certificate, DER.
         certificate: Vec<u8>,
         /// Its key.
-        key: SigningKey,
+        key: Box<SigningKey>,
     },
 }
 
@@ -126,7 +126,7 @@ impl Credential {
     pub fn certificate(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, String> {
         Ok(Self::Certificate {
             certificate: certificate_der(certificate_pem)?,
-            key: SigningKey::from_pem(key_pem)?,
+            key: Box::new(SigningKey::from_pem(key_pem)?),
         })
     }
 }

@@ -16,7 +16,9 @@ pub(super) struct Page {
 }
 
 /// Reads a page of `GET /referrals`.
-pub(super) fn page(base: &Url, body: &[u8]) -> Result<Page, ConnectError> {
+///
+/// `origins` are the addresses under which the service may name itself in links.
+pub(super) fn page(origins: &[Url], body: &[u8]) -> Result<Page, ConnectError> {
     let mut json = parse(body)?;
     let Some(Json::Array(items)) = json.get_mut("value").map(Json::take) else {
         return Err(broken("a list without `value`"));
@@ -25,7 +27,7 @@ pub(super) fn page(base: &Url, body: &[u8]) -> Result<Page, ConnectError> {
     let next = match json.get("@odata.nextLink") {
         None | Some(Json::Null) => None,
         Some(Json::String(link)) if link.is_empty() => None,
-        Some(Json::String(link)) => Some(next_query(base, link)?),
+        Some(Json::String(link)) => Some(next_query(origins, link)?),
         Some(_) => return Err(broken("a next link that is not text")),
     };
     Ok(Page { referrals, next })
@@ -98,23 +100,26 @@ fn number_length(text: &str) -> usize {
 /// The query of a next link, as it was sent.
 ///
 /// The real service writes links with `http` and a wrong path, so only the query is taken and our own
-/// address is kept. A link to another host is refused: following it would hand it our token.
-fn next_query(base: &Url, link: &str) -> Result<String, ConnectError> {
-    let url = base.join(link).map_err(|_| broken("a next link that is not an address"))?;
-    let default_port = matches!(url.port_or_known_default(), Some(80 | 443));
-    let ours = matches!(url.scheme(), "http" | "https")
-        && url.host() == base.host()
-        && (url.port_or_known_default() == base.port_or_known_default()
-            || (default_port && base.port().is_none()))
-        && url.username().is_empty()
-        && url.password().is_none();
-    if !ours {
+/// address is kept. A link to another host than the service's is refused.
+fn next_query(origins: &[Url], link: &str) -> Result<String, ConnectError> {
+    let first = origins.first().ok_or_else(|| broken("a next link to nowhere"))?;
+    let url = first.join(link).map_err(|_| broken("a next link that is not an address"))?;
+    if !origins.iter().any(|origin| names(origin, &url)) {
         return Err(broken("a next link that leads to another host"));
     }
     match url.query() {
         Some(query) if !query.is_empty() => Ok(query.to_owned()),
         _ => Err(broken("a next link without a query")),
     }
+}
+
+/// Whether `url` names the host and port of `origin`; the default ports of both schemes are one.
+fn names(origin: &Url, url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.host() == origin.host()
+        && url.port() == origin.port()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 /// A text literal of a filter, with inner quotes doubled.
@@ -134,8 +139,8 @@ mod tests {
     use super::{exact_numbers, literal, next_query, page, parse};
     use crate::connect::error::ConnectError;
 
-    fn base() -> Url {
-        Url::parse("https://api.partner.microsoft.com/v1.0/engagements/").expect("a url")
+    fn base() -> [Url; 1] {
+        [Url::parse("https://api.partner.microsoft.com/v1.0/engagements/").expect("a url")]
     }
 
     #[test]
