@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::credentials::FEW_DAYS;
 use super::parts::Parts;
 use super::slot;
 use super::systems;
@@ -157,7 +158,7 @@ fn probed(notes: &mut Notes<'_>, probe: &PartnerProbe, now: Timestamp) {
         ),
     }
     match probe.refresh_token_days_left {
-        Some(days) if days < 14 => notes.advice(
+        Some(days) if days < FEW_DAYS => notes.advice(
             format!("The refresh token dies in {days} days."),
             "Sign in again with `cosell-sync login`.",
         ),

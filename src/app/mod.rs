@@ -6,6 +6,7 @@
 mod alert;
 mod backfill;
 pub mod clock;
+mod credentials;
 mod doctor;
 mod gauges;
 mod live;
@@ -191,11 +192,17 @@ impl App {
         }
     }
 
-    /// What looks after the rest: webhook registration, mapping files, the nightly comparison.
+    /// What looks after the rest: webhook registration, credentials, mapping files, the nightly
+    /// comparison.
     fn spawn_care(&self) {
         for account in &self.accounts {
             let (parts, account) = (Arc::clone(&self.parts), Arc::clone(account));
-            self.tasks.spawn(slot::guard(parts, account, self.stop.clone()));
+            self.tasks.spawn(slot::guard(
+                Arc::clone(&parts),
+                Arc::clone(&account),
+                self.stop.clone(),
+            ));
+            self.tasks.spawn(credentials::guard(parts, account, self.stop.clone()));
         }
         self.tasks.spawn(mappings::watch(Arc::clone(&self.parts), self.stop.clone()));
         self.tasks.spawn(nightly::run(Arc::clone(&self.parts), self.stop.clone()));

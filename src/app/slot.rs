@@ -19,9 +19,6 @@ use crate::sync::account::Account;
 
 /// How often what became of a test event is asked for, once a second.
 const TEST_POLLS: u32 = 20;
-/// How often the credentials are looked at.
-const PROBE_EVERY: Duration = Duration::from_secs(3600);
-
 /// What was last seen, per account.
 #[derive(Default)]
 pub(super) struct Slots(Mutex<BTreeMap<AccountName, Seen>>);
@@ -42,7 +39,7 @@ impl Slots {
         all.get(account).cloned().unwrap_or_default()
     }
 
-    fn change(&self, account: &AccountName, change: impl FnOnce(&mut Seen)) {
+    pub(super) fn change(&self, account: &AccountName, change: impl FnOnce(&mut Seen)) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(account.clone()).or_default());
     }
@@ -190,29 +187,17 @@ pub(super) async fn test(parts: &Parts, account: &Account) -> Result<WebhookTest
     Ok(WebhookTest { correlation_id: id, status: result.status, attempts: result.attempts })
 }
 
-/// Looks at the registration as often as the list is read, and at the credentials every hour.
+/// Looks at the registration as often as the list is read.
 pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
     let settings = parts.settings(&account.name).map(|own| own.partner_center.clone());
     let Some(settings) = settings else { return };
+    if settings.webhook.is_none() || parts.config.server.public_url.is_none() {
+        return;
+    }
     let every = Duration::from_secs(settings.reconcile_secs);
     let take_over = settings.webhook.as_ref().is_some_and(|webhook| webhook.take_over);
-    let mut probed = None;
     while !stop.is_cancelled() {
-        let now = parts.around.clock.now();
-        if probed.is_none_or(|at| now.since(at) >= PROBE_EVERY)
-            && let Ok(probe) = account.partner_center.probe().await
-        {
-            probed = Some(now);
-            let days = probe.refresh_token_days_left;
-            parts.slots.change(&account.name, |seen| seen.days_left = days);
-            if let Some(days) = days.filter(|days| *days < 14) {
-                let text = format!("The refresh token of Partner Center dies in {days} days.");
-                alert::raise(&parts, &account.name, &text).await;
-            }
-        }
-        if settings.webhook.is_some() && parts.config.server.public_url.is_some() {
-            watch_slot(&parts, &account, take_over).await;
-        }
+        watch_slot(&parts, &account, take_over).await;
         tokio::select! {
             () = parts.around.clock.sleep(every) => {}
             () = stop.cancelled() => {}

@@ -1,5 +1,6 @@
 //! How everything is doing, from what is known here: no remote system is asked.
 
+use super::credentials::FEW_DAYS;
 use super::parts::Parts;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
 use crate::connect::error::ConnectError;
@@ -83,7 +84,7 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
         let holder = webhook.url.as_deref().unwrap_or("nobody");
         alerts.push(format!("{name}: the webhook registration is not ours but {holder}'s."));
     }
-    if let Some(days) = account.credential_days_left.filter(|days| *days < 14) {
+    if let Some(days) = account.credential_days_left.filter(|days| *days < FEW_DAYS) {
         alerts.push(format!("{name}: the refresh token of Partner Center dies in {days} days."));
     }
     if let Some(why) = &account.mappings.rejected {

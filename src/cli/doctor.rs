@@ -44,8 +44,9 @@ impl Doctor {
                 }
             }
         }
-        let (problems, advice) = (of("problem").len(), of("advice").len());
-        writeln!(out, "\n{problems} problems, {advice} pieces of advice, {} ok", of("ok").len())?;
+        let problems = super::count(of("problem").len() as u64, "problem");
+        let (advice, fine) = (of("advice").len(), of("ok").len());
+        writeln!(out, "\n{problems}, {advice} to look at, {fine} ok")?;
         Ok(outcome)
     }
 }

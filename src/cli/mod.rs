@@ -35,7 +35,7 @@ use crate::config::Config;
 
 /// Keeps Microsoft co-sell referrals in step with Dynamics 365 and Salesforce.
 #[derive(Debug, Parser)]
-#[command(name = "cosell-sync", version, about, term_width = 80)]
+#[command(name = "cosell-sync", version, term_width = 80)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
