@@ -242,3 +242,23 @@ async fn a_contact_is_bound_to_its_account() {
     assert_eq!(found[0].id, contact);
     assert_eq!(found[0].fields["parentcustomerid.name"], json!("Fabrikam"));
 }
+
+/// Somebody who left shares an e-mail address with nobody, and gets no deals.
+#[tokio::test]
+async fn a_disabled_user_is_not_found() {
+    let world = World::plain().await;
+    let user = |disabled: bool| {
+        json!({
+            "fullname": "Former Seller", "isdisabled": disabled,
+            "internalemailaddress": "former@contoso.example",
+        })
+    };
+    world.sandbox.create_as_person("systemuser", &user(true)).expect("a user");
+    let owner = json!({"ownerid.internalemailaddress": "former@contoso.example"});
+    let refused = create(&world, &owner).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+    let able = world.sandbox.create_as_person("systemuser", &user(false)).expect("a user");
+    create(&world, &owner).await.expect("a record");
+    let rows = world.sandbox.rows("opportunity");
+    assert_eq!(rows[0]["_ownerid_value"], json!(able));
+}
