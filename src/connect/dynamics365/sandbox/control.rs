@@ -8,11 +8,12 @@ use serde_json::{Map, Value as Json, json};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::data::Row;
 use super::options::{KeyActivation, SandboxOptions};
 use super::problem::Problem;
 use super::schema::{connector_columns, cosell_columns};
 use super::seed;
-use super::state::{LoggedRequest, Row, State};
+use super::state::{LoggedRequest, State};
 use super::webhook::{WebhookCall, post};
 use super::write::target_of;
 use crate::connect::sandbox::{Faults, SandboxClock};
@@ -209,7 +210,7 @@ impl Dynamics365Sandbox {
         self.with(|state| state.data.webhooks.clear());
     }
 
-    /// Sends every waiting webhook call twice from now on: delivery is at least once.
+    /// Doubles every waiting webhook call: delivery is at least once.
     pub fn duplicate_deliveries(&self) {
         self.with(|state| {
             let twice = state.data.webhooks.iter().flat_map(|call| [call.clone(), call.clone()]);
@@ -239,7 +240,6 @@ impl Dynamics365Sandbox {
     }
 
     /// Sends webhook calls as they come, until the returned handle is dropped.
-    #[must_use]
     pub fn deliver_in_background(&self) -> AbortOnDropHandle<()> {
         let sandbox = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

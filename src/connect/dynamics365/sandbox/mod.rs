@@ -31,9 +31,9 @@
 //!
 //! `$apply`, FetchXML, `any`/`all`, `$metadata`, synchronous steps, duplicate detection rules,
 //! business logic bypass headers (accepted, without effect), global option sets, new tables,
-//! relationships, competitors and price lists, plug-ins, roles and privileges, `CallerObjectId`.
-//! What has an address of its own answers 501 with its name. One currency exists from the start, and
-//! base amounts equal amounts (exchange rate 1).
+//! relationships, teams, competitors and price lists, revenue computed from lines, plug-ins, roles
+//! and privileges, `CallerObjectId`, the depth guard. What has an address of its own answers 501 with
+//! its name. One currency exists from the start, and base amounts equal amounts (exchange rate 1).
 //!
 //! Where the reference marks a fact as unverified, this emulator does the documented or more likely
 //! thing: status 400 for business errors, nulls do not collide in alternate keys, an empty text is
@@ -42,6 +42,7 @@
 
 mod call;
 mod control;
+mod data;
 mod dispatch;
 mod faults;
 mod http;
@@ -55,6 +56,7 @@ mod schema;
 mod seed;
 mod state;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 mod tests;
 mod token;
 mod webhook;

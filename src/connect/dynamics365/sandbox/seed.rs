@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use super::data::{Data, Row};
 use super::options::SandboxOptions;
 use super::schema::Schema;
-use super::state::{Data, FixedIds, Row, State, stable_guid, stamp};
+use super::state::{FixedIds, State, stable_guid, stamp};
 use super::token::Tokens;
 use super::write::reference;
 use crate::connect::sandbox::SandboxClock;
@@ -43,44 +44,10 @@ pub(super) fn organization(options: SandboxOptions, clock: SandboxClock) -> Stat
         log: Vec::new(),
         delta_floor: 0,
         answered: 0,
+        change_sets: 0,
         ids: ids.clone(),
     };
-    let client = state.options.client_id.clone();
-    let days = i64::try_from(state.options.delta_life.as_secs() / 86_400).unwrap_or(7);
-    put(
-        &mut state,
-        "systemuser",
-        &ids.application_user,
-        &json!({
-            "fullname": "# Partner Center Sync", "applicationid": client, "isdisabled": false,
-        }),
-    );
-    put(
-        &mut state,
-        "systemuser",
-        &ids.person,
-        &json!({
-            "fullname": "Seller", "domainname": "seller@contoso.example",
-            "internalemailaddress": "seller@contoso.example", "isdisabled": false,
-        }),
-    );
-    put(
-        &mut state,
-        "transactioncurrency",
-        &ids.currency,
-        &json!({
-            "currencyname": "US Dollar", "isocurrencycode": "USD", "currencysymbol": "$",
-            "currencyprecision": 2, "exchangerate": 1, "statecode": 0, "statuscode": 1,
-        }),
-    );
-    put(
-        &mut state,
-        "organization",
-        &ids.organization,
-        &json!({
-            "name": "sandbox", "languagecode": 1033, "expirechangetrackingindays": days,
-        }),
-    );
+    people_and_money(&mut state, &ids);
     let default = fixed("default publisher");
     put(
         &mut state,
@@ -102,6 +69,45 @@ pub(super) fn organization(options: SandboxOptions, clock: SandboxClock) -> Stat
     );
     messages(&mut state);
     state
+}
+
+fn people_and_money(state: &mut State, ids: &FixedIds) {
+    let client = state.options.client_id.clone();
+    let days = i64::try_from(state.options.delta_life.as_secs() / 86_400).unwrap_or(7);
+    put(
+        state,
+        "systemuser",
+        &ids.application_user,
+        &json!({
+            "fullname": "# Partner Center Sync", "applicationid": client, "isdisabled": false,
+        }),
+    );
+    put(
+        state,
+        "systemuser",
+        &ids.person,
+        &json!({
+            "fullname": "Seller", "domainname": "seller@contoso.example",
+            "internalemailaddress": "seller@contoso.example", "isdisabled": false,
+        }),
+    );
+    put(
+        state,
+        "transactioncurrency",
+        &ids.currency,
+        &json!({
+            "currencyname": "US Dollar", "isocurrencycode": "USD", "currencysymbol": "$",
+            "currencyprecision": 2, "exchangerate": 1, "statecode": 0, "statuscode": 1,
+        }),
+    );
+    put(
+        state,
+        "organization",
+        &ids.organization,
+        &json!({
+            "name": "sandbox", "languagecode": 1033, "expirechangetrackingindays": days,
+        }),
+    );
 }
 
 fn messages(state: &mut State) {

@@ -1,93 +1,14 @@
 //! Everything the organisation remembers.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
-
-use serde_json::{Map, Value as Json};
-
+use super::data::Data;
 use super::options::SandboxOptions;
 use super::problem::Problem;
 use super::schema::Schema;
 use super::token::Tokens;
-use super::webhook::WebhookCall;
 use crate::connect::sandbox::SandboxClock;
 use crate::domain::time::Timestamp;
 
-/// One row. Values are kept by logical name; a lookup is `{"table": …, "id": …}`.
-#[derive(Debug, Clone)]
-pub(super) struct Row {
-    /// Primary key, lower case.
-    pub(super) id: String,
-    /// Row version: the number in the ETag, in `versionnumber` and in delta tokens.
-    pub(super) version: u64,
-    /// Values without nulls.
-    pub(super) values: Map<String, Json>,
-}
-
-/// A row that is gone.
-#[derive(Debug, Clone)]
-pub(super) struct Tombstone {
-    pub(super) table: String,
-    pub(super) id: String,
-    pub(super) version: u64,
-}
-
-type TableRows = Arc<BTreeMap<String, Arc<Row>>>;
-
-/// What a change set can undo. Cloning is cheap: tables are copied when they are written.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Data {
-    /// The organisation-wide row version.
-    pub(super) version: u64,
-    rows: BTreeMap<String, TableRows>,
-    /// Rows that are gone, in order of their version.
-    pub(super) tombstones: Vec<Tombstone>,
-    /// Webhook calls that wait to be sent.
-    pub(super) webhooks: VecDeque<WebhookCall>,
-    guids: u64,
-}
-
-impl Data {
-    /// The next row version.
-    pub(super) fn next_version(&mut self) -> u64 {
-        self.version += 1;
-        self.version
-    }
-
-    /// A fresh id: repeatable, since it is made from a counter.
-    pub(super) fn next_guid(&mut self) -> String {
-        self.guids += 1;
-        stable_guid("row", &self.guids.to_string())
-    }
-
-    /// A row.
-    pub(super) fn row(&self, table: &str, id: &str) -> Option<&Arc<Row>> {
-        self.rows.get(table)?.get(id)
-    }
-
-    /// The rows of a table by id.
-    pub(super) fn rows(&self, table: &str) -> impl Iterator<Item = &Arc<Row>> {
-        self.rows.get(table).into_iter().flat_map(|rows| rows.values())
-    }
-
-    /// Stores a row under a fresh version.
-    pub(super) fn put(&mut self, table: &str, mut row: Row) {
-        row.version = self.next_version();
-        let rows = self.rows.entry(table.to_owned()).or_default();
-        Arc::make_mut(rows).insert(row.id.clone(), Arc::new(row));
-    }
-
-    /// Removes a row and leaves a tombstone.
-    pub(super) fn remove(&mut self, table: &str, id: &str) {
-        if let Some(rows) = self.rows.get_mut(table) {
-            Arc::make_mut(rows).remove(id);
-        }
-        let version = self.next_version();
-        self.tombstones.push(Tombstone { table: table.to_owned(), id: id.to_owned(), version });
-    }
-}
-
-/// How often what was asked.
+/// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedRequest {
     /// Method.
@@ -119,6 +40,8 @@ pub(super) struct State {
     pub(super) delta_floor: u64,
     /// How many requests were answered; numbers `REQ_ID`.
     pub(super) answered: u64,
+    /// How many change sets are open, one inside the other.
+    pub(super) change_sets: u32,
     /// Users and ids that exist from the start.
     pub(super) ids: FixedIds,
 }
@@ -168,13 +91,19 @@ impl State {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let before = self.data.clone();
+        let outermost = self.change_sets == 0;
+        if outermost {
+            self.data.forget_undo();
+        }
+        let mark = self.data.mark();
+        self.change_sets += 1;
         let result = work(self);
+        self.change_sets -= 1;
         if result.is_err() {
-            // The version counter never runs backwards, as in the database below.
-            let version = self.data.version;
-            self.data = before;
-            self.data.version = version;
+            self.data.undo_to(mark);
+        }
+        if outermost {
+            self.data.forget_undo();
         }
         result
     }

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::connect::dynamics365::sandbox::call::{Answer, Call, Key};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::query::Options;
 use crate::connect::dynamics365::sandbox::schema::{Column, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::connect::dynamics365::sandbox::write::target_of;
 
 impl State {

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value as Json, json};
 
 use crate::connect::dynamics365::sandbox::call::{Answer, Call, Key};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::query::{Options, etag};
 use crate::connect::dynamics365::sandbox::schema::{Kind, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 
 impl State {
     /// The row behind a key, or `None` if it does not exist.

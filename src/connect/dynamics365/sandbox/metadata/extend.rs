@@ -1,5 +1,7 @@
 //! New columns and keys, changed definitions, publishing.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 use crate::connect::dynamics365::sandbox::call::{Answer, Call};
@@ -109,9 +111,8 @@ impl State {
         }
         let length =
             body.get("MaxLength").and_then(Json::as_u64).and_then(|n| usize::try_from(n).ok());
-        match (&mut column.kind, length) {
-            (Kind::Text(max, _) | Kind::Memo(max), Some(length)) => *max = length,
-            _ => {}
+        if let (Kind::Text(max, _) | Kind::Memo(max), Some(length)) = (&mut column.kind, length) {
+            *max = length;
         }
         self.install(&table.logical, [column]);
         Ok(Answer::no_content())
@@ -197,6 +198,9 @@ impl State {
         activation: KeyActivation,
     ) -> String {
         let metadata_id = stable_guid(&format!("{table} key"), schema_name);
+        for column in &columns {
+            self.data.add_index(table, column);
+        }
         let index = match activation {
             KeyActivation::Immediate => KeyIndex::Polls(0),
             KeyActivation::AfterPolls(polls) => KeyIndex::Polls(polls),
@@ -228,7 +232,7 @@ impl State {
     /// Finishes the indexes that are due: usable, or failed where rows already collide.
     pub(in super::super) fn settle_keys(&mut self) {
         let now = self.clock.now().as_millis();
-        let due: Vec<(Table, AlternateKey)> = self
+        let due: Vec<(Arc<Table>, AlternateKey)> = self
             .schema
             .tables()
             .flat_map(|table| table.keys.iter().map(move |key| (table, key)))

@@ -3,6 +3,8 @@
 mod describe;
 mod extend;
 
+use std::sync::Arc;
+
 use serde_json::{Value as Json, json};
 
 use super::call::{Answer, Call, Key, Segment};
@@ -27,7 +29,8 @@ impl State {
             if call.method != "GET" {
                 return Err(Problem::not_emulated("creating tables"));
             }
-            let tables: Vec<Json> = self.schema.tables().map(describe::table).collect();
+            let tables: Vec<Json> =
+                self.schema.tables().map(|table| describe::table(table)).collect();
             return collection(call, "EntityDefinitions", tables);
         };
         let table = self.defined(key)?;
@@ -56,7 +59,7 @@ impl State {
         }
     }
 
-    fn defined(&self, key: &Key) -> Result<Table, Problem> {
+    fn defined(&self, key: &Key) -> Result<Arc<Table>, Problem> {
         let (found, name) = match key {
             Key::Id(id) => (self.schema.tables().find(|table| table.metadata_id == *id), id),
             Key::Alternate(pairs) => match &pairs[..] {

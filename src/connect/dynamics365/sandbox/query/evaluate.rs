@@ -5,9 +5,10 @@ use std::cmp::Ordering;
 use serde_json::Value as Json;
 
 use super::filter::{Condition, Operator, TextTest};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::{Kind, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::connect::dynamics365::sandbox::write::{decimal, target_of};
 use crate::domain::time::Timestamp;
 
@@ -73,7 +74,8 @@ impl State {
                 let other = held
                     .filter(|(table, _)| *table == target.table)
                     .and_then(|(table, id)| self.data.row(table, id));
-                self.value_at(&self.table(&target.table)?, other.map(AsRef::as_ref), rest)
+                let table = self.table(&target.table)?;
+                self.value_at(&table, other.map(AsRef::as_ref), rest)
             }
             _ => Err(Problem::query("An empty path.")),
         }

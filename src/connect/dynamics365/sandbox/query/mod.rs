@@ -15,9 +15,10 @@ pub(super) use options::Options;
 pub(super) use render::{Members, etag};
 
 use super::call::{Answer, Call, Preferences};
+use super::data::Row;
 use super::problem::Problem;
 use super::schema::Table;
-use super::state::{Row, State};
+use super::state::State;
 
 impl State {
     /// The size of a page that a call may have.

@@ -5,9 +5,10 @@ use serde_json::{Value as Json, json};
 
 use super::evaluate::{RowSubject, meets};
 use super::options::Options;
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::{Column, Kind, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::connect::dynamics365::sandbox::write::{decimal, target_of};
 
 /// The members of a JSON object, in order.
@@ -93,11 +94,11 @@ impl State {
         let Some(wanted) = annotations.filter(|_| !value.is_null()) else { return };
         let asks =
             |annotation: &str| wanted == "*" || wanted.split(',').any(|w| w.trim() == annotation);
-        if asks("OData.Community.Display.V1.FormattedValue") {
-            if let Some(label) = self.formatted(column, &value) {
-                let name = format!("{name}@OData.Community.Display.V1.FormattedValue");
-                members.add(&name, &json!(label));
-            }
+        if asks("OData.Community.Display.V1.FormattedValue")
+            && let Some(label) = self.formatted(column, &value)
+        {
+            let name = format!("{name}@OData.Community.Display.V1.FormattedValue");
+            members.add(&name, &json!(label));
         }
         if let (Kind::Lookup(targets), Some((target, _))) = (&column.kind, target_of(&value)) {
             if asks("Microsoft.Dynamics.CRM.lookuplogicalname") {

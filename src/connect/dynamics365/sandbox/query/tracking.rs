@@ -4,9 +4,10 @@ use serde_json::json;
 
 use super::{Members, Options, applied, bad_token, context, link};
 use crate::connect::dynamics365::sandbox::call::{Answer, Call, Preferences};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::Table;
-use crate::connect::dynamics365::sandbox::state::{Row, State};
+use crate::connect::dynamics365::sandbox::state::State;
 use crate::domain::time::Timestamp;
 
 /// One entry of a page.
@@ -132,7 +133,9 @@ impl State {
             return Err(bad_token());
         };
         let issued = Timestamp::parse(&format!("{year}-{month}-{day}T{time}Z"));
-        let age = self.clock.now().since(issued.ok_or_else(bad_token)?);
+        // Tokens hold whole seconds, so the age is counted in them too.
+        let now = Timestamp::from_millis(self.clock.now().as_secs() * 1000);
+        let age = now.since(issued.ok_or_else(bad_token)?);
         let floor = table.changed_at.max(self.delta_floor);
         if age > self.options.delta_life || version < floor {
             let message = "Version stamp associated with the client has expired. Please perform a \

@@ -7,6 +7,7 @@ mod platform;
 mod sales;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 pub(super) use column::{Choice, Column, Kind, Target};
 pub(super) use cosell::{connector_columns, cosell_columns};
@@ -133,33 +134,33 @@ impl Table {
 
 /// All tables of one organisation.
 #[derive(Debug, Clone)]
-pub(super) struct Schema(BTreeMap<String, Table>);
+pub(super) struct Schema(BTreeMap<String, Arc<Table>>);
 
 impl Schema {
     /// The tables of an organisation as it is delivered.
     pub(super) fn delivered() -> Self {
         let tables =
             sales::tables().into_iter().chain(customers::tables()).chain(platform::tables());
-        Self(tables.map(|table| (table.logical.clone(), table)).collect())
+        Self(tables.map(|table| (table.logical.clone(), Arc::new(table))).collect())
     }
 
     /// A table by logical name.
-    pub(super) fn table(&self, logical: &str) -> Option<&Table> {
+    pub(super) fn table(&self, logical: &str) -> Option<&Arc<Table>> {
         self.0.get(logical)
     }
 
     /// A table by logical name, to change it.
     pub(super) fn table_mut(&mut self, logical: &str) -> Option<&mut Table> {
-        self.0.get_mut(logical)
+        self.0.get_mut(logical).map(Arc::make_mut)
     }
 
     /// A table by entity set name.
-    pub(super) fn by_set(&self, set: &str) -> Option<&Table> {
+    pub(super) fn by_set(&self, set: &str) -> Option<&Arc<Table>> {
         self.0.values().find(|table| table.set == set)
     }
 
     /// All tables by logical name.
-    pub(super) fn tables(&self) -> impl Iterator<Item = &Table> {
+    pub(super) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
         self.0.values()
     }
 }

@@ -5,9 +5,10 @@ mod post;
 
 use serde_json::{Value as Json, json};
 
+use super::data::Row;
 use super::problem::Problem;
 use super::schema::Table;
-use super::state::{Actor, Row, State};
+use super::state::{Actor, State};
 use super::write::{reference, target_of};
 use payload::Event;
 pub(super) use post::post;

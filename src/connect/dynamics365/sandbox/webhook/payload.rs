@@ -3,8 +3,9 @@
 use serde_json::{Value as Json, json};
 
 use super::{Change, WebhookCall};
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::schema::{Column, Kind};
-use crate::connect::dynamics365::sandbox::state::{Actor, Row, State};
+use crate::connect::dynamics365::sandbox::state::{Actor, State};
 use crate::connect::dynamics365::sandbox::write::target_of;
 use crate::domain::time::Timestamp;
 

@@ -1,12 +1,11 @@
 //! Alternate keys: finding a row by one and keeping it unique.
 
-use serde_json::Value as Json;
+use std::sync::Arc;
 
+use crate::connect::dynamics365::sandbox::data::Row;
 use crate::connect::dynamics365::sandbox::problem::Problem;
 use crate::connect::dynamics365::sandbox::schema::{AlternateKey, KeyIndex, Table};
-use crate::connect::dynamics365::sandbox::state::{Row, State};
-
-use super::body::target_of;
+use crate::connect::dynamics365::sandbox::state::State;
 
 impl State {
     /// The row that an alternate key addresses. A key whose index is not ready does not exist.
@@ -30,11 +29,11 @@ impl State {
             );
             return Err(Problem::query(message));
         }
-        let found = self.data.rows(&table.logical).find(|row| {
-            pairs.iter().all(|(name, value)| {
-                key_text(row, &column_name(name))
-                    .is_some_and(|held| held.eq_ignore_ascii_case(value))
-            })
+        let wanted: Vec<(String, String)> =
+            names.into_iter().zip(pairs.iter().map(|(_, value)| value.to_lowercase())).collect();
+        let Some((first, value)) = wanted.first() else { return Ok(None) };
+        let found = self.data.rows_with(&table.logical, first, value).find(|row| {
+            wanted.iter().all(|(name, value)| row.key_text(name).as_ref() == Some(value))
         });
         Ok(found.map(|row| row.id.clone()))
     }
@@ -58,27 +57,18 @@ impl State {
         row: &Row,
     ) -> Option<String> {
         let mine: Vec<String> =
-            key.columns.iter().map(|column| key_text(row, column)).collect::<Option<_>>()?;
-        let same = |other: &&std::sync::Arc<Row>| {
-            other.id != row.id
-                && key.columns.iter().zip(&mine).all(|(column, value)| {
-                    key_text(other, column).is_some_and(|held| held.eq_ignore_ascii_case(value))
-                })
+            key.columns.iter().map(|column| row.key_text(column)).collect::<Option<_>>()?;
+        let same = |other: &&Arc<Row>| {
+            let theirs = || key.columns.iter().map(|column| other.key_text(column));
+            other.id != row.id && theirs().eq(mine.iter().cloned().map(Some))
         };
-        self.data.rows(&table.logical).find(same).map(|other| other.id.clone())
+        let (column, value) = (key.columns.first()?, mine.first()?);
+        let mut candidates = self.data.rows_with(&table.logical, column, value);
+        candidates.find(same).map(|other| other.id.clone())
     }
 }
 
 fn column_name(name: &str) -> String {
     let lookup = name.strip_prefix('_').and_then(|rest| rest.strip_suffix("_value"));
     lookup.unwrap_or(name).to_owned()
-}
-
-fn key_text(row: &Row, column: &str) -> Option<String> {
-    match row.values.get(column)? {
-        Json::String(text) => Some(text.clone()),
-        Json::Null => None,
-        object @ Json::Object(_) => target_of(object).map(|(_, id)| id.to_owned()),
-        other => Some(other.to_string()),
-    }
 }

@@ -4,19 +4,22 @@ mod body;
 mod convert;
 mod keys;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value as Json, json};
 
 pub(super) use body::{reference, target_of};
 pub(super) use convert::decimal;
 
+use super::data::Row;
 use super::problem::Problem;
 use super::schema::{Kind, Table};
-use super::state::{Actor, Row, State};
+use super::state::{Actor, State};
 use super::webhook::Change;
 
 impl State {
     /// A table by logical name.
-    pub(super) fn table(&self, logical: &str) -> Result<Table, Problem> {
+    pub(super) fn table(&self, logical: &str) -> Result<Arc<Table>, Problem> {
         let table = self.schema.table(logical).cloned();
         table.ok_or_else(|| Problem::invalid(format!("The entity '{logical}' was not found.")))
     }
@@ -112,7 +115,7 @@ impl State {
             .map(|(_, child, lookup)| (child.clone(), lookup.clone()))
             .collect();
         for (child, lookup) in children {
-            let points_here = |row: &&std::sync::Arc<Row>| {
+            let points_here = |row: &&Arc<Row>| {
                 row.values.get(&lookup).and_then(target_of) == Some((logical, id))
             };
             let ids: Vec<String> =
@@ -319,9 +322,7 @@ fn complete_line(row: &mut Row) {
             row.values.insert(name.to_owned(), amount);
         }
     }
-    if !row.values.contains_key("opportunityproductname") {
-        if let Some(name) = row.values.get("productdescription").cloned() {
-            row.values.insert("opportunityproductname".to_owned(), name);
-        }
+    if let Some(name) = row.values.get("productdescription").cloned() {
+        row.values.entry("opportunityproductname").or_insert(name);
     }
 }
