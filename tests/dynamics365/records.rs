@@ -262,3 +262,32 @@ async fn a_disabled_user_is_not_found() {
     let rows = world.sandbox.rows("opportunity");
     assert_eq!(rows[0]["_ownerid_value"], json!(able));
 }
+
+/// The names of the ways come from the environment, to the letter, where it tells them.
+#[tokio::test]
+async fn ways_are_named_as_the_environment_names_them() {
+    for (name, works) in [("parentaccountid", true), ("ParentAccountId", false)] {
+        let world = World::plain().await;
+        let account = world.sandbox.seed_account(&json!({})).expect("an account");
+        let told = json!({"value": [{
+            "ReferencingAttribute": "parentaccountid",
+            "ReferencedEntity": "account",
+            "ReferencingEntityNavigationPropertyName": name,
+        }]});
+        let told = FaultEffect::Answer {
+            status: 200,
+            retry_after: None,
+            content_type: "application/json".to_owned(),
+            body: told.to_string(),
+        };
+        world.fault("GET", "ManyToOneRelationships", told);
+        let parent = json!({"parentaccountid": {"table": "account", "id": account}});
+        let refused = match create(&world, &parent).await {
+            Ok(_) => None,
+            Err(ConnectError::Rejected(refusal)) => Some(refusal.code),
+            Err(other) => panic!("{other:?}"),
+        };
+        let expected = (!works).then(|| "0x80048d19".to_owned());
+        assert_eq!(refused, expected, "{name}: the wrong case is the platform's to refuse");
+    }
+}
