@@ -205,3 +205,18 @@ async fn a_plug_ins_refusal_inside_a_batch_is_passed_on() {
     assert_eq!(refusal.message, "Legal has not approved this deal.");
     assert_eq!(refusal.request_id.as_deref(), Some("request-1"));
 }
+
+/// A close costs three requests once the schema is known: a look, the status reasons, the change
+/// set with the read behind it; the second one does not ask for the reasons again.
+#[tokio::test]
+async fn a_close_costs_few_requests() {
+    let world = World::plain().await;
+    for expected in [3, 2] {
+        let open = opportunity(&world).await;
+        world.sandbox.clear_request_log();
+        close(&world, &open, &world.winning(), &json!({"pc_synctoken": "t"})).await.expect("won");
+        let log = world.sandbox.request_log();
+        let inside = log.iter().filter(|request| request.path.contains("/$batch")).count() * 3;
+        assert_eq!(log.len() - inside, expected, "{log:?}");
+    }
+}

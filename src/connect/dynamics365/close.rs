@@ -6,7 +6,7 @@ use super::Dynamics365;
 use super::batch;
 use super::body::{Body, Occasion};
 use super::client::{Request, rows, text};
-use super::metadata::{Table, definition};
+use super::metadata::Table;
 use super::odata::{guid, refuse};
 use super::records::{ALWAYS, landed, row_address};
 use super::select::{Selection, columns};
@@ -135,20 +135,7 @@ impl Dynamics365 {
 
     /// Refuses a status that does not belong to the state, before anything is written.
     async fn check_status(&self, table: &str, state: i64, status: i64) -> Result<(), ConnectError> {
-        let address = format!(
-            "{}/Attributes/Microsoft.Dynamics.CRM.StatusAttributeMetadata?$select=LogicalName\
-             &$expand=OptionSet($select=Options)",
-            definition(table)?
-        );
-        let json = self.client.get(&address).await?;
-        let valid: Vec<i64> = rows(&json)?
-            .iter()
-            .filter(|attribute| text(attribute, "LogicalName") == "statuscode")
-            .filter_map(|attribute| attribute.pointer("/OptionSet/Options")?.as_array())
-            .flatten()
-            .filter(|option| option.get("State").and_then(Json::as_i64) == Some(state))
-            .filter_map(|option| option.get("Value")?.as_i64())
-            .collect();
+        let valid = self.statuses.of_state(&self.client, (table, state), status).await?;
         if valid.contains(&status) {
             return Ok(());
         }

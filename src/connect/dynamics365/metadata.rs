@@ -140,7 +140,7 @@ pub(super) struct Metadata {
 }
 
 /// A column that is missing is looked for afresh, but not more often than this.
-const RECHECK: Duration = Duration::from_secs(60);
+pub(super) const RECHECK: Duration = Duration::from_secs(60);
 
 impl Metadata {
     /// An empty cache that believes what it read for `age`.
