@@ -197,6 +197,8 @@ impl Http {
     ///
     /// A sentence if the certificates of `ca_pem` cannot be read or TLS cannot be set up.
     pub fn new(settings: &HttpSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        // The second call in a process changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
