@@ -488,6 +488,68 @@ async fn the_feed_goes_on_while_referrals_change_under_it() {
 }
 
 #[tokio::test]
+async fn a_link_that_died_begins_the_sweep_again_and_does_not_do_so_for_ever() {
+    let world = World::new(|options| {
+        options.refuse_updated_filter = true;
+        options.page_size = 2;
+    })
+    .await;
+    let mut made = BTreeSet::new();
+    for number in 0..6 {
+        made.insert(world.deal(&format!("crm-{number}")).await.id());
+        world.clock.advance(Duration::from_secs(60));
+    }
+    let effect = FaultEffect::Answer {
+        status: 400,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: json!({"error": {"code": "invalidRequest", "message": "m"}}).to_string(),
+    };
+    let dead = Fault::once("GET", "skiptoken", effect);
+    world.sandbox.faults().add(dead.clone());
+    let (all, cursor) = world.sweep(None).await;
+    assert_eq!(ids(&all), made);
+    assert!(cursor.contains("newest_first"), "one dead link is not a refused spelling: {cursor}");
+    world.sandbox.faults().add(Fault { times: 1000, ..dead });
+    let mut cursor = None;
+    for _ in 0..20 {
+        match world.client.changes(cursor.as_deref()).await {
+            Ok(page) => cursor = Some(page.cursor),
+            Err(error) => {
+                assert!(matches!(error, ConnectError::Rejected(_)), "{error}");
+                return;
+            }
+        }
+    }
+    unreachable!("the feed began again and again");
+}
+
+#[tokio::test]
+async fn secrets_never_travel_in_the_open() {
+    let world = World::new(|_| ()).await;
+    let options = world.sandbox.options();
+    let bend: [fn(&mut Settings, Url); 3] = [
+        |settings, url| settings.token_url = url,
+        |settings, url| settings.referrals_url = url,
+        |settings, url| settings.webhooks_url = url,
+    ];
+    for bend in bend {
+        let mut settings =
+            Settings::public(&options.tenant_id, &options.client_id).expect("settings");
+        bend(&mut settings, Url::parse("http://contoso.example/").expect("a url"));
+        let client = Client::new(
+            settings,
+            Credential::Secret(SecretString::from("s")),
+            None,
+            Arc::new(Vault::default()),
+            Arc::new(Shared(world.clock.clone())),
+            Arc::new(Counting::default()),
+        );
+        assert!(client.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_not_ours_is_reported() {
     let world = World::new(|_| ()).await;
     for cursor in ["", "5", "null x", "[]"] {
