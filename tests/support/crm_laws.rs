@@ -15,7 +15,7 @@ use serde_json::{Value as Json, json};
 
 /// One client with the emulator it speaks to.
 #[async_trait]
-pub trait Harness: Send + Sync {
+pub(crate) trait Harness: Send + Sync {
     /// The client.
     fn crm(&self) -> &dyn Crm;
     /// What to read of an opportunity; holds the fields below and the control fields.
@@ -113,7 +113,7 @@ fn holds(page: &ChangePage, record: &Record) -> bool {
 }
 
 /// The probe names an organisation and a user, and tells the time.
-pub async fn the_probe_tells_who_we_are(harness: &impl Harness) {
+pub(crate) async fn the_probe_tells_who_we_are(harness: &impl Harness) {
     let probe = harness.crm().probe().await.expect("a probe");
     assert!(!probe.organization_id.is_empty());
     assert!(!probe.user_id.is_empty());
@@ -121,7 +121,7 @@ pub async fn the_probe_tells_who_we_are(harness: &impl Harness) {
 }
 
 /// A record that does not exist is `None`, not an error.
-pub async fn no_record_is_none(harness: &impl Harness) {
+pub(crate) async fn no_record_is_none(harness: &impl Harness) {
     let id = harness.id_of_nothing();
     let found = harness.crm().fetch(OPPORTUNITY, &id, &harness.shape()).await;
     assert_eq!(found.expect("an answer"), None);
@@ -130,7 +130,7 @@ pub async fn no_record_is_none(harness: &impl Harness) {
 }
 
 /// What is created is found by its id and by its referral id, all the same.
-pub async fn a_created_record_is_found(harness: &impl Harness) {
+pub(crate) async fn a_created_record_is_found(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     assert_eq!(made.fields[&harness.shape().referral_field], json!(REFERRAL));
     assert_eq!(fetch(harness, &made).await, made);
@@ -139,7 +139,7 @@ pub async fn a_created_record_is_found(harness: &impl Harness) {
 }
 
 /// Two identical creates leave one record, and the second one changes nothing.
-pub async fn repeating_a_create_leaves_one_record(harness: &impl Harness) {
+pub(crate) async fn repeating_a_create_leaves_one_record(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let again = harness
         .crm()
@@ -151,7 +151,7 @@ pub async fn repeating_a_create_leaves_one_record(harness: &impl Harness) {
 }
 
 /// A create whose answer is lost is `Unknown`, and repeating it leaves one record.
-pub async fn a_create_with_a_lost_answer_is_unknown(harness: &impl Harness) {
+pub(crate) async fn a_create_with_a_lost_answer_is_unknown(harness: &impl Harness) {
     // Whatever the client reads once is read now.
     create(harness, "22222222-2222-4333-8444-555555555555").await;
     harness.lose_answer_of_next_write();
@@ -166,7 +166,7 @@ pub async fn a_create_with_a_lost_answer_is_unknown(harness: &impl Harness) {
 }
 
 /// An update changes the named fields only, and returns what the record holds afterwards.
-pub async fn an_update_changes_what_it_names(harness: &impl Harness) {
+pub(crate) async fn an_update_changes_what_it_names(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let change = fields(&[(harness.text_field(), json!("Fabrikam wants more"))]);
     let shape = harness.shape();
@@ -185,7 +185,7 @@ pub async fn an_update_changes_what_it_names(harness: &impl Harness) {
 }
 
 /// A write that names an old version changes nothing.
-pub async fn a_stale_version_is_refused(harness: &impl Harness) {
+pub(crate) async fn a_stale_version_is_refused(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let edit = fields(&[(harness.text_field(), json!("a person was faster"))]);
     harness.edit_as_person(&made.key, edit).await;
@@ -198,7 +198,7 @@ pub async fn a_stale_version_is_refused(harness: &impl Harness) {
 }
 
 /// An update whose answer is lost is `Unknown`; it landed, and its old version is stale.
-pub async fn an_update_with_a_lost_answer_is_unknown(harness: &impl Harness) {
+pub(crate) async fn an_update_with_a_lost_answer_is_unknown(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let shape = harness.shape();
     let change = fields(&[(harness.text_field(), json!("sent once"))]);
@@ -213,7 +213,7 @@ pub async fn an_update_with_a_lost_answer_is_unknown(harness: &impl Harness) {
 }
 
 /// A field the CRM does not have is refused, and nothing of the write lands.
-pub async fn unknown_fields_are_refused(harness: &impl Harness) {
+pub(crate) async fn unknown_fields_are_refused(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let shape = harness.shape();
     let change =
@@ -231,7 +231,7 @@ pub async fn unknown_fields_are_refused(harness: &impl Harness) {
 }
 
 /// Amounts come back with the digits that were sent, dates on the day that was sent.
-pub async fn money_is_exact_and_dates_never_shift(harness: &impl Harness) {
+pub(crate) async fn money_is_exact_and_dates_never_shift(harness: &impl Harness) {
     let mut record = create(harness, REFERRAL).await;
     let table = [
         (json!(0.07), "2026-01-01", "small"),
@@ -257,7 +257,7 @@ pub async fn money_is_exact_and_dates_never_shift(harness: &impl Harness) {
 }
 
 /// Own writes, people's edits and deletions appear in the feed; reading on gives no more.
-pub async fn every_change_appears_in_the_feed(harness: &impl Harness) {
+pub(crate) async fn every_change_appears_in_the_feed(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let first = read_all(harness, None).await;
     assert!(holds(&first, &made), "the first read holds everything");
@@ -289,7 +289,7 @@ pub async fn every_change_appears_in_the_feed(harness: &impl Harness) {
 }
 
 /// An expired cursor is reported, and a full read finds what happened in between.
-pub async fn an_expired_cursor_is_reported(harness: &impl Harness) {
+pub(crate) async fn an_expired_cursor_is_reported(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let before = read_all(harness, None).await;
     let edit = fields(&[(harness.text_field(), json!("in between"))]);
@@ -304,7 +304,7 @@ pub async fn an_expired_cursor_is_reported(harness: &impl Harness) {
 }
 
 /// The vendor's wait is returned and holds for every later call, until it has passed.
-pub async fn a_throttle_closes_the_door_for_its_wait(harness: &impl Harness) {
+pub(crate) async fn a_throttle_closes_the_door_for_its_wait(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     harness.throttle_next(37);
     let shape = harness.shape();
@@ -320,7 +320,7 @@ pub async fn a_throttle_closes_the_door_for_its_wait(harness: &impl Harness) {
 }
 
 /// A close ends the record once, also when it is repeated.
-pub async fn closing_twice_closes_once(harness: &impl Harness) {
+pub(crate) async fn closing_twice_closes_once(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let shape = harness.shape();
     let note = fields(&[(harness.text_field(), json!("written with the close"))]);
@@ -333,7 +333,7 @@ pub async fn closing_twice_closes_once(harness: &impl Harness) {
 }
 
 /// A close whose answer is lost is `Unknown`; the worker reads and repeats it, and it happened once.
-pub async fn a_close_with_a_lost_answer_happens_once(harness: &impl Harness) {
+pub(crate) async fn a_close_with_a_lost_answer_happens_once(harness: &impl Harness) {
     let made = create(harness, REFERRAL).await;
     let shape = harness.shape();
     let note = fields(&[(harness.text_field(), json!("written with the close"))]);
@@ -354,7 +354,7 @@ pub async fn a_close_with_a_lost_answer_happens_once(harness: &impl Harness) {
 }
 
 /// A row of another table is found by a name with every awkward character, in any case.
-pub async fn an_exact_search_finds_awkward_names(harness: &impl Harness) {
+pub(crate) async fn an_exact_search_finds_awkward_names(harness: &impl Harness) {
     for name in ["O'Brien & Søn", "100% (Northwind) + #1", "A'B''C'", "Fabrikam \\ \"Ltd\""] {
         let (table, name_field, new) = harness.account(name);
         let id = harness.crm().create_row(&table, &new).await.expect("a new account");
@@ -374,7 +374,7 @@ pub async fn an_exact_search_finds_awkward_names(harness: &impl Harness) {
 }
 
 /// The schema names the fields that the shape reads, with their kinds.
-pub async fn the_schema_describes_the_fields(harness: &impl Harness) {
+pub(crate) async fn the_schema_describes_the_fields(harness: &impl Harness) {
     let schema = harness.crm().describe(OPPORTUNITY).await.expect("a schema");
     let kind = |name: &str| {
         schema.fields.iter().find(|field| field.name == name).map(|field| field.kind.as_str())

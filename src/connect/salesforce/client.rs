@@ -92,6 +92,7 @@ pub(super) struct Client {
     tokens: TokenCache<SignIn>,
     budget: Budget,
     server_ahead_millis: Mutex<Option<i64>>,
+    last_call_millis: AtomicU64,
     calls: AtomicU64,
     randomness: Arc<dyn Randomness>,
 }
@@ -110,6 +111,7 @@ impl Client {
             budget: Budget::new(settings.people_reserve, settings.hard_reserve),
             tokens: TokenCache::new(sign_in),
             server_ahead_millis: Mutex::new(None),
+            last_call_millis: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             settings,
             http,
@@ -196,6 +198,8 @@ impl Client {
         let now = self.http.clock().now();
         self.budget.note(answer.header("sforce-limit-info"), now);
         let moment = Moment { date: answer.date(), elapsed: now.since(before) };
+        let millis = u64::try_from(moment.elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.last_call_millis.store(millis, Ordering::Relaxed);
         if let Some(date) = moment.date {
             *self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(date.as_millis() - now.as_millis());
@@ -254,6 +258,11 @@ impl Client {
     pub(super) fn server_now(&self) -> Timestamp {
         let ahead = *self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner);
         Timestamp::from_millis(self.http.clock().now().as_millis() + ahead.unwrap_or(0))
+    }
+
+    /// How long the last call took.
+    pub(super) fn last_call(&self) -> Duration {
+        Duration::from_millis(self.last_call_millis.load(Ordering::Relaxed))
     }
 
     /// Waits, a little longer by chance so that many waiters do not come back in one moment.

@@ -35,6 +35,8 @@ pub(super) trait Batch: Send + Sync + 'static {
 }
 
 type Sender<B> = oneshot::Sender<Result<<B as Batch>::Answer, ConnectError>>;
+/// Questions that travel together, and who asked them.
+type Load<B> = (Vec<<B as Batch>::Question>, Vec<Sender<B>>);
 
 struct Waiting<B: Batch> {
     queue: VecDeque<(B::Question, Sender<B>)>,
@@ -84,7 +86,7 @@ impl<B: Batch> Shared<B> {
 
     /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
     /// are left out. `None` lands the flight.
-    fn load(&self) -> Option<(Vec<B::Question>, Vec<Sender<B>>)> {
+    fn load(&self) -> Option<Load<B>> {
         let mut waiting = self.lock();
         let (mut questions, mut senders) = (Vec::new(), Vec::new());
         let mut left = VecDeque::with_capacity(waiting.queue.len());

@@ -235,7 +235,10 @@ impl Schemas {
             return Err(unknown_field(&table.name, &absent));
         }
         let _one_reader = self.loading.lock().await;
-        let table = self.read(name).await?;
+        let table = match self.cached(name) {
+            Some(fresh) if fresh.read != table.read => fresh,
+            _ => self.read(name).await?,
+        };
         match missing(&table) {
             Some(absent) => Err(unknown_field(&table.name, &absent)),
             None => Ok(table),

@@ -3,11 +3,11 @@
 //! * Owns: sign-in, the error table, conversion to the seam's values, the change feed, provisioning.
 //! * May use: `domain`, the seams and [`crate::connect::http`]. Never another vendor.
 //! * Salesforce has no `If-Match` for deals. A write is conditional on `If-Unmodified-Since`, which
-//!   sees whole seconds, so [`validator`] proves first that the version was read in a later second.
+//!   sees whole seconds, so `validator` proves first that the version was read in a later second.
 //! * Nothing here retries, except one new sign-in after a 401 and one restart of a query whose
 //!   locator died.
 //!
-//! Start reading at [`records`], which is what the worker calls most.
+//! Start reading at `records`, which is what the worker calls most.
 
 mod auth;
 mod client;

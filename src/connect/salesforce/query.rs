@@ -13,8 +13,11 @@ use crate::connect::error::ConnectError;
 /// Most batches of one query: 2,000 rows each at best, 200 at worst.
 const MOST_BATCHES: usize = 100;
 
-/// Most ids in one query: the address may have 16,384 bytes.
+/// Most ids in one query.
 const MOST_IDS: usize = 200;
+
+/// Longest query, in bytes before encoding; the whole address may have 16,384.
+const LONGEST: usize = 8_000;
 
 /// One batch of a query.
 pub(super) struct RowBatch {
@@ -150,7 +153,10 @@ impl Batch for ReadBatch {
     const FLIGHTS: usize = 4;
 
     fn fits(&self, taken: &[Read], next: &Read) -> bool {
-        taken.len() < MOST_IDS && taken.first().is_some_and(|first| first.goes_with(next))
+        let values: usize = taken.iter().chain([next]).map(|read| read.value.len() + 4).sum();
+        taken.len() < MOST_IDS
+            && values + next.select.len() < LONGEST
+            && taken.first().is_some_and(|first| first.goes_with(next))
     }
 
     async fn run(&self, questions: &[Read]) -> Vec<Result<Self::Answer, ConnectError>> {

@@ -103,12 +103,14 @@ impl Salesforce {
         let table = self.schemas.table_with(table_of(kind), &paths).await?;
         let body = self.body(&table, fields).await?;
         self.prove(record, expect).await?;
-        let id = record.key.id.as_str();
+        let id = soql::long_id(record.key.id.as_str()).ok_or_else(|| {
+            wire::refused_here("MALFORMED_ID", "that is no id of Salesforce", "Id")
+        })?;
         let write = Write {
             path: self.client.data(&format!("/sobjects/{}/{id}", table.name)),
             unmodified_since: Some(record_date(expect)?),
             body,
-            proof: self.proof(&table, &paths, "Id", id),
+            proof: self.proof(&table, &paths, "Id", &id),
         };
         let written = self.writes.ask(write).await.inspect_err(|error| {
             self.doubt_schema(&table.name, error);
@@ -148,7 +150,7 @@ impl Salesforce {
         let stamp = stamp_of(expect)?;
         let paths: Vec<String> = record.fields.keys().cloned().collect();
         for _ in 0..MOST_PROOFS {
-            let wait = wait_to_prove(stamp, self.client.server_now());
+            let wait = wait_to_prove(stamp, self.client.server_now(), self.client.last_call());
             if !wait.is_zero() {
                 self.client.wait(wait).await;
             }
