@@ -6,8 +6,9 @@ use super::failure::Failure;
 use super::hooks::{DuplicateRule, Rule, Trigger};
 use super::org::{Fields, Org};
 use super::rows::{Conversion, Writer};
+use super::schema::{Field, Kind};
 use super::usage::RequestLog;
-use super::{SalesforceSandbox, id};
+use super::{SalesforceSandbox, id, setup};
 
 /// The status that a person picks when converting.
 const CONVERTED: &str = "Closed - Converted";
@@ -341,6 +342,19 @@ impl SalesforceSandbox {
             let unique = org.options.unique_referral;
             org.schema.install_cosell(prefix, unique);
             org.options.package_installed |= prefix == "Microsoft__";
+            setup::register_fields(org);
+            setup::complete_rows(org, "Opportunity");
+            setup::complete_rows(org, "Lead");
+        });
+    }
+
+    /// Adds a text field that is an external id, visible to everyone.
+    pub fn add_external_id_field(&self, object: &str, name: &str, unique: bool) {
+        self.with(|org| {
+            if let Some(known) = org.schema.object_mut(object) {
+                known.fields.push(Field::new(name, Kind::Text, 100).external_id(unique));
+            }
+            setup::complete_rows(org, object);
         });
     }
 

@@ -34,8 +34,10 @@ pub(crate) struct Hooks {
 impl Org {
     /// Runs the hook that waits for a client's write, if there is one.
     pub(crate) fn about_to_write(&mut self) {
-        if let Some(hook) = self.hooks.before_write.pop_front() {
-            hook(self);
-        }
+        let Some(hook) = self.hooks.before_write.pop_front() else { return };
+        // What a person does meanwhile is not part of the client's transaction.
+        let open = self.pause();
+        hook(self);
+        self.resume(open);
     }
 }

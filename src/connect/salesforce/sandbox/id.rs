@@ -10,9 +10,11 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// Starts high enough that ids differ in letters of both cases, as real ones do.
-    pub(crate) fn new() -> Self {
-        Self { next: 62_u64.pow(4) * 17 + 62_u64.pow(2) * 45 + 9 }
+    /// Starts high enough that ids differ in letters of both cases, as real ones do, and apart
+    /// from those of another `instance`.
+    pub(crate) fn new(instance: u32) -> Self {
+        let start = 62_u64.pow(4) * 17 + 62_u64.pow(2) * 45 + 9;
+        Self { next: start + 62_u64.pow(5) * u64::from(instance) }
     }
 
     /// The next id with this three-character key prefix, in 18 characters.
@@ -77,7 +79,7 @@ mod tests {
 
     #[test]
     fn ids_rise() {
-        let mut ids = Ids::new();
+        let mut ids = Ids::new(0);
         let made: Vec<_> = (0..200).map(|_| ids.make("006")).collect();
         assert!(made.windows(2).all(|pair| pair[0] < pair[1]));
         assert!(made.iter().all(|id| id.len() == 18 && id.starts_with("006")));

@@ -53,6 +53,7 @@ mod tests;
 pub mod trouble;
 mod usage;
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -77,6 +78,12 @@ pub struct SalesforceSandbox {
     faults: Faults,
 }
 
+impl fmt::Debug for SalesforceSandbox {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("SalesforceSandbox").finish_non_exhaustive()
+    }
+}
+
 impl SalesforceSandbox {
     /// A new organisation.
     #[must_use]
@@ -86,7 +93,6 @@ impl SalesforceSandbox {
     }
 
     /// Its HTTP surface.
-    #[must_use]
     pub fn router(&self) -> Router {
         http::router(self.clone())
     }

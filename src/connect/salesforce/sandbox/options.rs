@@ -84,6 +84,8 @@ pub struct SandboxOptions {
     pub stages: Vec<Stage>,
     /// Whether an unknown stage is refused.
     pub restricted_stages: bool,
+    /// Sets the ids of this organisation apart from those of another one.
+    pub instance: u32,
     /// Whether a 412 has an error in its body; what the real body holds is not documented.
     pub precondition_body: bool,
 }
@@ -112,6 +114,7 @@ impl Default for SandboxOptions {
             currencies: Vec::new(),
             stages: STAGES.into_iter().map(stage).collect(),
             restricted_stages: true,
+            instance: 0,
             precondition_body: true,
         }
     }

@@ -27,6 +27,9 @@ pub(crate) struct Row {
     pub(crate) deleted_at: Option<Timestamp>,
 }
 
+/// What a transaction replaced: object, id, and the row before.
+pub(crate) type Journal = Vec<(String, String, Option<Row>)>;
+
 /// One emulated organisation. Hooks get it to act between two steps of a request; everybody else
 /// uses [`super::SalesforceSandbox`].
 pub struct Org {
@@ -50,13 +53,13 @@ pub struct Org {
     pub(crate) integration_user: String,
     pub(crate) seller: String,
     rows: BTreeMap<String, BTreeMap<String, Row>>,
-    journal: Option<Vec<(String, String, Option<Row>)>>,
+    journal: Option<Journal>,
 }
 
 impl Org {
     /// An organisation with its users and setup rows.
     pub(crate) fn new(options: SandboxOptions, clock: SandboxClock) -> Self {
-        let mut ids = Ids::new();
+        let mut ids = Ids::new(options.instance);
         let mut org = Self {
             schema: Schema::new(&options),
             sessions: Sessions::new(&options),
@@ -131,6 +134,16 @@ impl Org {
     /// Starts a transaction; only one is open at a time.
     pub(crate) fn begin(&mut self) {
         self.journal = Some(Vec::new());
+    }
+
+    /// Sets the open transaction aside; give it back to [`Org::resume`].
+    pub(crate) fn pause(&mut self) -> Option<Journal> {
+        self.journal.take()
+    }
+
+    /// Goes on with a transaction.
+    pub(crate) fn resume(&mut self, open: Option<Journal>) {
+        self.journal = open;
     }
 
     /// Whether a transaction is open.

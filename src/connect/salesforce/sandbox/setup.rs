@@ -48,6 +48,7 @@ pub(crate) fn fill(org: &mut Org) {
             }),
         );
     }
+    register_fields(org);
     for (at, (name, converted)) in LEAD_STATUSES.into_iter().enumerate() {
         let id = org.ids.make("01K");
         store(
@@ -81,6 +82,70 @@ fn store(org: &mut Org, object: &str, id: &str, values: &Value) {
     fields.insert("CreatedById".into(), json!(user));
     org.touch(&mut fields, &user);
     org.put(object, id, Some(Row { fields, deleted_at: None }));
+}
+
+/// `Opportunity.Microsoft__Sync_Audit__c` in its parts: object, namespace or empty, developer name.
+pub(crate) fn field_parts(full_name: &str) -> Option<(&str, &str, &str)> {
+    let (object, field) = full_name.split_once('.')?;
+    let own = field.strip_suffix("__c")?;
+    let (prefix, name) = own.split_once("__").map_or(("", own), |(prefix, name)| (prefix, name));
+    Some((object, prefix, name))
+}
+
+/// Adds the Tooling row of a custom field and returns its id.
+pub(crate) fn register_field(
+    org: &mut Org,
+    full_name: &str,
+    metadata: &Value,
+    user: &str,
+) -> String {
+    let (object, prefix, name) = field_parts(full_name).unwrap_or_default();
+    let id = org.ids.make("00N");
+    let prefix = if prefix.is_empty() { Value::Null } else { json!(prefix) };
+    let values = json!({
+        "DeveloperName": name, "NamespacePrefix": prefix, "TableEnumOrId": object,
+        "FullName": full_name, "Metadata": metadata,
+    });
+    store(org, "CustomField", &id, &values);
+    if let Some(mut row) = org.stored("CustomField", &id).cloned() {
+        org.touch(&mut row.fields, user);
+        org.put("CustomField", &id, Some(row));
+    }
+    id
+}
+
+/// Adds the Tooling rows of the custom fields that are there already.
+pub(crate) fn register_fields(org: &mut Org) {
+    let known: Vec<String> = org
+        .table("CustomField")
+        .filter_map(|(_, row)| row.fields["FullName"].as_str().map(str::to_owned))
+        .collect();
+    let missing: Vec<(String, Value)> = org
+        .schema
+        .objects()
+        .flat_map(|object| object.fields.iter().map(move |field| (object, field)))
+        .filter(|(_, field)| field.custom)
+        .map(|(object, field)| (format!("{}.{}", object.name, field.name), field.metadata()))
+        .filter(|(name, _)| !known.contains(name))
+        .collect();
+    let user = org.seller.clone();
+    for (name, metadata) in missing {
+        register_field(org, &name, &metadata, &user);
+    }
+}
+
+/// Gives the rows of an object the empty value of fields that are younger than they are. Stamps
+/// stay: a new field is no edit.
+pub(crate) fn complete_rows(org: &mut Org, object: &str) {
+    let blank = blank(org, object);
+    let rows: Vec<(String, Row)> =
+        org.table(object).map(|(id, row)| (id.clone(), row.clone())).collect();
+    for (id, mut row) in rows {
+        for (name, value) in &blank {
+            row.fields.entry(name.clone()).or_insert_with(|| value.clone());
+        }
+        org.put(object, &id, Some(row));
+    }
 }
 
 /// A row of this object with every field at its empty value.

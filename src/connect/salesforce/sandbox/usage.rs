@@ -25,7 +25,7 @@ pub struct RequestLog {
     pub api_calls: usize,
     /// Rows and queries read by clients, those inside composite calls included.
     pub reads: usize,
-    /// Rows written by clients, those inside composite calls included.
+    /// Rows written by clients, those inside composite calls included, even if undone with them.
     pub writes: usize,
     /// Every request, oldest first.
     pub requests: Vec<LoggedRequest>,

@@ -8,7 +8,7 @@ use super::data::only;
 use super::{Answer, Call};
 use crate::connect::salesforce::sandbox::failure::Failure;
 use crate::connect::salesforce::sandbox::org::Org;
-use crate::connect::salesforce::sandbox::stamp::{whole_minute, wire};
+use crate::connect::salesforce::sandbox::stamp::{whole_minute, whole_second, wire};
 use crate::domain::time::Timestamp;
 
 const DAY: u64 = 24 * 3600;
@@ -47,7 +47,7 @@ pub(super) fn deleted(org: &mut Org, call: &Call, name: &str) -> Result<Answer, 
         .map(|(id, at)| json!({ "id": id, "deletedDate": wire(at) }))
         .collect();
     let body = json!({
-        "deletedRecords": records, "earliestDateAvailable": wire(earliest),
+        "deletedRecords": records, "earliestDateAvailable": wire(whole_second(earliest)),
         "latestDateCovered": wire(covered),
     });
     org.usage.log.reads += 1;
@@ -72,5 +72,6 @@ fn window(org: &Org, call: &Call, reach: Duration) -> Result<(Timestamp, Timesta
             "startDate before org replication enabled date or more than {days} days ago"
         )));
     }
-    Ok((start, end.min(whole_minute(org.now().minus(org.options.replication_lag)))))
+    let covered = end.min(whole_minute(org.now().minus(org.options.replication_lag)));
+    Ok((start, covered.max(start)))
 }

@@ -1,10 +1,10 @@
 //! The Tooling API as far as custom fields need it.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{Answer, Call, query, resources, rows};
 use crate::connect::salesforce::sandbox::failure::Failure;
-use crate::connect::salesforce::sandbox::org::{Fields, Org, Row};
+use crate::connect::salesforce::sandbox::org::{Org, Row};
 use crate::connect::salesforce::sandbox::schema::{self, Field};
 use crate::connect::salesforce::sandbox::setup;
 
@@ -24,22 +24,15 @@ pub(super) fn answer(org: &mut Org, call: &Call, rest: &[&str]) -> Result<Answer
     }
 }
 
-/// `Opportunity.Sync_Audit__c` in its parts: object, prefix with `__` or empty, developer name.
-fn parts(full_name: &str) -> Option<(&str, &str, &str)> {
-    let (object, field) = full_name.split_once('.')?;
-    let own = field.strip_suffix("__c")?;
-    let (prefix, name) = own.split_once("__").map_or(("", own), |(prefix, name)| (prefix, name));
-    Some((object, prefix, name))
-}
-
 fn create(org: &mut Org, call: &Call) -> Result<Answer, Failure> {
     let full_name = call.body["FullName"].as_str().unwrap_or_default().to_owned();
     let integrity =
         |message: String| Failure::row("FIELD_INTEGRITY_EXCEPTION", message, &["FullName"]);
     let bad = || integrity(format!("Invalid fullName {full_name}"));
-    let (object, prefix, name) = parts(&full_name).ok_or_else(bad)?;
+    let (object, prefix, name) = setup::field_parts(&full_name).ok_or_else(bad)?;
     let (_, api_name) = full_name.split_once('.').ok_or_else(bad)?;
-    let foreign = !prefix.is_empty() && !(prefix == "Microsoft" && org.options.package_installed);
+    let ours = prefix == "Microsoft" && org.options.package_installed;
+    let foreign = !prefix.is_empty() && !ours;
     let shaped = name.starts_with(|first: char| first.is_ascii_alphabetic())
         && name.chars().all(|all| all.is_ascii_alphanumeric() || all == '_')
         && !name.contains("__")
@@ -59,23 +52,7 @@ fn create(org: &mut Org, call: &Call) -> Result<Answer, Failure> {
         return Err(Failure::row("DUPLICATE_DEVELOPER_NAME", message, &["FullName"]));
     }
     let field = schema::from_metadata(api_name, &call.body["Metadata"])?;
-    let id = org.ids.make("00N");
-    let prefix = if prefix.is_empty() { Value::Null } else { json!(prefix) };
-    let mut fields = setup::blank(org, "CustomField");
-    let own: Fields = [
-        ("Id", json!(id)),
-        ("DeveloperName", json!(name)),
-        ("NamespacePrefix", prefix),
-        ("TableEnumOrId", json!(object)),
-        ("FullName", json!(full_name)),
-        ("Metadata", call.body["Metadata"].clone()),
-    ]
-    .into_iter()
-    .map(|(name, value)| (name.to_owned(), value))
-    .collect();
-    fields.extend(own);
-    org.touch(&mut fields, &call.user);
-    org.put("CustomField", &id, Some(Row { fields, deleted_at: None }));
+    let id = setup::register_field(org, &full_name, &call.body["Metadata"], &call.user);
     install(org, &object, field);
     org.usage.log.writes += 1;
     let body = json!({ "id": id, "success": true, "errors": [], "warnings": [], "infos": [] });
@@ -88,6 +65,7 @@ fn install(org: &mut Org, object: &str, field: Field) {
         object.fields.retain(|old| old.name != field.name);
         object.fields.push(field);
     }
+    setup::complete_rows(org, object);
 }
 
 fn change(org: &mut Org, call: &Call, id: &str) -> Result<Answer, Failure> {
@@ -95,7 +73,12 @@ fn change(org: &mut Org, call: &Call, id: &str) -> Result<Answer, Failure> {
     let mut fields = row.fields.clone();
     let full_name = fields["FullName"].as_str().unwrap_or_default().to_owned();
     let (object, api_name) = full_name.split_once('.').ok_or_else(Failure::not_found)?;
-    let field = schema::from_metadata(api_name, &call.body["Metadata"])?;
+    let mut field = schema::from_metadata(api_name, &call.body["Metadata"])?;
+    let before = org.schema.object(object).and_then(|object| object.field(api_name));
+    if let Some(before) = before {
+        field.open_to_read = before.open_to_read;
+        field.open_to_edit = before.open_to_edit;
+    }
     fields.insert("Metadata".into(), call.body["Metadata"].clone());
     org.touch(&mut fields, &call.user);
     org.put("CustomField", &id, Some(Row { fields, deleted_at: None }));

@@ -1,5 +1,7 @@
 //! One field and how it is built up.
 
+use serde_json::{Value, json};
+
 /// The wire type of a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -151,6 +153,45 @@ impl Field {
         self.external_id = true;
         self.unique = unique;
         self
+    }
+
+    /// What the Tooling API tells about it.
+    pub(crate) fn metadata(&self) -> Value {
+        let kind = match self.kind {
+            Kind::Boolean => "Checkbox",
+            Kind::TextArea => "LongTextArea",
+            Kind::Picklist => "Picklist",
+            Kind::Url => "Url",
+            _ => "Text",
+        };
+        let mut metadata = json!({ "type": kind, "label": self.label, "required": self.required });
+        match self.kind {
+            Kind::Boolean => metadata["defaultValue"] = json!("false"),
+            Kind::Text => {
+                metadata["length"] = json!(self.length);
+                metadata["externalId"] = json!(self.external_id);
+                metadata["unique"] = json!(self.unique);
+                metadata["caseSensitive"] = json!(self.case_sensitive);
+            }
+            Kind::TextArea => {
+                metadata["length"] = json!(self.length);
+                metadata["visibleLines"] = json!(4);
+            }
+            Kind::Picklist => {
+                let value = |choice: &Choice| {
+                    json!({
+                        "fullName": choice.value, "label": choice.label, "default": choice.default,
+                    })
+                };
+                let values: Vec<Value> = self.choices.iter().map(value).collect();
+                metadata["valueSet"] = json!({
+                    "restricted": self.restricted,
+                    "valueSetDefinition": { "sorted": false, "value": values },
+                });
+            }
+            _ => {}
+        }
+        metadata
     }
 
     /// Long text cannot be filtered, sorted or grouped.

@@ -1,4 +1,5 @@
 //! Every line of the checklist over real HTTP.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod composite;
 mod login;

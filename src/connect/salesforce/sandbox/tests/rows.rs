@@ -30,8 +30,8 @@ async fn a_row_lives_and_dies() {
     assert_eq!((gone.status, gone.code()), (404, "ENTITY_IS_DELETED"));
     let bare = site.call("PATCH", "/sobjects/Opportunity", json!({})).await;
     assert_eq!((bare.status, bare.code()), (405, "METHOD_NOT_ALLOWED"));
-    let other = format!("/sobjects/Opportunity?_HttpMethod=PATCH");
-    assert_eq!(site.call("POST", &other, json!({})).await.status, 405, "a PATCH in disguise");
+    let other = "/sobjects/Opportunity?_HttpMethod=PATCH";
+    assert_eq!(site.call("POST", other, json!({})).await.status, 405, "a PATCH in disguise");
 }
 
 #[tokio::test]
