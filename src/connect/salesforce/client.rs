@@ -156,8 +156,13 @@ impl Client {
     /// Sends a call and returns the JSON of its success.
     pub(super) async fn json(&self, request: &Request) -> Result<(Json, Moment), ConnectError> {
         let reply = self.send(request).await?;
+        self.success(&reply)
+    }
+
+    /// The JSON of an answer that is a success.
+    pub(super) fn success(&self, reply: &Reply) -> Result<(Json, Moment), ConnectError> {
         if !reply.answer.is_success() {
-            return Err(self.refused(&reply));
+            return Err(self.refused(reply));
         }
         let json = reply.answer.json().ok_or_else(|| reply.failure_without_body().class())?;
         Ok((json, reply.moment))
@@ -287,6 +292,12 @@ impl Reply {
             quota_left: self.answer.header("sforce-limit-info").and_then(|_| client.quota_left()),
             retry_after: self.answer.retry_after(client.http.clock().now()),
         }
+    }
+
+    /// Whether the answer is a failure with this error code.
+    pub(super) fn has_code(&self, client: &Client, code: &str) -> bool {
+        let failure = self.failure(client);
+        !self.answer.is_success() && failure.errors.iter().any(|error| error.code == code)
     }
 
     /// A success whose body is not what was promised.

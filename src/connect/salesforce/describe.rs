@@ -73,6 +73,10 @@ struct Described {
     name: String,
     #[serde(default)]
     replicateable: bool,
+    #[serde(default)]
+    createable: bool,
+    #[serde(default)]
+    updateable: bool,
     fields: Vec<Field>,
 }
 
@@ -81,6 +85,8 @@ struct Described {
 pub(super) struct Table {
     /// API name.
     pub(super) name: String,
+    /// Whether we may both create and edit its rows.
+    pub(super) writable: bool,
     replicateable: bool,
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
@@ -100,6 +106,7 @@ impl Table {
         }
         Self {
             name: described.name,
+            writable: described.createable && described.updateable,
             replicateable: described.replicateable,
             fields: described.fields,
             by_name,

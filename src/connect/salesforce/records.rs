@@ -18,7 +18,8 @@ use crate::domain::record::{Fields, Record, Shape, Version};
 const MOST_PROOFS: usize = 4;
 
 impl Salesforce {
-    /// One record; `None` for an id that is not one of Salesforce's, not there, or deleted.
+    /// One record; `None` for an id that is not one of Salesforce's, not there, or deleted. For a
+    /// lead that was merged into another the answer is the surviving one, under its own id.
     pub(super) async fn fetch_record(
         &self,
         kind: RecordKind,
@@ -29,8 +30,30 @@ impl Salesforce {
             return Ok(None);
         };
         let paths = convert::paths(kind, shape);
-        let found = self.read(kind, &paths, "Id", id).await?;
+        let found = self.read(kind, &paths, "Id", id.clone()).await?;
+        if let Some((record, _)) = found.into_iter().next() {
+            return Ok(Some(record));
+        }
+        // The surviving row of a merge stands in for the one that is gone.
+        let Some(survivor) = self.survivor(kind, &id).await? else {
+            return Ok(None);
+        };
+        let found = self.read(kind, &paths, "Id", survivor).await?;
         Ok(found.into_iter().next().map(|(record, _)| record))
+    }
+
+    /// The row into which a row that is gone was merged. Opportunities cannot be merged.
+    async fn survivor(&self, kind: RecordKind, id: &str) -> Result<Option<String>, ConnectError> {
+        let table = self.schemas.table(table_of(kind)).await?;
+        if table.field("MasterRecordId").is_none() {
+            return Ok(None);
+        }
+        let soql =
+            format!("SELECT Id, MasterRecordId FROM {} WHERE Id = {}", table.name, soql::text(id));
+        let path = soql::path(&self.client.data(""), "queryAll", &soql);
+        let batch = self.client.batch(&Request::get(path)).await?;
+        let master = batch.rows.first().and_then(|row| row.get("MasterRecordId"));
+        Ok(master.and_then(Json::as_str).and_then(soql::long_id))
     }
 
     /// The records that carry a referral id.
