@@ -13,6 +13,8 @@ mod burst;
 mod feed;
 #[path = "salesforce/leads.rs"]
 mod leads;
+#[path = "salesforce/lost_edits.rs"]
+mod lost_edits;
 #[path = "salesforce/odd_answers.rs"]
 mod odd_answers;
 #[path = "salesforce/provision.rs"]

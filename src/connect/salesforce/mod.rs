@@ -4,6 +4,8 @@
 //! * May use: `domain`, the seams and [`crate::connect::http`]. Never another vendor.
 //! * Salesforce has no `If-Match` for deals. A write is conditional on `If-Unmodified-Since`, which
 //!   sees whole seconds, so `validator` proves first that the version was read in a later second.
+//! * Changes are polled; outbound messages only hint. Change events over gRPC (Pub/Sub) are not
+//!   used: they would save seconds, need three more crates, and the poll is needed beside them.
 //! * Nothing here retries, except one new sign-in after a 401 and one restart of a query whose
 //!   locator died.
 //!
