@@ -206,8 +206,8 @@ impl Client {
         let millis = u64::try_from(moment.elapsed.as_millis()).unwrap_or(u64::MAX);
         self.last_call_millis.store(millis, Ordering::Relaxed);
         if let Some(date) = moment.date {
-            *self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(date.as_millis() - now.as_millis());
+            let mut ahead = self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner);
+            *ahead = Some(ahead_by(*ahead, date.as_millis() - now.as_millis()));
         }
         Ok(Reply { answer, moment, purpose })
     }
@@ -276,6 +276,11 @@ impl Client {
         self.http.clock().sleep(duration + jitter).await;
     }
 
+    /// Waits for those who are about to ask something: the time of a few conversions.
+    pub(super) async fn gather(&self) {
+        self.http.clock().sleep(Duration::from_millis(2)).await;
+    }
+
     fn quota_left(&self) -> Option<bool> {
         self.budget.usage().map(|(used, allowed)| used < allowed)
     }
@@ -312,7 +317,37 @@ impl Reply {
     }
 }
 
+/// How far the server's clock is ahead of ours, in milliseconds, after one more observation.
+///
+/// The server tells whole seconds, so each observation is up to a second too small: the largest is
+/// the best, until one falls more than a second below it, which means that a clock was set.
+fn ahead_by(known: Option<i64>, observed: i64) -> i64 {
+    match known {
+        Some(known) if (0..1000).contains(&(known - observed)) => known,
+        _ => observed,
+    }
+}
+
 fn unsendable(path: &str) -> ConnectError {
     let shown: String = path.chars().take(80).collect();
     ConnectError::Broken(format!("`{shown}` is no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ahead_by;
+
+    #[test]
+    fn the_servers_clock_is_known_better_than_it_is_told() {
+        let table = [
+            (None, -400, -400, "the first observation"),
+            (Some(-400), -900, -400, "cut to the second more than before"),
+            (Some(-400), -100, -100, "cut less: closer to the truth"),
+            (Some(-100), -1100, -1100, "a whole second less: a clock was set"),
+            (Some(-100), 60_000, 60_000, "a clock was set the other way"),
+        ];
+        for (known, observed, expected, why) in table {
+            assert_eq!(ahead_by(known, observed), expected, "{why}");
+        }
+    }
 }

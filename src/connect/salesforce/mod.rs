@@ -39,7 +39,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::client::Client;
-use self::combine::Combiner;
+use self::combine::{Combiner, Crowd};
 use self::describe::Schemas;
 use self::lookup::Lookups;
 use self::query::ReadBatch;
@@ -86,11 +86,12 @@ impl Salesforce {
     ) -> Result<Self, String> {
         settings.check()?;
         let settings = Arc::new(settings);
+        let crowd = Crowd::default();
         let client = Arc::new(Client::new(settings.clone(), clock, randomness, vault)?);
         Ok(Self {
             schemas: Schemas::new(client.clone()),
-            reads: Combiner::new(ReadBatch::new(client.clone())),
-            writes: Combiner::new(WriteBatch::new(client.clone())),
+            reads: Combiner::new(ReadBatch::new(client.clone()), crowd.clone()),
+            writes: Combiner::new(WriteBatch::new(client.clone()), crowd),
             validators: Validators::default(),
             lookups: Lookups::default(),
             settings,

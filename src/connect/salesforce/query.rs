@@ -180,6 +180,10 @@ impl Batch for ReadBatch {
         }
     }
 
+    async fn gather(&self) {
+        self.client.gather().await;
+    }
+
     fn lost() -> ConnectError {
         ConnectError::Unavailable("the read was given up".to_owned())
     }
