@@ -127,3 +127,21 @@ async fn a_composite_with_a_missing_part_is_unknown() {
         assert!(matches!(odd, Err(ConnectError::Unknown(_))), "{why}: {odd:?}");
     }
 }
+
+#[tokio::test]
+async fn an_answer_of_great_length_is_cut_off_and_a_write_is_unknown() {
+    let world =
+        World::new(SandboxOptions::default(), |settings| settings.http.body_bytes = 200_000).await;
+    let id = world.seed(&json!({}));
+    world.clock.advance(Duration::from_secs(5));
+    let record = world.read(&id).await;
+    let long = json_answer(&json!({ "records": "x".repeat(300_000) }));
+    world.fault("GET", "/query", long.clone());
+    let shape = world.shape();
+    let odd = world.client.fetch(OPPORTUNITY, &id, &shape).await;
+    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
+    world.fault("POST", "/composite", long);
+    let change = fields(&json!({ "Description": "ours" }));
+    let odd = world.client.update(&record, &record.version, &change, &shape).await;
+    assert!(matches!(odd, Err(ConnectError::Unknown(_))), "{odd:?}");
+}

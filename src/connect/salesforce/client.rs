@@ -199,7 +199,11 @@ impl Client {
     async fn timed(&self, call: Call, purpose: Purpose) -> Result<Reply, ConnectError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let before = self.http.clock().now();
-        let answer = self.http.send(call).await?;
+        let answer = self.http.send(call).await.map_err(|error| match (purpose, error) {
+            // The answer to a write was too long to be read: it may have landed.
+            (Purpose::Write, ConnectError::Broken(text)) => ConnectError::Unknown(text),
+            (_, error) => error,
+        })?;
         let now = self.http.clock().now();
         self.budget.note(answer.header("sforce-limit-info"), now);
         let moment = Moment { date: answer.date(), elapsed: now.since(before) };
