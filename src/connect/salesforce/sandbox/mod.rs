@@ -30,7 +30,7 @@
 //! 13. SOAP `convertLead`; outbound messages with retry.
 //!
 //! Not implemented: SOSL, `composite/tree`, Bulk, Metadata and Streaming APIs (501 or 404), XML
-//! answers, compressed answers, `GROUP BY`, sub-queries, multi-select picklists, record types,
+//! answers, state and country picklists, `GROUP BY`, sub-queries, multi-select picklists, record types,
 //! sharing, `defaultNamespace`, conditions on describes, roll-back of triggers' side effects.
 
 mod auth;

@@ -1,7 +1,7 @@
 //! From HTTP to a call and back: sessions, quota, versions, encodings, headers.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
@@ -20,6 +20,8 @@ use crate::connect::sandbox::Faults;
 
 /// Largest body.
 const MOST_BYTES: usize = 50 * 1024 * 1024;
+/// Smallest body that is compressed, in bytes.
+const WORTH_ZIPPING: usize = 1_024;
 /// Longest path and query.
 const LONGEST_URI: usize = 16_384;
 
@@ -58,7 +60,10 @@ async fn handle(State(sandbox): State<SalesforceSandbox>, request: Request) -> R
         Ok(bytes) => sandbox.with(|org| answer(org, &parts, &bytes).unwrap_or_else(Answer::from)),
         Err(_) => Answer::empty(413),
     };
-    respond(answer)
+    let accepted = parts.headers.get(header::ACCEPT_ENCODING);
+    let zip =
+        accepted.and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("gzip"));
+    respond(answer, zip)
 }
 
 fn answer(org: &mut Org, parts: &Parts, bytes: &Bytes) -> Result<Answer, Failure> {
@@ -211,13 +216,29 @@ fn unzip(headers: &BTreeMap<String, String>, bytes: &[u8]) -> Result<Vec<u8>, Fa
     Ok(plain)
 }
 
-fn respond(answer: Answer) -> Response {
+fn gzip(body: &str) -> Option<Vec<u8>> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(body.as_bytes()).ok()?;
+    encoder.finish().ok()
+}
+
+/// The answer as HTTP; bodies worth it are compressed where the client accepts that.
+fn respond(answer: Answer, zip: bool) -> Response {
     let (kind, body) = match answer.content {
         Content::None => (None, String::new()),
         Content::Json(value) => (Some("application/json;charset=UTF-8"), value.to_string()),
         Content::Text(kind, text) => (Some(kind), text),
     };
-    let mut response = Response::new(Body::from(body));
+    let zipped = if zip && body.len() >= WORTH_ZIPPING { gzip(&body) } else { None };
+    let mut response = match zipped {
+        Some(zipped) => {
+            let mut response = Response::new(Body::from(zipped));
+            let gzip = HeaderValue::from_static("gzip");
+            response.headers_mut().insert(header::CONTENT_ENCODING, gzip);
+            response
+        }
+        None => Response::new(Body::from(body)),
+    };
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     if let Some(kind) = kind {

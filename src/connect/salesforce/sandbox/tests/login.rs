@@ -206,6 +206,23 @@ async fn the_quota_is_counted_over_a_rolling_day() {
 }
 
 #[tokio::test]
+async fn bodies_are_compressed_both_ways() {
+    use std::io::Write;
+    let site = site().await;
+    let mut zip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    zip.write_all(json!({ "Name": "Contoso" }).to_string().as_bytes()).unwrap();
+    let root = format!("{}/services/data/v66.0/sobjects/Account", site.serving.url());
+    let post = site.http.post(&root).bearer_auth(&site.session);
+    let post = post.header("content-type", "application/json").header("content-encoding", "gzip");
+    assert_eq!(post.body(zip.finish().unwrap()).send().await.unwrap().status().as_u16(), 201);
+    let plain = reqwest::Client::builder().no_gzip().build().unwrap();
+    let get = plain.get(format!("{root}/describe")).bearer_auth(&site.session);
+    let answer = get.header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    assert_eq!(answer.bytes().await.unwrap()[..2], [0x1f, 0x8b], "the magic number of gzip");
+}
+
+#[tokio::test]
 async fn answers_are_dated_by_the_emulated_clock() {
     let site = site().await;
     let at = Timestamp::parse(super::START).unwrap().http_date();
