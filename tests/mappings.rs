@@ -8,7 +8,7 @@ use cosell_sync::mapping::{load_directory, run_cases};
 fn every_case_of_the_shipped_files_holds_and_shows_every_row() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
     let mappings = load_directory(&directory).unwrap_or_else(|problems| panic!("{problems}"));
-    assert!(mappings.len() >= 2, "found {}", mappings.len());
+    assert_eq!(mappings.len(), 4, "two CRMs, opportunities and leads");
     for mapping in &mappings {
         let report = run_cases(mapping);
         for outcome in &report.outcomes {
