@@ -218,7 +218,7 @@ pub(super) fn problem_of(rule: &FieldRule, fault: Fault) -> FieldProblem {
 
 impl Row {
     fn read_referral(&self, referral: &Referral, context: &mut Option<Context>) -> Reading {
-        if self.rests(referral, context) {
+        if self.rests(referral, context)? {
             return Ok(None);
         }
         if let Some(formula) = &self.to_crm {
@@ -236,7 +236,7 @@ impl Row {
         context: &mut Option<Context>,
     ) -> Reading {
         if let Some(when) = self.when.as_ref().filter(|when| when.reads("record"))
-            && !when.holds(context.get_or_insert_with(|| Context::record(record)))
+            && !when.holds(context.get_or_insert_with(|| Context::record(record)))?
         {
             return Ok(None);
         }
@@ -249,10 +249,16 @@ impl Row {
     }
 
     /// Whether a condition over the referral keeps the row from acting.
-    pub(super) fn rests(&self, referral: &Referral, context: &mut Option<Context>) -> bool {
-        self.when.as_ref().filter(|when| when.reads("referral")).is_some_and(|when| {
-            !when.holds(context.get_or_insert_with(|| Context::referral(referral.fields())))
-        })
+    pub(super) fn rests(
+        &self,
+        referral: &Referral,
+        context: &mut Option<Context>,
+    ) -> Result<bool, Fault> {
+        let Some(when) = self.when.as_ref().filter(|when| when.reads("referral")) else {
+            return Ok(false);
+        };
+        let context = context.get_or_insert_with(|| Context::referral(referral.fields()));
+        when.holds(context).map(|holds| !holds)
     }
 }
 

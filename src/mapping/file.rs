@@ -43,6 +43,9 @@ pub(crate) struct MappingFile {
 pub(crate) struct FieldRow {
     #[schemars(skip)]
     pub(crate) place: Place,
+    /// Something in the row could not be read, so that what seems missing may not be.
+    #[schemars(skip)]
+    pub(crate) broken: bool,
     /// Dotted path in the referral: `details.dealValue`, `team.0.email`.
     pub(crate) referral: Option<Spot<String>>,
     /// Field of the record, dotted for a field of a related record.
@@ -258,8 +261,10 @@ fn rows<T>(
 
 impl FieldRow {
     fn read(mut table: Table<'_, '_>, findings: &mut Findings) -> Self {
-        let row = Self {
+        let before = findings.count();
+        let mut row = Self {
             place: table.place().clone(),
+            broken: false,
             referral: table.text("referral", findings),
             crm: table.text("crm", findings),
             kind: table.text("type", findings),
@@ -282,6 +287,7 @@ impl FieldRow {
             optional_field: table.boolean("optional_field", findings),
         };
         table.finish(findings);
+        row.broken = findings.count() > before;
         row
     }
 }

@@ -121,8 +121,8 @@ impl Converter {
     fn text(&self, json: &Json) -> Result<Value, Fault> {
         match json {
             Json::String(text) => Ok(self.cased(text)),
-            Json::Number(number) => Ok(Value::text(&number.to_string())),
-            Json::Bool(value) => Ok(Value::text(if *value { "true" } else { "false" })),
+            Json::Number(number) => Ok(self.cased(&number.to_string())),
+            Json::Bool(value) => Ok(self.cased(if *value { "true" } else { "false" })),
             other => Err(not("text", other, "\"text\"")),
         }
     }

@@ -90,19 +90,23 @@ impl Formula {
 
     /// The value of the formula as JSON.
     pub(crate) fn value(&self, context: &Context) -> Result<Json, Fault> {
-        let value = self.expression.eval(context.0.clone()).map_err(|error| {
+        let value = self.evaluate(context)?;
+        self.json(&value)
+    }
+
+    /// Whether the condition holds.
+    pub(crate) fn holds(&self, context: &Context) -> Result<bool, Fault> {
+        Ok(self.evaluate(context)?.is_true())
+    }
+
+    fn evaluate(&self, context: &Context) -> Result<Any, Fault> {
+        self.expression.eval(context.0.clone()).map_err(|error| {
             let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
             Fault::new(
                 format!("the formula `{}` failed: {detail}", self.text),
                 "correct the value it reads, or the formula in the mapping file",
             )
-        })?;
-        self.json(&value)
-    }
-
-    /// Whether the condition holds; a condition that fails does not hold.
-    pub(crate) fn holds(&self, context: &Context) -> bool {
-        self.expression.eval(context.0.clone()).is_ok_and(|value| value.is_true())
+        })
     }
 
     fn json(&self, value: &Any) -> Result<Json, Fault> {
