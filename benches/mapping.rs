@@ -119,8 +119,7 @@ fn mapping(text: &str) -> Mapping {
 
 /// From the text of the referral to the text of the record.
 fn one_way(mapping: &Mapping) -> String {
-    let json = serde_json::from_str(black_box(REFERRAL)).expect("JSON");
-    let referral = Referral::from_json(json).expect("a referral");
+    let referral: Referral = serde_json::from_str(black_box(REFERRAL)).expect("a referral");
     let side = mapping.read_referral(&referral);
     let fields = mapping.write_record(&side.values, Some(&referral), Occasion::Update);
     serde_json::to_string(&fields.expect("fields")).expect("text")

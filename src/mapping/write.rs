@@ -35,11 +35,12 @@ impl Mapping {
         for (rule, row) in self.active(occasion).filter(|(rule, _)| rule.direction.to_crm()) {
             let Some(field) = &rule.crm else { continue };
             let Some(value) = chosen(values.get(&rule.name), row, occasion) else { continue };
-            let converted = match referral.map(|referral| row.rests(referral, &mut context)) {
-                Some(Ok(true)) => continue,
-                Some(Err(fault)) => Err(fault),
-                _ => row.converter.to_record(value),
-            };
+            let converted =
+                match referral.map(|referral| row.rests(referral, &self.paths, &mut context)) {
+                    Some(Ok(true)) => continue,
+                    Some(Err(fault)) => Err(fault),
+                    _ => row.converter.to_record(value),
+                };
             match converted {
                 Ok(json) => {
                     fields.insert(field.clone(), json);
@@ -71,11 +72,12 @@ impl Mapping {
             let Some(path) = &row.path else { continue };
             let Some(value) = chosen(values.get(&rule.name), row, occasion) else { continue };
             let known = current.and_then(|referral| path.get(referral));
-            let converted = match current.map(|referral| row.rests(referral, &mut context)) {
-                Some(Ok(true)) => continue,
-                Some(Err(fault)) => Err(fault),
-                _ => row.converter.to_referral(value, known),
-            };
+            let converted =
+                match current.map(|referral| row.rests(referral, &self.paths, &mut context)) {
+                    Some(Ok(true)) => continue,
+                    Some(Err(fault)) => Err(fault),
+                    _ => row.converter.to_referral(value, known),
+                };
             match converted {
                 Ok(json) => put(&mut paths, path, json, current),
                 Err(fault) => problems.push(problem_of(rule, fault)),

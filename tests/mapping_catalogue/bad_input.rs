@@ -9,6 +9,7 @@ use cosell_sync::mapping::rule::Occasion;
 use cosell_sync::mapping::{
     Mapping, Problems, Source, compile, load_directory, run_cases, shipped,
 };
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde_json::json;
 
 const ROW: &str = "extends = \"dynamics365-opportunity.toml\"\n[[field]]\n";
@@ -246,4 +247,30 @@ fn one_kind_of_record_has_one_mapping() {
 
 fn write(directory: &Path, name: &str, bytes: &[u8]) {
     fs::write(directory.join(name), bytes).expect("a file");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A shipped file with pieces cut out, doubled or replaced compiles or is refused with reasons
+    /// that can be printed; it never ends the program.
+    #[test]
+    fn a_damaged_file_is_refused_in_words(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..40, "[\\[\\]{}=\"',.a-z0-9é\n]{0,6}"), 1..4),
+    ) {
+        let mut text = shipped("salesforce-opportunity.toml").expect("shipped").text;
+        for (at, length, put) in edits {
+            let boundaries: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let start = boundaries[at.index(boundaries.len())];
+            let end = text[start..].char_indices().nth(length).map_or(text.len(), |(at, _)| start + at);
+            text.replace_range(start..end, &put);
+        }
+        match compile("damaged.toml", &|name| Ok(Source { name: name.to_owned(), text: text.clone() })) {
+            Ok(mapping) => prop_assert!(!run_cases(&mapping).outcomes.is_empty()),
+            Err(problems) => {
+                prop_assert!(!problems.0.is_empty());
+                prop_assert!(problems.to_string().contains("error: "));
+            }
+        }
+    }
 }

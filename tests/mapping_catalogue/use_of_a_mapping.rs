@@ -169,7 +169,7 @@ fn one_bad_value_does_not_stop_the_others() {
     assert_eq!(side.values["details.notes"], Value::text("n"));
     assert_eq!(side.problems[0].reason, "\"a lot\" is not a number");
     assert!(
-        side.values.get("details.dealValue").is_none(),
+        !side.values.contains_key("details.dealValue"),
         "absent, not empty: nothing is overwritten"
     );
 }
@@ -297,7 +297,47 @@ fn the_schema_knows_every_key() {
     }
     assert!(row["properties"].get("place").is_none() && row["properties"].get("broken").is_none());
     assert_eq!(row["additionalProperties"], json!(false));
+    assert!(schema.get("required").is_none() && row.get("required").is_none());
+    assert_eq!(
+        row["properties"]["conflict"]["enum"],
+        json!(["partner_center", "crm", "newest", "ask"])
+    );
     for key in ["field", "remove", "lookup", "control", "stage", "related", "case", "extends"] {
         assert!(schema["properties"][key].is_object(), "{key}");
+    }
+}
+
+/// Every example of the guide that is a whole file compiles, and its cases hold.
+#[test]
+fn the_examples_of_the_guide_are_right() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut examples = 0;
+    for page in ["docs/mapping-guide.md", "mappings/README.md"] {
+        let text = std::fs::read_to_string(root.join(page)).expect("the page");
+        let blocks = text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for block in blocks.filter(|block| block.starts_with("extends")) {
+            examples += 1;
+            let report = run_cases(&mapping(block));
+            assert!(report.passed(), "{page}: {block}: {report:#?}");
+        }
+    }
+    assert!(examples >= 4, "found {examples} examples");
+}
+
+#[test]
+fn the_guide_names_every_key() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = std::fs::read_to_string(root.join("docs/mapping-guide.md")).expect("the guide");
+    let schema = json_schema();
+    for definition in
+        ["FieldRow", "LookupTable", "ControlTable", "StageRow", "RelatedRow", "CaseRow"]
+    {
+        let properties = schema["definitions"][definition]["properties"].as_object();
+        for key in properties.expect("properties").keys() {
+            assert!(
+                guide.contains(key.as_str()),
+                "the guide does not explain `{key}` of {definition}"
+            );
+        }
     }
 }

@@ -76,8 +76,11 @@ fn types(compiled: &Compiled, findings: &mut Findings) {
     if holds == Holds::Lookup {
         let way = "name a field of the row it points to, or use [[related]]";
         findings.add_with(&at.crm, format!("`{crm}` is a lookup, which a row cannot fill"), way);
-    } else if !lookup && !(split && holds == Holds::Text) && !holds.fits(rule.kind) {
-        other_type(crm, holds, &at.kind, findings);
+    } else {
+        let joined = split && holds == Holds::Text;
+        if !(lookup || joined || holds.fits(rule.kind)) {
+            other_type(crm, holds, &at.kind, findings);
+        }
     }
     length(compiled, crm, findings);
 }

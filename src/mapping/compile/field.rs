@@ -109,6 +109,7 @@ pub(super) fn compile(
         to_partner_center,
         default,
         optional_field: row.optional_field.unwrap_or(false),
+        repeated: false,
     };
     let lossy = row.lossy.unwrap_or(false);
     Some(Compiled { rule, row: compiled, at: Spots::of(row), referral, record, lossy })
@@ -211,10 +212,10 @@ fn check_path(path: &str, place: &Place, ground: &Ground<'_>, findings: &mut Fin
             let message = format!("a referral has no `{plain}`");
             findings.unknown(place, message, &plain, referral_names());
         }
-    } else if let Some(record) = path.strip_prefix("record.") {
-        if matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown) {
-            unknown_field(record, place, ground, findings);
-        }
+    } else if let Some(record) = path.strip_prefix("record.")
+        && matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown)
+    {
+        unknown_field(record, place, ground, findings);
     }
 }
 

@@ -17,6 +17,7 @@ use super::codec::{Lookup, OnUnknown};
 use super::compiled::{Mapping, record_fields};
 use super::file::{LookupTable, MappingFile};
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
+use super::rule::{Control, StageRule};
 use super::table::Table;
 use crate::domain::deal::hex;
 use crate::domain::id::{CrmName, RecordKind};
@@ -134,25 +135,48 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     if !findings.is_empty() {
         return None;
     }
+    let shape = shape(&fields, &control, &stages);
+    let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
+    let paths: Arc<[String]> = paths.into_iter().cloned().collect();
+    let mut names = BTreeSet::new();
+    let mut mapping = Mapping {
+        crm,
+        kind,
+        file: sources.first().map_or_else(String::new, |source| source.name.clone()),
+        version: version(sources),
+        shape,
+        rules: Vec::new(),
+        rows: Vec::new(),
+        control,
+        stages,
+        related,
+        cases,
+        paths,
+    };
+    for field::Compiled { rule, mut row, .. } in fields {
+        row.repeated = !names.insert(rule.name.clone());
+        mapping.rules.push(rule);
+        mapping.rows.push(Arc::new(row));
+    }
+    Some(mapping)
+}
+
+/// Every record field that is to be read.
+fn shape(fields: &[field::Compiled], control: &Control, stages: &[StageRule]) -> Shape {
     let mut read: BTreeSet<String> = BTreeSet::new();
-    for compiled in &fields {
+    for compiled in fields {
         read.extend(compiled.rule.crm.clone());
         let formulas = [&compiled.row.when, &compiled.row.to_partner_center];
         read.extend(formulas.into_iter().flatten().flat_map(record_fields).map(str::to_owned));
     }
-    read.extend(control::fields(&control));
+    read.extend(control::fields(control));
     read.extend(stages.iter().flat_map(|rule| rule.when.keys().cloned()));
-    let shape = Shape {
+    Shape {
         fields: read.into_iter().collect(),
         referral_field: control.referral_id.clone(),
         sync_field: control.sync.clone(),
         token_field: control.token.clone(),
-    };
-    let (rules, rows) =
-        fields.into_iter().map(|compiled| (compiled.rule, Arc::new(compiled.row))).unzip();
-    let file = sources.first().map_or_else(String::new, |source| source.name.clone());
-    let version = version(sources);
-    Some(Mapping { crm, kind, file, version, shape, rules, rows, control, stages, related, cases })
+    }
 }
 
 /// The first 12 hex digits of the SHA-256 over all texts.
