@@ -13,9 +13,11 @@ use super::problem::{Problem, Problems, Source};
 const LARGEST: u64 = 1 << 20;
 
 /// The files that come with the program, which a customer's file may extend.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("dynamics365-opportunity.toml", include_str!("../../mappings/dynamics365-opportunity.toml")),
+    ("dynamics365-lead.toml", include_str!("../../mappings/dynamics365-lead.toml")),
     ("salesforce-opportunity.toml", include_str!("../../mappings/salesforce-opportunity.toml")),
+    ("salesforce-lead.toml", include_str!("../../mappings/salesforce-lead.toml")),
 ];
 
 /// The file of that name as it comes with the program.

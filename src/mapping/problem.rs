@@ -153,6 +153,11 @@ impl Findings {
         self.found.push((place.clone(), message.into(), suggestion));
     }
 
+    /// How many were found so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether nothing was found.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()

@@ -10,6 +10,8 @@ mod list;
 mod lookup;
 mod number;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::sync::Arc;

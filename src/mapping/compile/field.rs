@@ -20,12 +20,38 @@ use crate::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
 pub(super) struct Compiled {
     pub(super) rule: FieldRule,
     pub(super) row: Row,
-    pub(super) place: Place,
+    pub(super) at: Spots,
     /// What the referral's field holds, if the row has that end.
     pub(super) referral: Option<ReferralField>,
     /// What the record's field is, if the row has that end.
     pub(super) record: Option<Known>,
     pub(super) lossy: bool,
+}
+
+/// Where the parts of a row stand; the row itself where it lacks one.
+pub(super) struct Spots {
+    /// The `referral` end.
+    pub(super) referral: Place,
+    /// The `crm` end.
+    pub(super) crm: Place,
+    /// The `type`.
+    pub(super) kind: Place,
+    /// The `codec`.
+    pub(super) codec: Place,
+}
+
+impl Spots {
+    fn of(row: &FieldRow) -> Self {
+        let place = |spot: Option<&Spot<String>>| {
+            spot.map_or_else(|| row.place.clone(), |spot| spot.place.clone())
+        };
+        Self {
+            referral: place(row.referral.as_ref()),
+            crm: place(row.crm.as_ref()),
+            kind: place(row.kind.as_ref()),
+            codec: place(row.codec.first()),
+        }
+    }
 }
 
 const TYPES: [(&str, FieldKind); 9] = [
@@ -59,54 +85,22 @@ pub(super) fn compile(
     ground: &Ground<'_>,
     findings: &mut Findings,
 ) -> Option<Compiled> {
+    if row.broken {
+        return None;
+    }
     let to_crm = formula(row.to_crm.as_ref(), "referral", ground, findings);
     let to_partner_center = formula(row.to_partner_center.as_ref(), "record", ground, findings);
     let when = formula(row.when.as_ref(), "", ground, findings);
     let referral = row.referral.as_ref().and_then(|spot| referral_end(spot, findings));
     let record = row.crm.as_ref().and_then(|spot| record_end(spot, ground, findings));
     let direction = direction(row, findings);
-    let kind = match &row.kind {
-        Some(spot) => word(Some(spot), "type", &TYPES, &row.place, findings)?,
-        None => {
-            let message = "`type` is missing";
-            let found = referral.map(|field| field.holds).or(held(record));
-            match found.and_then(suggested) {
-                Some(kind) => {
-                    findings.add_with(&row.place, message, format!("write type = \"{kind}\""));
-                }
-                None => findings.add(&row.place, message),
-            }
-            return None;
-        }
-    };
-    let direction = direction?;
+    let kind = kind(row, referral, record, findings);
+    let (direction, kind) = (direction?, kind?);
     let steps = steps(row, ground, record, direction, findings);
     let list = list_shape(row, kind, &steps, findings);
     let converter = Converter { kind, scale: scale(row, findings), steps, list };
     let default = default(row, &converter, findings);
-    let name = match (&row.referral, &row.crm) {
-        (Some(referral), _) => referral.value.clone(),
-        (None, Some(crm)) => crm.value.clone(),
-        (None, None) => {
-            findings.add(&row.place, "the row has neither `referral` nor `crm`");
-            return None;
-        }
-    };
-    let (on_create, on_update) = occasions(row, findings);
-    let rule = FieldRule {
-        label: row.label.as_ref().map_or_else(|| label(&name), |label| label.value.clone()),
-        name,
-        referral: row.referral.as_ref().map(|spot| spot.value.clone()),
-        crm: row.crm.as_ref().map(|spot| spot.value.clone()),
-        kind,
-        direction,
-        on_create,
-        on_update,
-        conflict: conflict(row, direction, findings),
-        group: row.group.as_ref().map(|group| group.value.clone()),
-        required: row.required.unwrap_or(false),
-        place: row.place.describe(ground.sources),
-    };
+    let rule = rule(row, kind, direction, ground, findings)?;
     let compiled = Row {
         path: row.referral.as_ref().map(|spot| ReferralPath::parse(&spot.value)),
         converter,
@@ -115,9 +109,61 @@ pub(super) fn compile(
         to_partner_center,
         default,
         optional_field: row.optional_field.unwrap_or(false),
+        repeated: false,
     };
     let lossy = row.lossy.unwrap_or(false);
-    Some(Compiled { rule, row: compiled, place: row.place.clone(), referral, record, lossy })
+    Some(Compiled { rule, row: compiled, at: Spots::of(row), referral, record, lossy })
+}
+
+/// The rule that the merge follows.
+fn rule(
+    row: &FieldRow,
+    kind: FieldKind,
+    direction: Direction,
+    ground: &Ground<'_>,
+    findings: &mut Findings,
+) -> Option<FieldRule> {
+    let (on_create, on_update) = occasions(row, findings);
+    let conflict = conflict(row, direction, findings);
+    let Some(name) = row.referral.as_ref().or(row.crm.as_ref()) else {
+        findings.add(&row.place, "the row has neither `referral` nor `crm`");
+        return None;
+    };
+    let text = |spot: &Option<Spot<String>>| spot.as_ref().map(|spot| spot.value.clone());
+    Some(FieldRule {
+        name: name.value.clone(),
+        label: text(&row.label).unwrap_or_else(|| label(&name.value)),
+        referral: text(&row.referral),
+        crm: text(&row.crm),
+        kind,
+        direction,
+        on_create,
+        on_update,
+        conflict,
+        group: text(&row.group),
+        required: row.required.unwrap_or(false),
+        place: row.place.describe(ground.sources),
+    })
+}
+
+/// The type written; if it is missing, the way out names the one that the row's ends suggest.
+fn kind(
+    row: &FieldRow,
+    referral: Option<ReferralField>,
+    record: Option<Known>,
+    findings: &mut Findings,
+) -> Option<FieldKind> {
+    if let Some(spot) = &row.kind {
+        return word(Some(spot), "type", &TYPES, &row.place, findings);
+    }
+    let holds = referral.map(|field| field.holds).or(held(record));
+    match holds.and_then(suggested) {
+        Some(kind) => {
+            findings.add_with(&row.place, "`type` is missing", format!("write type = \"{kind}\""));
+        }
+        None => findings.add(&row.place, "`type` is missing"),
+    }
+    None
 }
 
 /// Compiles a formula; `reads` is the variable it is about, empty for either but not both.
@@ -166,10 +212,10 @@ fn check_path(path: &str, place: &Place, ground: &Ground<'_>, findings: &mut Fin
             let message = format!("a referral has no `{plain}`");
             findings.unknown(place, message, &plain, referral_names());
         }
-    } else if let Some(record) = path.strip_prefix("record.") {
-        if matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown) {
-            unknown_field(record, place, ground, findings);
-        }
+    } else if let Some(record) = path.strip_prefix("record.")
+        && matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown)
+    {
+        unknown_field(record, place, ground, findings);
     }
 }
 
@@ -232,7 +278,7 @@ pub(super) fn held(known: Option<Known>) -> Option<Holds> {
 }
 
 /// The type to write for a field that holds this.
-fn suggested(holds: Holds) -> Option<&'static str> {
+pub(super) fn suggested(holds: Holds) -> Option<&'static str> {
     Some(match holds {
         Holds::Text => "text",
         Holds::Money => "money",
@@ -265,6 +311,12 @@ fn direction(row: &FieldRow, findings: &mut Findings) -> Option<Direction> {
         let message = format!("the formula takes the place of `{key}`");
         findings.add_with(&end.place, message, format!("leave `{key}` out"));
     }
+    if only.is_none()
+        && let Some(missing) = missing_end(row)
+    {
+        findings.add(&row.place, format!("`{missing}` is missing"));
+        return None;
+    }
     let Some(spot) = &row.direction else {
         return Some(only.map_or(Direction::Both, |(direction, ..)| direction));
     };
@@ -278,12 +330,16 @@ fn direction(row: &FieldRow, findings: &mut Findings) -> Option<Direction> {
             );
             None
         }
-        None if row.referral.is_none() || row.crm.is_none() => {
-            let missing = if row.referral.is_none() { "referral" } else { "crm" };
-            findings.add(&row.place, format!("`{missing}` is missing"));
-            None
-        }
         _ => Some(direction),
+    }
+}
+
+/// The end that a row without a formula lacks; a row without any end is reported as such.
+fn missing_end(row: &FieldRow) -> Option<&'static str> {
+    match (&row.referral, &row.crm) {
+        (None, Some(_)) => Some("referral"),
+        (Some(_), None) => Some("crm"),
+        _ => None,
     }
 }
 
