@@ -129,6 +129,12 @@ impl Demo {
             )?;
             good &= entry.balances() && entry.held == 0;
         }
+        for letter in
+            app.around.store.dead_letters(None, 10).await.map_err(|error| error.to_string())?
+        {
+            line(out, &format!("held: {}", letter.hold.reason))?;
+            line(out, &format!("      {}", letter.hold.fix))?;
+        }
         line(
             out,
             if good { "It balances." } else { "IT DOES NOT BALANCE, or something is held." },
