@@ -16,35 +16,34 @@ pub struct Memory {
     shared: Option<String>,
 }
 
+/// Somebody acts; the sentences say who does what where.
+pub type Act = fn(&Sandbox, &mut Memory) -> Result<Vec<String>, String>;
+
+/// What the sides show once they agree; `None` before.
+pub type Agreed = fn(&Sandbox, &Memory) -> Option<Vec<String>>;
+
 /// One step.
 pub struct Step {
     /// Heading.
     pub title: &'static str,
     /// What somebody does, and where; the sentences say it.
-    pub act: fn(&Sandbox, &mut Memory) -> Result<Vec<String>, String>,
+    pub act: Act,
     /// What every side shows once all agree; `None` as long as they do not.
-    pub agreed: fn(&Sandbox, &Memory) -> Option<Vec<String>>,
+    pub agreed: Agreed,
 }
 
 /// The steps, in order.
 #[must_use]
 pub fn steps() -> Vec<Step> {
+    let step = |title, act: Act, agreed: Agreed| Step { title, act, agreed };
     vec![
-        Step { title: "A referral arrives from Microsoft", act: arrive, agreed: arrived },
-        Step { title: "A seller accepts it in Dynamics 365", act: accept, agreed: accepted },
-        Step {
-            title: "Microsoft and a seller change different fields",
-            act: change,
-            agreed: changed,
-        },
-        Step { title: "Both change the same field at once", act: clash, agreed: clashed },
-        Step { title: "The deal is won in Dynamics 365", act: win, agreed: won },
-        Step {
-            title: "A seller shares a deal from Dynamics 365 and asks for help",
-            act: share,
-            agreed: shared,
-        },
-        Step { title: "Microsoft accepts the request for help", act: answer, agreed: answered },
+        step("A referral arrives from Microsoft", arrive, arrived),
+        step("A seller accepts it in Dynamics 365", accept, accepted),
+        step("Microsoft and a seller change different fields", change, changed),
+        step("A seller shares a deal from Dynamics 365 and asks for help", share, shared),
+        step("Both sides change the same field at once", clash, clashed),
+        step("Microsoft accepts the request for help", answer, answered),
+        step("The first deal is won in Dynamics 365", win, won),
     ]
 }
 
