@@ -196,7 +196,7 @@ async fn silence(sandbox: &Sandbox) -> bool {
     let mut last = writes();
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
         let now = writes();
         if now == last {
             return true;

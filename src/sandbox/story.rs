@@ -38,11 +38,11 @@ pub fn steps() -> Vec<Step> {
     let step = |title, act: Act, agreed: Agreed| Step { title, act, agreed };
     vec![
         step("A referral arrives from Microsoft", arrive, arrived),
-        step("A seller accepts it in Dynamics 365", accept, accepted),
-        step("Microsoft and a seller change different fields", change, changed),
-        step("A seller shares a deal from Dynamics 365 and asks for help", share, shared),
-        step("Both sides change the same field at once", clash, clashed),
-        step("Microsoft accepts the request for help", answer, answered),
+        step("A seller shares another deal from Dynamics 365 and asks for help", share, shared),
+        step("A seller accepts the first deal in Dynamics 365", accept, accepted),
+        step("Both sides change the same field of the second deal at once", clash, clashed),
+        step("Both sides change different fields of the first deal", change, changed),
+        step("Microsoft accepts the request for help with the second deal", answer, answered),
         step("The first deal is won in Dynamics 365", win, won),
     ]
 }
@@ -126,32 +126,25 @@ fn changed(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
 }
 
 fn clash(sandbox: &Sandbox, memory: &mut Memory) -> Result<Vec<String>, String> {
-    let id = memory.first.clone().ok_or("the referral is missing")?;
-    let (dynamics, _) = first_rows(sandbox, memory).ok_or("the opportunity is missing")?;
-    edit_dynamics(sandbox, &dynamics, &json!({ "estimatedvalue": 120_000 }))?;
-    let edit = sandbox
-        .partner_center
-        .edit_as_microsoft(&id, json!({ "details": { "dealValue": 118_000 } }));
-    edit.map_err(|error| error.to_string())?;
+    let (own, _, dynamics) = shared_sides(sandbox, memory).ok_or("the shared deal is missing")?;
+    edit_dynamics(sandbox, &dynamics, &json!({ "estimatedvalue": 90_000 }))?;
+    let id = ReferralId::new(text(&own["id"]));
+    let edit = json!({ "details": { "dealValue": 85_000 } });
+    sandbox.partner_center.edit_as_person(&id, edit).map_err(|error| error.to_string())?;
     Ok(vec![
-        "Dynamics 365     seller enters 120,000 EUR".to_owned(),
-        "Partner Center   Microsoft enters 118,000 EUR, at the same moment".to_owned(),
+        "Dynamics 365     seller enters 90,000 EUR".to_owned(),
+        "Partner Center   a colleague enters 85,000 EUR, at the same moment".to_owned(),
     ])
 }
 
 fn clashed(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
-    let (dynamics, _) = first_rows(sandbox, memory)?;
-    let told = text(&dynamics["pc_audit"])
-        .lines()
-        .any(|line| line.contains("120,000") && line.contains("118,000"));
-    (told && all_hold(sandbox, memory, 120_000.0, "2027-01-15")).then(|| {
-        let line = text(&dynamics["pc_audit"])
-            .lines()
-            .find(|line| line.contains("118,000"))
-            .unwrap_or_default()
-            .to_owned();
+    let (own, sales, dynamics) = shared_sides(sandbox, memory)?;
+    let values = [&own["details"]["dealValue"], &dynamics["estimatedvalue"], &sales["Amount"]];
+    let line = text(&dynamics["pc_audit"]).lines().find(|line| line.contains("85,000"))?.to_owned();
+    let same = line.contains("90,000") && values.iter().all(|held| number(held) == Some(90_000.0));
+    same.then(|| {
         vec![
-            "All three        120,000 EUR: the mapping says that the CRM decides values".to_owned(),
+            "All three        90,000 EUR: the mapping says that the CRM decides values".to_owned(),
             format!("Seller reads     {line}"),
         ]
     })
