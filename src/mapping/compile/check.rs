@@ -41,6 +41,7 @@ pub(super) fn check(
         record(compiled, ground, control, findings);
     }
     writers(fields, findings);
+    groups(fields, findings);
     // A row that did not compile may be the one that is missing.
     if fields.len() == effective.fields.len() {
         complete(effective, fields, ground, findings);
@@ -239,6 +240,24 @@ fn writers(fields: &[Compiled], findings: &mut Findings) {
                 );
                 findings.add(&later.at.kind, message);
             }
+        }
+    }
+}
+
+/// Rows of one group are merged as one, so they travel the same way and one policy decides.
+fn groups(fields: &[Compiled], findings: &mut Findings) {
+    for (at, later) in fields.iter().enumerate() {
+        let Some(group) = &later.rule.group else { continue };
+        let earlier = fields[..at].iter().find(|row| row.rule.group.as_ref() == Some(group));
+        let Some(earlier) = earlier else { continue };
+        let (left, right) = (&earlier.rule, &later.rule);
+        if (left.conflict, left.direction) != (right.conflict, right.direction) {
+            let message = format!(
+                "the rows of group `{group}` are merged as one, but differ in `conflict` or \
+                 `direction` from {}",
+                left.place
+            );
+            findings.add(&later.at.kind, message);
         }
     }
 }

@@ -79,6 +79,15 @@ const POLICIES: [(&str, Policy); 4] = [
     ("ask", Policy::Ask),
 ];
 
+/// Fields of a referral that may be changed but never emptied.
+const NEVER_EMPTY: [&str; 5] = [
+    "details.closingDateTime",
+    "details.currency",
+    "details.dealValue",
+    "details.requirements.solutions",
+    "team",
+];
+
 /// Compiles a row; `None` after a problem that makes the rest meaningless.
 pub(super) fn compile(
     row: &FieldRow,
@@ -141,9 +150,19 @@ fn rule(
         on_update,
         conflict,
         group: text(&row.group),
-        required: row.required.unwrap_or(false),
+        required: required(row, &name.value, direction, findings),
         place: row.place.describe(ground.sources),
     })
+}
+
+/// Whether an emptied value stays away from Partner Center: always for what it requires.
+fn required(row: &FieldRow, name: &str, direction: Direction, findings: &mut Findings) -> bool {
+    let needed = direction.to_partner_center() && NEVER_EMPTY.contains(&name);
+    if needed && row.required == Some(false) {
+        let message = format!("Partner Center does not take an empty `{name}`");
+        findings.add_with(&row.place, message, "leave `required` out");
+    }
+    row.required.unwrap_or(needed)
 }
 
 /// The type written; if it is missing, the way out names the one that the row's ends suggest.
