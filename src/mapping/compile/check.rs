@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Ground;
 use super::effective::Effective;
-use super::field::{Compiled, held, suggested};
+use super::ends::{held, suggested};
+use super::field::Compiled;
 use crate::domain::id::RecordKind;
 use crate::domain::referral::{FROZEN_AFTER_CREATE, FROZEN_AFTER_SHARE, is_frozen, is_patchable};
 use crate::mapping::codec::Step;
@@ -62,6 +63,10 @@ fn types(compiled: &Compiled, findings: &mut Findings) {
     }
     if split && rule.kind != FieldKind::List {
         findings.add(&at.codec, "`split` is a step of rows of type `list`");
+    }
+    if rule.kind == FieldKind::List && rule.crm.is_some() && !split {
+        let way = "write codec = [\"split:;\"]";
+        findings.add_with(&at.kind, "a field of a record holds a list as one text", way);
     }
     if let Some(field) = compiled.referral {
         let instant_as_date = field.holds == Holds::Instant && rule.kind == FieldKind::Date;

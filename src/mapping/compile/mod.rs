@@ -3,6 +3,7 @@
 mod check;
 mod control;
 mod effective;
+mod ends;
 mod field;
 mod related;
 mod stage;
