@@ -3,7 +3,17 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the way of one change through the modules is drawn there.
 
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod connect;
 pub mod domain;
+pub mod ingress;
+pub mod listen;
 pub mod mapping;
+pub mod merge;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
+pub mod sync;
+pub mod telemetry;

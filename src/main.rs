@@ -1,3 +1,21 @@
 //! The program: reads the command line, runs it, exits with its code.
 
-fn main() {}
+use std::process::ExitCode;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    cosell_sync::telemetry::start_logging(false, "warn");
+    use clap::Parser;
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        demo: cosell_sync::cli::demo::Demo,
+    }
+    match Cli::parse().demo.run(&mut std::io::stdout()).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(1)
+        }
+    }
+}

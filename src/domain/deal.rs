@@ -33,6 +33,9 @@ pub struct Deal {
     pub engagement_id: Option<EngagementId>,
     /// Microsoft's own referral in the engagement, read and never written.
     pub microsoft_referral_id: Option<ReferralId>,
+    /// What Microsoft's own referral said when it was last read.
+    #[serde(default)]
+    pub microsoft: Option<MicrosoftRecord>,
     /// The referral's version at the last try.
     pub referral_version: Option<Version>,
     /// The referral's state at the last try.
@@ -77,13 +80,31 @@ pub struct Link {
     pub version: Option<Version>,
     /// What both sides last agreed on, field by field.
     pub base: BTreeMap<String, Agreement>,
-    /// The stage both sides last agreed on.
-    pub base_stage: Option<Stage>,
+    /// The stages both sides last agreed on.
+    pub base_stage: Option<StageAgreement>,
     /// Why this link waits for a person.
     pub hold: Option<Hold>,
     /// Keys of sentences the seller was already told and that are not to be repeated.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
+    /// Sentences for the seller that are not in the record yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pending: Vec<String>,
+}
+
+/// What Microsoft's own referral in the engagement said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MicrosoftRecord {
+    /// Its id.
+    pub id: ReferralId,
+    /// Its state.
+    pub state: ReferralState,
+    /// Microsoft's own number of the deal.
+    pub number: Option<String>,
+    /// The kind of help that was asked for.
+    pub help: Option<String>,
+    /// When it was created.
+    pub created: Option<Timestamp>,
 }
 
 /// Where a link is in its own life.
@@ -109,6 +130,16 @@ pub struct Agreement {
     pub referral: Remembered,
     /// What the CRM held.
     pub record: Remembered,
+}
+
+/// The stages both sides were in when they last agreed. They differ where a CRM has no stage of its
+/// own for what happened at Partner Center (an expired referral is a lost opportunity).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageAgreement {
+    /// At Partner Center.
+    pub referral: Stage,
+    /// In the CRM.
+    pub record: Stage,
 }
 
 /// A value kept for comparison. Long text is kept as its SHA-256 only.
@@ -282,6 +313,12 @@ pub struct Intent {
     pub stage: Option<Stage>,
     /// Values that lose by this write.
     pub losers: Vec<Conflict>,
+    /// For a write to Partner Center: the CRMs whose values were sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub from: Vec<CrmName>,
+    /// What the sellers are to be told once it has landed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<(CrmName, String)>,
     /// When it was begun.
     pub at: Timestamp,
 }

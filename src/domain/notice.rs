@@ -18,6 +18,8 @@ pub enum Subject {
     Record(RecordKey),
     /// A deal we know, for work we gave ourselves: a retry, a catch-up, a bookkeeping write.
     Deal(DealId),
+    /// Something genuine from which no id could be taken, with the reason: a person looks at it.
+    Unusable(String),
 }
 
 /// Who told us.

@@ -37,6 +37,12 @@ pub fn load_shipped() -> Result<Vec<Mapping>, Problems> {
     SHIPPED.iter().map(|(name, _)| compile(name, &load)).collect()
 }
 
+/// Every file that comes with the program: name and text.
+#[must_use]
+pub fn shipped_files() -> &'static [(&'static str, &'static str)] {
+    &SHIPPED
+}
+
 /// Compiles every `*.toml` of `directory`. A file that another one extends is only its base. What a
 /// file extends is sought in the directory, then among the files that come with the program.
 ///

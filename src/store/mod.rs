@@ -5,6 +5,13 @@
 //! * May use: `domain`. Never the mapping, the merge, the outside or the worker.
 //! * What must change together travels in one [`Commit`]; there is no transaction handle.
 
+mod engine;
+pub mod memory;
+pub mod seal;
+#[cfg(feature = "store-sled")]
+pub mod sled;
+mod verbs;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 

@@ -1,0 +1,4 @@
+//! The command line: one file for each subcommand. Parses, calls, prints.
+
+#[cfg(feature = "sandbox")]
+pub mod demo;

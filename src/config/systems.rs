@@ -1,0 +1,155 @@
+//! `[accounts.NAME.dynamics365]` and `[accounts.NAME.salesforce]`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+use super::{ConfigError, SecretSource, check_address, check_range};
+
+/// `[accounts.NAME.dynamics365]`: one Dataverse environment.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Dynamics365Config {
+    /// Root of the environment, for example `https://contoso.crm.dynamics.com`.
+    pub url: Url,
+    /// Entra tenant that issues the token.
+    pub tenant_id: String,
+    /// Application (client) id registered there; must be an application user of the environment.
+    pub client_id: String,
+    /// Its secret; or a certificate.
+    pub client_secret: Option<SecretSource>,
+    /// PEM file with certificate and private key, in place of a secret.
+    pub certificate: Option<SecretSource>,
+    /// How often changes are read, in seconds. 1 to 86400.
+    #[serde(default = "default_poll_secs")]
+    pub poll_secs: u64,
+    /// Shared secret of the environment's webhooks; without it none are taken.
+    pub webhook_secret: Option<SecretSource>,
+    /// Requests of the daily entitlement that this daemon may use; no limit of our own if not given.
+    pub daily_requests: Option<u64>,
+    /// Overrides the token endpoint.
+    pub token_url: Option<Url>,
+    /// PEM file of trust roots, in place of the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+fn default_poll_secs() -> u64 {
+    30
+}
+
+impl Dynamics365Config {
+    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("accounts.{account}.dynamics365.{name}");
+        if self.client_secret.is_some() == self.certificate.is_some() {
+            return Err(ConfigError::plain(
+                file,
+                &format!("accounts.{account}.dynamics365 needs a client_secret or a certificate"),
+                "give exactly one of the two",
+            ));
+        }
+        check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
+        check_address(file, &key("url"), &self.url)?;
+        self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))
+    }
+}
+
+/// `[accounts.NAME.salesforce]`: one Salesforce organisation.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SalesforceConfig {
+    /// My Domain, for example `https://contoso.my.salesforce.com`.
+    pub url: Url,
+    /// How to sign in.
+    pub auth: SalesforceAuth,
+    /// Consumer key of the app.
+    pub client_id: String,
+    /// User to act as, for `jwt`.
+    pub username: Option<String>,
+    /// PEM private key, for `jwt`.
+    pub private_key: Option<SecretSource>,
+    /// Audience of the assertion, for `jwt`.
+    #[serde(default = "default_audience")]
+    pub audience: String,
+    /// Consumer secret, for `client_credentials`, and for `refresh_token` where the app asks for it.
+    pub client_secret: Option<SecretSource>,
+    /// Refresh token to begin with, for `refresh_token`.
+    pub refresh_token: Option<SecretSource>,
+    /// API version.
+    #[serde(default = "default_api_version")]
+    pub api_version: String,
+    /// How often changes are read, in seconds. 1 to 86400.
+    #[serde(default = "default_poll_secs")]
+    pub poll_secs: u64,
+    /// How far back each read looks again for rows that were committed late, in seconds. 0 to 3600.
+    #[serde(default = "default_overlap_secs")]
+    pub overlap_secs: u64,
+    /// Share of the daily API requests left to people, in percent. 0 to 90.
+    #[serde(default = "default_reserve_percent")]
+    pub reserve_percent: u64,
+    /// Save although an alerting duplicate rule objects.
+    #[serde(default)]
+    pub allow_duplicates: bool,
+    /// Take outbound messages as hints. The webhook address must carry a `path_secret`.
+    pub outbound_path_secret: Option<SecretSource>,
+    /// Overrides the token endpoint.
+    pub token_url: Option<Url>,
+    /// PEM file of trust roots, in place of the public ones.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How to sign in to Salesforce.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SalesforceAuth {
+    /// JWT bearer flow.
+    Jwt,
+    /// Client-credentials flow.
+    ClientCredentials,
+    /// Refresh-token flow.
+    RefreshToken,
+}
+
+fn default_audience() -> String {
+    "https://login.salesforce.com".to_owned()
+}
+
+fn default_api_version() -> String {
+    "66.0".to_owned()
+}
+
+fn default_overlap_secs() -> u64 {
+    120
+}
+
+fn default_reserve_percent() -> u64 {
+    20
+}
+
+impl SalesforceConfig {
+    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("accounts.{account}.salesforce.{name}");
+        check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
+        check_range(file, &key("overlap_secs"), self.overlap_secs, 0, 3600)?;
+        check_range(file, &key("reserve_percent"), self.reserve_percent, 0, 90)?;
+        check_address(file, &key("url"), &self.url)?;
+        self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))?;
+        let missing = match self.auth {
+            SalesforceAuth::Jwt if self.username.is_none() => Some("username"),
+            SalesforceAuth::Jwt if self.private_key.is_none() => Some("private_key"),
+            SalesforceAuth::ClientCredentials if self.client_secret.is_none() => {
+                Some("client_secret")
+            }
+            SalesforceAuth::RefreshToken if self.refresh_token.is_none() => Some("refresh_token"),
+            _ => None,
+        };
+        match missing {
+            Some(name) => Err(ConfigError::plain(
+                file,
+                &format!("`{}` is missing", key(name)),
+                "this way of signing in needs it",
+            )),
+            None => Ok(()),
+        }
+    }
+}

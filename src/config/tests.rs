@@ -1,0 +1,105 @@
+use std::path::PathBuf;
+
+use super::Config;
+
+const GOOD: &str = r#"
+[server]
+listen = "0.0.0.0:8080"
+public_url = "https://cosell.example.com"
+[store]
+path = "/var/lib/cosell-sync"
+[accounts.contoso.partner_center]
+tenant_id = "t"
+client_id = "c"
+client_secret = { file = "/run/secrets/pc" }
+[accounts.contoso.salesforce]
+url = "https://contoso.my.salesforce.com"
+auth = "client_credentials"
+client_id = "c"
+client_secret = { env = "SF_SECRET" }
+[accounts.contoso.sync]
+"#;
+
+fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let environment =
+        environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Config::parse("cosell.toml", text, PathBuf::new(), environment)
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_good_file_is_read() {
+    let config = parse(GOOD, &[]).expect("good");
+    assert_eq!(config.accounts["contoso"].partner_center.reconcile_secs, 300);
+    assert!(config.accounts["contoso"].sync.leads);
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_fix() {
+    let table = [
+        (
+            "listen = \"0.0.0.0:8080\"",
+            "lissten = \"0.0.0.0:8080\"",
+            "cosell.toml:3:1: `lissten` is not a setting; did you mean `listen`?",
+        ),
+        (
+            "tenant_id = \"t\"\n",
+            "",
+            "cosell.toml:7:1: `tenant_id` is missing; add it; config.example.toml shows how",
+        ),
+        (
+            "https://contoso.my",
+            "http://contoso.my",
+            "cosell.toml: `accounts.contoso.salesforce.url` is http://contoso.my.salesforce.com/, which would send \
+             credentials in the open; use https; plain http is accepted for loopback addresses only",
+        ),
+        (
+            "[accounts.contoso.sync]",
+            "[accounts.contoso.sync]\ntime_zone = \"Europe/Atlantis\"",
+            "cosell.toml: `accounts.contoso.sync.time_zone` is \"Europe/Atlantis\", which is no time zone; use a name \
+             such as \"Europe/Berlin\"",
+        ),
+        (
+            "client_id = \"c\"\nclient_secret = { env",
+            "client_id = \"c\"\npoll_secs = 0\nclient_secret = { env",
+            "cosell.toml: `accounts.contoso.salesforce.poll_secs` is 0; choose 1 to 86400",
+        ),
+        (
+            "client_secret = { file = \"/run/secrets/pc\" }",
+            "client_secret = { file = \"/run/secrets/pc\" }\ncertificate = { file = \"/run/secrets/pc.pem\" }",
+            "cosell.toml: accounts.contoso.partner_center needs a client_secret or a certificate; give exactly one \
+             of the two",
+        ),
+        (
+            "[store]",
+            "[admin]\nlisten = \"0.0.0.0:8081\"\n[store]",
+            "cosell.toml: `admin.listen` is 0.0.0.0:8081, which is open to the network without TLS; use a loopback \
+             address, or put a TLS proxy in front and set admin.behind_proxy = true",
+        ),
+    ];
+    for (right, wrong, expected) in table {
+        assert!(GOOD.contains(right), "{right}");
+        assert_eq!(parse(&GOOD.replace(right, wrong), &[]).expect_err(wrong), expected);
+    }
+}
+
+#[test]
+fn the_environment_goes_on_top() {
+    let config =
+        parse(GOOD, &[("COSELL_SYNC__ACCOUNTS__CONTOSO__SYNC__LEADS", "false"), ("OTHER", "x")]);
+    assert!(!config.expect("good").accounts["contoso"].sync.leads);
+    let wrong =
+        parse(GOOD, &[("COSELL_SYNC__SERVER__LISTN", "\"0.0.0.0:1\"")]).expect_err("a typo");
+    assert_eq!(
+        wrong,
+        "environment variable COSELL_SYNC__SERVER__LISTN: `listn` is not a setting; did you mean `listen`?"
+    );
+}
+
+#[test]
+fn a_secret_has_one_source_and_is_not_shown() {
+    let config = parse(GOOD, &[]).expect("good");
+    let source = config.accounts["contoso"].partner_center.client_secret.clone().expect("a source");
+    let error = source.read("client_secret", &PathBuf::from("/nowhere")).expect_err("no such file");
+    assert!(error.to_string().contains("/run/secrets/pc"), "{error}");
+}

@@ -1,0 +1,207 @@
+//! Sends questions that wait at the same time as one call.
+//!
+//! A question at rest flies at once, alone; whatever arrives while it is in the air goes together
+//! with the next flight. Only right after a shared flight, when its passengers are about to ask
+//! again, the next one waits for them a moment.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::oneshot;
+
+use crate::connect::error::ConnectError;
+
+/// What is sent together, and how.
+#[async_trait]
+pub(super) trait Batch: Send + Sync + 'static {
+    /// One question.
+    type Question: Send + Sync + 'static;
+    /// Its answer.
+    type Answer: Send + 'static;
+
+    /// How many questions start a second flight while the first is in the air.
+    const FULL: usize;
+    /// Most flights at once.
+    const FLIGHTS: usize;
+
+    /// Whether `next` may travel with `taken`, which is not empty.
+    fn fits(&self, taken: &[Self::Question], next: &Self::Question) -> bool;
+
+    /// Asks; the answers are in the order of the questions.
+    async fn run(&self, questions: &[Self::Question]) -> Vec<Result<Self::Answer, ConnectError>>;
+
+    /// Waits a moment for more passengers.
+    async fn gather(&self);
+
+    /// What a question gets whose flight ended without an answer.
+    fn lost() -> ConnectError;
+}
+
+type Sender<B> = oneshot::Sender<Result<<B as Batch>::Answer, ConnectError>>;
+/// Questions that travel together, and who asked them.
+type Load<B> = (Vec<<B as Batch>::Question>, Vec<Sender<B>>);
+
+struct Waiting<B: Batch> {
+    queue: VecDeque<(B::Question, Sender<B>)>,
+    flights: usize,
+}
+
+/// How many shared the last flight of any of the combiners that know this.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crowd(Arc<AtomicUsize>);
+
+struct Shared<B: Batch> {
+    batch: B,
+    crowd: Crowd,
+    waiting: Mutex<Waiting<B>>,
+}
+
+/// Combines the questions of many callers.
+pub(super) struct Combiner<B: Batch>(Arc<Shared<B>>);
+
+impl<B: Batch> Combiner<B> {
+    /// Nothing is in the air yet.
+    pub(super) fn new(batch: B, crowd: Crowd) -> Self {
+        let waiting = Mutex::new(Waiting { queue: VecDeque::new(), flights: 0 });
+        Self(Arc::new(Shared { batch, crowd, waiting }))
+    }
+
+    /// Asks, together with others if others wait.
+    pub(super) async fn ask(&self, question: B::Question) -> Result<B::Answer, ConnectError> {
+        let (sender, receiver) = oneshot::channel();
+        if self.0.enqueue(question, sender) {
+            // A task of its own: a caller that gives up must not take the others' flight down.
+            tokio::spawn(fly(Flight(self.0.clone())));
+        }
+        receiver.await.unwrap_or_else(|_| Err(B::lost()))
+    }
+}
+
+impl<B: Batch> Shared<B> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting<B>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a new flight must start.
+    fn enqueue(&self, question: B::Question, sender: Sender<B>) -> bool {
+        let mut waiting = self.lock();
+        waiting.queue.push_back((question, sender));
+        let start = waiting.flights == 0
+            || (waiting.queue.len() >= B::FULL && waiting.flights < B::FLIGHTS);
+        waiting.flights += usize::from(start);
+        start
+    }
+
+    /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
+    /// are left out. `None` lands the flight.
+    fn load(&self) -> Option<Load<B>> {
+        let mut waiting = self.lock();
+        let (mut questions, mut senders) = (Vec::new(), Vec::new());
+        let mut left = VecDeque::with_capacity(waiting.queue.len());
+        for (question, sender) in std::mem::take(&mut waiting.queue) {
+            if sender.is_closed() {
+                continue;
+            }
+            if questions.is_empty() || self.batch.fits(&questions, &question) {
+                questions.push(question);
+                senders.push(sender);
+            } else {
+                left.push_back((question, sender));
+            }
+        }
+        waiting.queue = left;
+        if questions.is_empty() {
+            waiting.flights -= 1;
+            return None;
+        }
+        Some((questions, senders))
+    }
+}
+
+/// Counted as in the air until it has landed; a panic lands it too.
+struct Flight<B: Batch>(Arc<Shared<B>>);
+
+impl<B: Batch> Drop for Flight<B> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.lock().flights -= 1;
+        }
+    }
+}
+
+async fn fly<B: Batch>(flight: Flight<B>) {
+    loop {
+        // Whoever is ready to ask in this very moment gets on board.
+        tokio::task::yield_now().await;
+        if flight.0.crowd.0.load(Ordering::Relaxed) > 1 {
+            flight.0.batch.gather().await;
+        }
+        let Some((questions, senders)) = flight.0.load() else {
+            return;
+        };
+        let mut answers = flight.0.batch.run(&questions).await.into_iter();
+        flight.0.crowd.0.store(questions.len(), Ordering::Relaxed);
+        for sender in senders {
+            // A caller that has gone needs no answer.
+            let _ = sender.send(answers.next().unwrap_or_else(|| Err(B::lost())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
+    use super::{Batch, Combiner, Crowd};
+    use crate::connect::error::ConnectError;
+
+    /// Doubles numbers; odd and even ones never travel together.
+    struct Doubling(Arc<AtomicUsize>);
+
+    #[async_trait]
+    impl Batch for Doubling {
+        type Question = u32;
+        type Answer = u32;
+        const FULL: usize = 10;
+        const FLIGHTS: usize = 2;
+
+        fn fits(&self, taken: &[u32], next: &u32) -> bool {
+            taken.len() < 10 && taken[0] % 2 == next % 2
+        }
+
+        async fn run(&self, questions: &[u32]) -> Vec<Result<u32, ConnectError>> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            tokio::task::yield_now().await;
+            questions.iter().map(|number| Ok(number * 2)).collect()
+        }
+
+        async fn gather(&self) {
+            tokio::task::yield_now().await;
+        }
+
+        fn lost() -> ConnectError {
+            ConnectError::Unavailable("lost".to_owned())
+        }
+    }
+
+    #[tokio::test]
+    async fn many_askers_share_few_flights_and_get_their_own_answers() {
+        let flights = Arc::new(AtomicUsize::new(0));
+        let combiner = Arc::new(Combiner::new(Doubling(flights.clone()), Crowd::default()));
+        let asked = (0..100u32).map(|number| {
+            let combiner = combiner.clone();
+            async move { (number, combiner.ask(number).await) }
+        });
+        for (number, answer) in futures_util::future::join_all(asked).await {
+            assert_eq!(answer.expect("an answer"), number * 2);
+        }
+        let flown = flights.load(Ordering::SeqCst);
+        assert!((10..=12).contains(&flown), "{flown} flights for 100 questions of two kinds");
+        assert_eq!(combiner.ask(7).await.expect("an answer"), 14, "at rest it flies alone");
+    }
+}

@@ -1,0 +1,241 @@
+//! Writes, each conditional by itself, with the proof of what the record holds afterwards in the
+//! same call. Writes that wait at the same time share a composite call.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde_json::{Map, Value as Json, json};
+
+use super::client::{Client, Moment, Request};
+use super::combine::Batch;
+use super::query::{Read, read_batch};
+use super::settings::Settings;
+use super::soql;
+use super::wire::{self, Failure};
+use crate::connect::error::ConnectError;
+use crate::connect::http::Purpose;
+
+/// Most parts of a composite call.
+const MOST_PARTS: usize = 25;
+/// Most queries among them.
+const MOST_QUERIES: usize = 5;
+
+/// One write.
+#[derive(Debug, Clone)]
+pub(super) struct Write {
+    /// The row's address.
+    pub(super) path: String,
+    /// `If-Unmodified-Since`, for a row that must not have changed.
+    pub(super) unmodified_since: Option<String>,
+    /// The fields.
+    pub(super) body: Map<String, Json>,
+    /// How to read it back.
+    pub(super) proof: Read,
+}
+
+/// What became of a write that was carried out.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// 200, 201 or 204, or 300 for a key that several rows carry.
+    pub(super) status: u16,
+    /// The answer to the write itself.
+    pub(super) body: Json,
+    /// The rows as they are now.
+    pub(super) rows: Vec<Json>,
+    /// When.
+    pub(super) moment: Moment,
+}
+
+/// Headers of every write: no assignment rule may move the record to another owner, and a duplicate
+/// rule that only alerts is passed over if the settings say so.
+pub(super) fn headers(settings: &Settings) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("sforce-auto-assign", "FALSE".to_owned())];
+    if settings.duplicate_rule_allow_save {
+        headers.push(("sforce-duplicate-rule-header", "allowSave=true".to_owned()));
+    }
+    headers
+}
+
+/// Combines writes into composite calls.
+pub(super) struct WriteBatch {
+    client: Arc<Client>,
+}
+
+impl WriteBatch {
+    /// With the calls of `client`.
+    pub(super) fn new(client: Arc<Client>) -> Self {
+        Self { client }
+    }
+
+    async fn send(
+        &self,
+        writes: &[Write],
+    ) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
+        let groups = groups(writes.iter().map(|write| &write.proof));
+        let mut parts: Vec<Json> =
+            writes.iter().enumerate().map(|(at, write)| self.part(at, write)).collect();
+        for (at, group) in groups.iter().enumerate() {
+            let soql = Read::soql(group).unwrap_or_default();
+            parts.push(json!({
+                "method": "GET",
+                "url": soql::path(&self.client.data(""), "query", &soql),
+                "referenceId": format!("proof{at}"),
+            }));
+        }
+        let body = json!({
+            "allOrNone": false,
+            "collateSubrequests": false,
+            "compositeRequest": parts,
+        });
+        let mut request = Request::write("POST", self.client.data("/composite"), body);
+        for (name, value) in headers(self.client.settings()) {
+            request = request.header(name, value);
+        }
+        let (answer, moment) = self.client.json(&request).await?;
+        let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
+        Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
+    }
+
+    fn part(&self, at: usize, write: &Write) -> Json {
+        let mut inner = Map::new();
+        for (name, value) in headers(self.client.settings()) {
+            inner.insert(canonical(name), Json::String(value));
+        }
+        let client = format!("client={}", self.client.settings().client_name);
+        inner.insert("Sforce-Call-Options".to_owned(), Json::String(client));
+        if let Some(date) = &write.unmodified_since {
+            inner.insert("If-Unmodified-Since".to_owned(), Json::String(date.clone()));
+        }
+        json!({
+            "method": "PATCH",
+            "url": write.path,
+            "referenceId": format!("write{at}"),
+            "httpHeaders": inner,
+            "body": write.body,
+        })
+    }
+}
+
+/// `sforce-auto-assign` as `Sforce-Auto-Assign`: header names inside a composite are JSON.
+fn canonical(name: &str) -> String {
+    let capital = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().map_or_else(String::new, |first| {
+            first.to_ascii_uppercase().to_string() + letters.as_str()
+        })
+    };
+    name.split('-').map(capital).collect::<Vec<_>>().join("-")
+}
+
+/// Proofs that one query can give, in the order of their first.
+fn groups<'a>(proofs: impl Iterator<Item = &'a Read>) -> Vec<Vec<&'a Read>> {
+    let mut groups: Vec<Vec<&Read>> = Vec::new();
+    for proof in proofs {
+        match groups.iter_mut().find(|group| group.first().is_some_and(|one| one.goes_with(proof)))
+        {
+            Some(group) => group.push(proof),
+            None => groups.push(vec![proof]),
+        }
+    }
+    groups
+}
+
+/// The answer of a composite call, taken apart by reference id and never by position.
+struct Answers<'a> {
+    parts: &'a Json,
+    moment: Moment,
+    data_path: String,
+}
+
+impl Answers<'_> {
+    fn part(&self, reference: &str) -> Option<(u16, &Json)> {
+        static NULL: Json = Json::Null;
+        let parts = self.parts.get("compositeResponse")?.as_array()?;
+        let part = parts
+            .iter()
+            .find(|part| part.get("referenceId").and_then(Json::as_str) == Some(reference))?;
+        let status = part.get("httpStatusCode").and_then(Json::as_u64)?;
+        Some((u16::try_from(status).ok()?, part.get("body").unwrap_or(&NULL)))
+    }
+
+    fn of(&self, at: usize, write: &Write, groups: &[Vec<&Read>]) -> Result<Written, ConnectError> {
+        let Some((status, body)) = self.part(&format!("write{at}")) else {
+            return Err(ConnectError::Unknown("a part of the answer is missing".to_owned()));
+        };
+        if !(200..=300).contains(&status) {
+            return Err(failure(Purpose::Write, status, body));
+        }
+        let group = groups
+            .iter()
+            .position(|group| group.first().is_some_and(|one| one.goes_with(&write.proof)));
+        let rows = group
+            .and_then(|group| self.part(&format!("proof{group}")))
+            .filter(|(status, _)| *status == 200)
+            .and_then(|(_, body)| read_batch(body.clone(), self.moment, &self.data_path).ok());
+        match rows {
+            Some(batch) => Ok(Written {
+                status,
+                body: body.clone(),
+                rows: write.proof.rows(&batch.rows),
+                moment: self.moment,
+            }),
+            None => Err(ConnectError::Unknown("written, but it could not be read back".to_owned())),
+        }
+    }
+}
+
+fn failure(purpose: Purpose, status: u16, body: &Json) -> ConnectError {
+    Failure { purpose, status, errors: wire::errors(body), quota_left: None, retry_after: None }
+        .class()
+}
+
+#[async_trait]
+impl Batch for WriteBatch {
+    type Question = Write;
+    type Answer = Written;
+    const FULL: usize = MOST_PARTS - 1;
+    const FLIGHTS: usize = 4;
+
+    fn fits(&self, taken: &[Write], next: &Write) -> bool {
+        let proofs = taken.iter().map(|write| &write.proof).chain([&next.proof]);
+        let queries = groups(proofs).len();
+        queries <= MOST_QUERIES && taken.len() + 1 + queries <= MOST_PARTS
+    }
+
+    async fn run(&self, questions: &[Write]) -> Vec<Result<Written, ConnectError>> {
+        match self.send(questions).await {
+            Ok(answers) => answers,
+            // One part can make the whole call unreadable: then nothing was done, and each goes
+            // alone, so that a poisoned deal does not hold up the others.
+            Err(ConnectError::Rejected(_)) if questions.len() > 1 => {
+                let mut answers = Vec::new();
+                for write in questions {
+                    let alone = self.send(std::slice::from_ref(write)).await;
+                    answers.push(
+                        alone.and_then(|mut one| one.pop().unwrap_or_else(|| Err(Self::lost()))),
+                    );
+                }
+                answers
+            }
+            Err(error) => questions.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn gather(&self) {
+        self.client.gather().await;
+    }
+
+    fn lost() -> ConnectError {
+        ConnectError::Unknown("the write was given up".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn header_names_in_json_are_spelled_as_documented() {
+        assert_eq!(canonical("sforce-auto-assign"), "Sforce-Auto-Assign");
+    }
+}

@@ -1,0 +1,130 @@
+//! Deals, and everything they are looked up by.
+
+use std::collections::BTreeSet;
+
+use super::keys::{self, Key, Table};
+use super::{Rows, Work, codec};
+use crate::domain::deal::Deal;
+use crate::domain::id::{AccountName, DealId};
+use crate::domain::notice::Subject;
+use crate::store::{DealKey, Lane, StoreError};
+
+/// Stores a deal in place of what was stored of it; subjects that move go to `touched`.
+///
+/// A record, referral or engagement that another deal held until now belongs to this one.
+pub(crate) fn put(
+    work: &mut Work<'_>,
+    deal: &Deal,
+    touched: &mut BTreeSet<Lane>,
+) -> Result<(), StoreError> {
+    let old = load(work.rows(), &deal.id)?;
+    let before = old.as_ref().map(index_keys).unwrap_or_default();
+    let after = index_keys(deal);
+    for key in before.difference(&after) {
+        if work.load::<DealId>(key)?.as_ref() == Some(&deal.id) {
+            work.remove(key.clone());
+        }
+    }
+    let mut moved = before != after;
+    for key in &after {
+        let holder = work.load::<DealId>(key)?;
+        if holder.as_ref() == Some(&deal.id) {
+            continue;
+        }
+        moved = true;
+        // The deal that loses it may now be free of a hold, or no longer wait.
+        touched.extend(
+            holder.map(|holder| Lane {
+                account: deal.account.clone(),
+                subject: Subject::Deal(holder),
+            }),
+        );
+        work.put(key.clone(), &deal.id)?;
+    }
+    if moved {
+        for deal in old.iter().chain([deal]) {
+            let account = &deal.account;
+            touched
+                .extend(subjects(deal).map(|subject| Lane { account: account.clone(), subject }));
+        }
+    }
+    work.put(keys::deal(&deal.id), deal)
+}
+
+/// One deal.
+pub(crate) fn load(rows: &dyn Rows, id: &DealId) -> Result<Option<Deal>, StoreError> {
+    rows.load(&keys::deal(id))
+}
+
+/// The deal that holds `key`.
+pub(crate) fn find(
+    rows: &dyn Rows,
+    account: &AccountName,
+    key: &DealKey,
+) -> Result<Option<Deal>, StoreError> {
+    match rows.load(&index_key(account, key))? {
+        Some(id) => load(rows, &id),
+        None => Ok(None),
+    }
+}
+
+/// The first `limit` deals after `after` by id, of one account or of all.
+pub(crate) fn list(
+    rows: &dyn Rows,
+    account: Option<&AccountName>,
+    after: Option<&DealId>,
+    limit: usize,
+) -> Result<Vec<Deal>, StoreError> {
+    let prefix = match account {
+        Some(account) => keys::account_deal(account, ""),
+        None => Key::of(Table::Deal).bytes(),
+    };
+    let mut from = prefix.clone();
+    if let Some(after) = after {
+        from.extend_from_slice(after.as_str().as_bytes());
+        from.push(0);
+    }
+    let found = rows.range(&from, &keys::end_of(&prefix), false).take(limit);
+    if account.is_none() {
+        return found.map(|row| codec::decode(&row?.1)).collect();
+    }
+    let deals = found.map(|row| load(rows, &codec::decode(&row?.1)?));
+    deals.filter_map(Result::transpose).collect()
+}
+
+/// Every subject that a notice about this deal may have.
+pub(crate) fn subjects(deal: &Deal) -> impl Iterator<Item = Subject> + '_ {
+    let referrals = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
+    let records = deal.links.iter().map(|link| Subject::Record(link.record.clone()));
+    std::iter::once(Subject::Deal(deal.id.clone()))
+        .chain(referrals.cloned().map(Subject::Referral))
+        .chain(records)
+}
+
+/// The keys of every index row of a deal.
+fn index_keys(deal: &Deal) -> BTreeSet<Vec<u8>> {
+    let of_subject = |subject| match subject {
+        Subject::Referral(id) => Some(index_key(&deal.account, &DealKey::Referral(id))),
+        Subject::Record(key) => Some(index_key(&deal.account, &DealKey::Record(key))),
+        Subject::Deal(id) => Some(keys::account_deal(&deal.account, id.as_str())),
+        Subject::Unusable(_) => None,
+    };
+    let engagement = deal.engagement_id.clone().map(DealKey::Engagement);
+    let engagement = engagement.map(|key| index_key(&deal.account, &key));
+    subjects(deal).filter_map(of_subject).chain(engagement).collect()
+}
+
+/// The key of one index row.
+fn index_key(account: &AccountName, key: &DealKey) -> Vec<u8> {
+    let index = Key::of(Table::DealIndex).text(account.as_str());
+    match key {
+        DealKey::Referral(id) => index.tail(&[1]).text(id.as_str()),
+        DealKey::Record(record) => index
+            .tail(&[2])
+            .text(record.crm.as_str())
+            .text(record.kind.as_str())
+            .text(record.id.as_str()),
+        DealKey::Engagement(id) => index.tail(&[3]).text(id.as_str()),
+    }
+    .bytes()
+}

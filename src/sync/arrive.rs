@@ -1,0 +1,509 @@
+//! A referral arrives: the deal is begun, and its records are found or made.
+
+use serde_json::json;
+
+use super::account::CrmPart;
+use super::attempt::{Attempt, Ended, ReadRecord, link, view};
+use super::execute::not_convertible;
+use crate::connect::error::ConnectError;
+use crate::domain::audit::AuditKind;
+use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::hold::Hold;
+use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
+use crate::domain::notice::{Done, Subject};
+use crate::domain::record::{Fields, Record};
+use crate::domain::referral::Referral;
+use crate::mapping::Mapping;
+use crate::mapping::rule::Occasion;
+use crate::merge::field::agree;
+use crate::merge::sentence::{self, Line};
+use crate::store::{DealKey, StoreError};
+
+/// What reading or making a record came to.
+type Read = Result<Option<ReadRecord>, ConnectError>;
+
+impl Attempt<'_> {
+    /// A referral that no deal is known for.
+    pub(super) async fn arrive(
+        &mut self,
+        id: &ReferralId,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let referral = match self.fetch_referral(id).await {
+            Ok(Some(referral)) => referral,
+            Ok(None) => return Ok((None, self.not_there_yet())),
+            Err(fault) => return Ok((None, Ended::Failed(Target::PartnerCenter, fault))),
+        };
+        if referral.is_microsofts() {
+            return self.microsoft_arrives(&referral).await;
+        }
+        if let Some(ended) = self.belongs_elsewhere(&referral).await? {
+            return Ok((None, ended));
+        }
+        if referral.state().is_terminal() {
+            return Ok((
+                None,
+                Ended::Done(Done::Ignored, "the referral had ended before it was known here"),
+            ));
+        }
+        if self.account.crms.iter().all(|part| self.kind_for(&referral, part).is_none()) {
+            return Ok((None, Ended::Done(Done::Ignored, "leads are not kept in step here")));
+        }
+        let deal = self.begin(&referral);
+        self.entry(
+            Some(&deal),
+            AuditKind::Linked,
+            "daemon",
+            "A deal arrived from Partner Center.".to_owned(),
+        );
+        self.bring_in_step(deal).await
+    }
+
+    /// A fresh deal for a referral.
+    pub(super) fn begin(&self, referral: &Referral) -> Deal {
+        let now = self.around.clock.now();
+        Deal {
+            id: DealId::new(self.around.randomness.guid()),
+            account: self.account.name.clone(),
+            referral_id: Some(referral.id()),
+            engagement_id: referral.engagement_id(),
+            microsoft_referral_id: None,
+            microsoft: None,
+            referral_version: None,
+            referral_state: None,
+            links: Vec::new(),
+            intents: Vec::new(),
+            created: now,
+            changed: now,
+        }
+    }
+
+    /// Microsoft's own record: our deal of the same engagement is looked at instead.
+    async fn microsoft_arrives(
+        &mut self,
+        microsofts: &Referral,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let Some(engagement) = microsofts.engagement_id() else {
+            return Ok((
+                None,
+                Ended::Done(Done::Ignored, "Microsoft's own record, without an engagement"),
+            ));
+        };
+        let now = self.around.clock.now();
+        let key = DealKey::Engagement(engagement.clone());
+        if let Some(deal) = self.around.store.deal_by(&self.account.name, &key).await? {
+            self.follow_up(Subject::Deal(deal.id), "related-referral", now);
+            return Ok((
+                None,
+                Ended::Done(Done::Ignored, "Microsoft's own record; our deal is looked at instead"),
+            ));
+        }
+        match self.account.partner_center.engagement(&engagement).await {
+            Ok(parties) => {
+                for own in parties.iter().filter(|party| !party.is_microsofts()) {
+                    self.follow_up(Subject::Referral(own.id()), "related-referral", now);
+                }
+                Ok((
+                    None,
+                    Ended::Done(
+                        Done::Ignored,
+                        "Microsoft's own record; our referral is looked at instead",
+                    ),
+                ))
+            }
+            Err(fault) => Ok((None, Ended::Failed(Target::PartnerCenter, fault))),
+        }
+    }
+
+    /// A referral that a CRM record is just being shared as: that try finishes it.
+    async fn belongs_elsewhere(&self, referral: &Referral) -> Result<Option<Ended>, StoreError> {
+        let Some(reference) = referral.text("externalReferenceId") else { return Ok(None) };
+        for part in &self.account.crms {
+            for kind in part.kinds() {
+                let key = RecordKey { crm: part.name(), kind, id: RecordId::new(reference) };
+                let deal =
+                    self.around.store.deal_by(&self.account.name, &DealKey::Record(key)).await?;
+                if deal.is_some_and(|deal| deal.referral_id.is_none()) {
+                    let at = self.around.clock.now().plus(std::time::Duration::from_secs(1));
+                    return Ok(Some(Ended::Later(at, "the record is being shared".to_owned())));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Finds or makes the record of a deal in a CRM where it has none yet.
+    pub(super) async fn make_record(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Read, StoreError> {
+        let Some(kind) = self.kind_for(referral, part) else { return Ok(Ok(None)) };
+        let Some(mapping) = part.mapping(kind) else { return Ok(Ok(None)) };
+        if referral.state().is_terminal() {
+            return Ok(Ok(None));
+        }
+        let found = match self.find_record(deal, kind, &mapping, referral, part).await? {
+            Ok(found) => found,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Some(record) = found {
+            return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
+        }
+        if self.account.behaviour.shadow {
+            let summary = format!("Would create the {kind} in {}.", part.name().title());
+            self.entry(Some(deal), AuditKind::WouldWrite, part.name().as_str(), summary);
+            return Ok(Ok(None));
+        }
+        if let Some(reference) = self.foreign_reference(deal, referral)
+            && self.account.behaviour.hold_foreign_reference
+        {
+            let refusal = crate::connect::error::Refusal {
+                code: "foreign_reference".to_owned(),
+                message: format!("the referral names the record {reference}, which is not here"),
+                ..Default::default()
+            };
+            return Ok(Err(ConnectError::Rejected(refusal)));
+        }
+        self.create_record(deal, kind, mapping, referral, part).await
+    }
+
+    /// Looks for a record that carries the referral's id, then for the one the referral names.
+    async fn find_record(
+        &mut self,
+        deal: &Deal,
+        kind: RecordKind,
+        mapping: &Mapping,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Result<Option<Record>, ConnectError>, StoreError> {
+        let id = referral.id();
+        let mut found = match part.crm.find_by_referral(kind, id.as_str(), mapping.shape()).await {
+            Ok(found) => found,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if found.len() > 1 {
+            let ids = found.iter().map(|record| record.key.id.to_string()).collect();
+            return Ok(Err(ConnectError::Ambiguous(ids)));
+        }
+        if let Some(record) = found.pop() {
+            return Ok(Ok(Some(record)));
+        }
+        let named = referral.text("externalReferenceId").filter(|named| looks_like_id(named));
+        let Some(named) = named.filter(|_| deal.links.is_empty()) else { return Ok(Ok(None)) };
+        let record = match part.crm.fetch(kind, &RecordId::new(named), mapping.shape()).await {
+            Ok(record) => record,
+            Err(ConnectError::NotFound(_) | ConnectError::Rejected(_)) => None,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let free = |record: &Record| {
+            let held = record
+                .fields
+                .get(&mapping.control().referral_id)
+                .and_then(serde_json::Value::as_str);
+            held.is_none_or(|held| held.is_empty() || held.eq_ignore_ascii_case(id.as_str()))
+        };
+        Ok(Ok(record.filter(free)))
+    }
+
+    /// The record id that the referral names, if it is none of ours. Said once in the trail.
+    fn foreign_reference(&mut self, deal: &Deal, referral: &Referral) -> Option<String> {
+        let named = referral.text("externalReferenceId")?;
+        if deal.links.iter().any(|link| link.record.id.as_str() == named) {
+            return None;
+        }
+        let summary =
+            format!("The referral names the record {named}, which is not here. It was left alone.");
+        self.entry(Some(deal), AuditKind::Alerted, "daemon", summary);
+        Some(named.to_owned())
+    }
+
+    /// Links a record that exists already.
+    pub(super) fn adopt(
+        &mut self,
+        deal: &mut Deal,
+        record: Record,
+        mapping: std::sync::Arc<Mapping>,
+        referral: &Referral,
+    ) -> ReadRecord {
+        let crm = record.key.crm;
+        let created_by_us = deal.intents.iter().any(|intent| {
+            intent.target == Target::Crm(crm) && intent.action == IntentAction::Create
+        });
+        let mut fresh = link(&record);
+        let read = ReadRecord { record, mapping };
+        if created_by_us {
+            self.settle_creation(deal, &mut fresh, &read, referral);
+        } else if let (Some(referral_stage), Some(record_stage)) =
+            (Stage::of(&referral.state()), view(&read, referral).stage)
+            && !referral_stage.is_closed()
+        {
+            fresh.base_stage =
+                Some(StageAgreement { referral: referral_stage, record: record_stage });
+        }
+        deal.intents.retain(|intent| intent.target != Target::Crm(crm));
+        deal.links.retain(|link| link.record.crm != crm);
+        deal.links.push(fresh);
+        let summary = format!("Linked to {} in {}.", read.record.key.id, crm.title());
+        self.entry(Some(deal), AuditKind::Linked, crm.as_str(), summary);
+        read
+    }
+
+    /// What a creation sent is what both sides agreed on; what was edited since is an edit.
+    fn settle_creation(
+        &self,
+        deal: &Deal,
+        fresh: &mut crate::domain::deal::Link,
+        read: &ReadRecord,
+        referral: &Referral,
+    ) {
+        let crm = read.record.key.crm;
+        let intent = deal.intents.iter().find(|intent| intent.target == Target::Crm(crm));
+        let Some(intent) = intent else { return };
+        let held = read.mapping.write_record(&intent.sent, Some(referral), Occasion::Create);
+        let held = held.map(|fields| read.mapping.read_record(&fields).values).unwrap_or_default();
+        for (field, sent) in &intent.sent {
+            agree(&mut fresh.base, field, sent, held.get(field).unwrap_or(sent));
+        }
+        if let Some(stage) = intent.stage {
+            let record = view(read, referral).stage.unwrap_or(stage);
+            fresh.base_stage = Some(StageAgreement { referral: stage, record });
+        }
+    }
+
+    async fn create_record(
+        &mut self,
+        deal: &mut Deal,
+        kind: RecordKind,
+        mapping: std::sync::Arc<Mapping>,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Read, StoreError> {
+        let related = match self.related(&mapping, referral, part).await {
+            Ok(related) => related,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let stage = Stage::of(&referral.state());
+        let sent = values_for_creation(&mapping, referral);
+        let intent = Intent {
+            token: self.around.randomness.guid(),
+            target: Target::Crm(part.name()),
+            action: IntentAction::Create,
+            expect: None,
+            sent: sent.clone(),
+            stage,
+            losers: Vec::new(),
+            from: Vec::new(),
+            lines: Vec::new(),
+            at: self.around.clock.now(),
+        };
+        let fields = match self.creation(&mapping, referral, &sent, stage, related, &intent.token) {
+            Ok(fields) => fields,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        deal.intents.retain(|other| other.target != intent.target);
+        deal.intents.push(intent);
+        self.keep(deal).await?;
+        let id = referral.id();
+        let record = match part.crm.create(kind, id.as_str(), &fields, mapping.shape()).await {
+            Ok(record) => record,
+            Err(fault) => {
+                if !matches!(fault, ConnectError::Unknown(_) | ConnectError::Exists(_)) {
+                    deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
+                }
+                return Ok(Err(fault));
+            }
+        };
+        Ok(Ok(Some(self.created(deal, record, mapping, referral))))
+    }
+
+    /// The link and base of a record just made: what it really holds is what both sides agree on.
+    fn created(
+        &mut self,
+        deal: &mut Deal,
+        record: Record,
+        mapping: std::sync::Arc<Mapping>,
+        referral: &Referral,
+    ) -> ReadRecord {
+        let crm = record.key.crm;
+        let mut fresh = link(&record);
+        let read = ReadRecord { record, mapping };
+        let seen = view(&read, referral);
+        let sent = values_for_creation(&read.mapping, referral);
+        for field in sent.keys() {
+            if let (Some(there), Some(here)) =
+                (seen.referral_values.values.get(field), seen.record_values.values.get(field))
+            {
+                agree(&mut fresh.base, field, there, here);
+            }
+        }
+        if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
+            fresh.base_stage = Some(StageAgreement { referral, record });
+        }
+        deal.intents.retain(|intent| intent.target != Target::Crm(crm));
+        deal.links.retain(|link| link.record.crm != crm);
+        deal.links.push(fresh);
+        let summary = format!("Created {} in {}.", read.record.key.id, crm.title());
+        self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
+        read
+    }
+
+    /// Every field of a new record.
+    fn creation(
+        &self,
+        mapping: &Mapping,
+        referral: &Referral,
+        sent: &Values,
+        stage: Option<Stage>,
+        related: Fields,
+        token: &str,
+    ) -> Result<Fields, ConnectError> {
+        let written = mapping.write_record(sent, Some(referral), Occasion::Create);
+        let mut fields = written.map_err(|problems| not_convertible(&problems))?;
+        fields.extend(related);
+        let stage = stage.unwrap_or(Stage::OnHold);
+        if let Some(rule) = mapping.stages().iter().find(|rule| rule.stage == stage) {
+            fields.extend(rule.write.clone());
+        }
+        let control = mapping.control();
+        fields.insert(control.sync.clone(), json!(true));
+        let zone = &self.account.settings.time_zone;
+        let lines = [sentence::arrived(stage)];
+        let text =
+            sentence::audit_text("", &lines, self.around.clock.now(), zone, control.audit_length);
+        fields.insert(control.audit.clone(), json!(text));
+        if let (Some(field), Some(link)) = (&control.link, sentence::link(control, referral)) {
+            fields.insert(field.clone(), json!(link));
+        }
+        if let Some(field) = &control.token {
+            fields.insert(field.clone(), json!(token));
+        }
+        if let Some(field) = &control.status {
+            let value = control.status_values.iter().find(|(name, _)| name == "in_sync");
+            fields.insert(
+                field.clone(),
+                value.map_or_else(|| json!("in sync"), |(_, value)| value.clone()),
+            );
+        }
+        Ok(fields)
+    }
+
+    /// A lead that was turned into an opportunity, by its seller or because the referral was
+    /// accepted: the link moves on to the opportunity. `None` if nothing was turned.
+    pub(super) async fn follow_conversion(
+        &mut self,
+        deal: &mut Deal,
+        part: &CrmPart,
+        lead: &Record,
+        referral: &Referral,
+    ) -> Result<Option<Read>, StoreError> {
+        if lead.key.kind != RecordKind::Lead {
+            return Ok(None);
+        }
+        let (Some(lead_mapping), Some(mapping)) =
+            (part.mapping(RecordKind::Lead), part.mapping(RecordKind::Opportunity))
+        else {
+            return Ok(None);
+        };
+        let turned_by_seller = lead_mapping.stage_of(&lead.fields) == Some(Stage::Active);
+        let accepted = Stage::of(&referral.state()) == Some(Stage::Active);
+        if !turned_by_seller && !accepted || self.account.behaviour.shadow {
+            return Ok(None);
+        }
+        let status =
+            self.account.behaviour.qualified_status.iter().find(|(crm, _)| *crm == part.name());
+        let status = status.map_or("", |(_, status)| status.as_str());
+        let opportunity = match part.crm.qualify(lead, status, lead_mapping.shape()).await {
+            Ok(opportunity) => opportunity,
+            Err(fault) => return Ok(Some(Err(fault))),
+        };
+        let Some(id) = opportunity else {
+            deal.links.retain(|link| link.record.crm != part.name());
+            let summary = format!(
+                "{} does not let us turn the lead into an opportunity; one was made beside it.",
+                part.name().title()
+            );
+            self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
+            return self.make_record(deal, referral, part).await.map(Some);
+        };
+        let record = match part.crm.fetch(RecordKind::Opportunity, &id, mapping.shape()).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return Ok(None),
+            Err(fault) => return Ok(Some(Err(fault))),
+        };
+        Ok(Some(self.move_link(deal, part, record, mapping, referral).await))
+    }
+
+    /// Ties the deal to the opportunity that its lead became.
+    async fn move_link(
+        &mut self,
+        deal: &mut Deal,
+        part: &CrmPart,
+        record: Record,
+        mapping: std::sync::Arc<Mapping>,
+        referral: &Referral,
+    ) -> Read {
+        let control = mapping.control();
+        let zone = &self.account.settings.time_zone;
+        let before = record
+            .fields
+            .get(&control.audit)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default();
+        let lines = [Line("The lead became this opportunity.".to_owned())];
+        let text = sentence::audit_text(
+            before,
+            &lines,
+            self.around.clock.now(),
+            zone,
+            control.audit_length,
+        );
+        let mut fields = Fields::new();
+        fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
+        fields.insert(control.sync.clone(), json!(true));
+        fields.insert(control.audit.clone(), json!(text));
+        let expect = record.version.clone();
+        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
+        let mut fresh = link(&record);
+        fresh.base_stage = Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold });
+        deal.links.retain(|link| link.record.crm != part.name());
+        deal.links.push(fresh);
+        let summary = format!(
+            "The lead became the opportunity {} in {}.",
+            record.key.id,
+            part.name().title()
+        );
+        self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
+        Ok(Some(ReadRecord { record, mapping }))
+    }
+}
+
+/// The canonical values that a new record is given.
+pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
+    let values = mapping.read_referral(referral).values;
+    let sent = |name: &String| {
+        mapping
+            .fields()
+            .iter()
+            .any(|rule| rule.name == *name && rule.on_create && rule.direction.to_crm())
+    };
+    values.into_iter().filter(|(name, value)| sent(name) && !value.is_null()).collect()
+}
+
+/// Whether a text could be a record id of one of the CRMs: a GUID, or 15 or 18 letters and digits.
+fn looks_like_id(text: &str) -> bool {
+    let plain = text.chars().all(|letter| letter.is_ascii_alphanumeric());
+    ReferralId::parse(text).is_some() || plain && (text.len() == 15 || text.len() == 18)
+}
+
+/// A hold for a record that another deal holds already.
+pub(super) fn taken(crm: crate::domain::id::CrmName, other: &RecordId) -> Hold {
+    Hold::new(
+        "two_records",
+        format!(
+            "Another record in {} ({other}) carries the same Referral Identifier.",
+            crm.title()
+        ),
+        "Empty the Referral Identifier of the record that is wrong, then retry.",
+    )
+}

@@ -1,0 +1,686 @@
+//! One whole try: read both sides, plan, write, until nothing is left to write.
+
+use std::sync::Arc;
+
+use super::account::{Account, CrmPart, Surroundings};
+use super::breaker::Breaker;
+use crate::connect::error::ConnectError;
+use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
+use crate::domain::deal::{Deal, Link, LinkState, MicrosoftRecord, Target};
+use crate::domain::hold::Hold;
+use crate::domain::id::{CrmName, RecordKind, ReferralId};
+use crate::domain::notice::{Done, NewNotice, Notice, Source, Subject};
+use crate::domain::record::Record;
+use crate::domain::referral::Referral;
+use crate::domain::time::Timestamp;
+use crate::mapping::Mapping;
+use crate::merge::view::RecordView;
+use crate::merge::{deadline, plan, sentence};
+use crate::store::{Claim, Commit, Lane, StoreError};
+
+/// So many rounds of reading and writing in one try; more is a ping-pong.
+const MOST_ROUNDS: u32 = 8;
+
+/// How a try went, besides what it committed on the way.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Nothing is left to do.
+    Done(Done, &'static str),
+    /// Something failed; the retry policy decides what follows.
+    Failed(Target, ConnectError),
+    /// To be tried again at this time, without blame.
+    Later(Timestamp, String),
+    /// A person must act.
+    Held(Hold),
+}
+
+/// One try.
+pub(super) struct Attempt<'a> {
+    pub(super) around: &'a Surroundings,
+    pub(super) account: &'a Account,
+    pub(super) lane: Lane,
+    pub(super) notices: &'a [Notice],
+    /// Entries for the next commit.
+    pub(super) entries: Vec<NewEntry>,
+    /// Notices for the next commit.
+    pub(super) follow: Vec<NewNotice>,
+    /// Faults of single systems; the others went on.
+    pub(super) faults: Vec<(Target, ConnectError)>,
+    /// The first hold of any link.
+    pub(super) hold: Option<Hold>,
+    /// When something is due by itself.
+    pub(super) wake: Option<Timestamp>,
+}
+
+/// A CRM record with what it was read by.
+pub(super) struct ReadRecord {
+    pub(super) record: Record,
+    pub(super) mapping: Arc<Mapping>,
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(around: &'a Surroundings, account: &'a Account, claim: &'a Claim) -> Self {
+        Self {
+            around,
+            account,
+            lane: claim.lane.clone(),
+            notices: &claim.notices,
+            entries: Vec::new(),
+            follow: Vec::new(),
+            faults: Vec::new(),
+            hold: None,
+            wake: None,
+        }
+    }
+
+    /// Runs the try. The deal as it ends up is in the first part, for the last commit.
+    ///
+    /// # Errors
+    ///
+    /// Only [`StoreError`]: a fault outside is an ending, not an error of this function.
+    pub(super) async fn run(
+        &mut self,
+        deal: Option<Deal>,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        match deal {
+            Some(deal) => self.bring_in_step(deal).await,
+            None => match self.lane.subject.clone() {
+                Subject::Referral(id) => self.arrive(&id).await,
+                Subject::Record(key) => self.offered(&key).await,
+                Subject::Deal(_) => Ok((None, Ended::Done(Done::Ignored, "the deal is not known"))),
+                Subject::Unusable(reason) => Ok((None, Ended::Held(unusable(&reason)))),
+            },
+        }
+    }
+
+    /// Brings a known deal in step.
+    pub(super) async fn bring_in_step(
+        &mut self,
+        mut deal: Deal,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let was_held = deal.hold().is_some();
+        for link in &mut deal.links {
+            link.hold = None;
+        }
+        let Some(referral_id) = deal.referral_id.clone() else {
+            return self.continue_offer(deal).await;
+        };
+        let mut referral = match self.fetch_referral(&referral_id).await {
+            Ok(Some(referral)) => referral,
+            Ok(None) => return Ok((Some(deal), self.not_there_yet())),
+            Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
+        };
+        if !was_held && self.is_echo(&deal, &referral) {
+            return Ok((
+                Some(deal),
+                Ended::Done(Done::Ignored, "nothing changed since it was last in step"),
+            ));
+        }
+        if let Err(fault) = self.look_at_microsoft(&mut deal, &referral).await {
+            self.faults.push((Target::PartnerCenter, fault));
+        }
+        let mut records = self.read_records(&mut deal, &referral).await?;
+        self.recover(&mut deal, &referral, &records).await?;
+        for _ in 0..MOST_ROUNDS {
+            let plan = self.plan(&deal, &referral, &records);
+            self.note_holds(&mut deal, &plan);
+            if plan.writes_nothing() || self.account.behaviour.shadow {
+                self.record_shadow(&deal, &plan);
+                self.settle_quietly(&mut deal, &plan, &referral, &records);
+                self.deadlines(&mut deal, &referral, plan.wait);
+                return Ok(self.close(deal, &referral, &records));
+            }
+            let Some((target, fault)) =
+                self.execute(&mut deal, plan, &mut referral, &mut records).await?
+            else {
+                continue;
+            };
+            match (target, fault) {
+                (Target::PartnerCenter, ConnectError::Stale) => {
+                    match self.fetch_referral(&referral_id).await {
+                        Ok(Some(fresh)) => referral = fresh,
+                        Ok(None) => return Ok((Some(deal), self.not_there_yet())),
+                        Err(fault) => return Ok((Some(deal), Ended::Failed(target, fault))),
+                    }
+                }
+                (Target::Crm(_), ConnectError::Stale) => {
+                    records = self.read_records(&mut deal, &referral).await?;
+                }
+                (Target::PartnerCenter, fault) => {
+                    if !self.hold_link(&mut deal, target, &fault) {
+                        return Ok((Some(deal), Ended::Failed(target, fault)));
+                    }
+                    self.tell_held(&mut deal, &mut records).await;
+                    records.clear();
+                }
+                (Target::Crm(crm), fault) => {
+                    self.fault(&mut deal, target, fault);
+                    self.tell_held(&mut deal, &mut records).await;
+                    records.retain(|read| read.record.key.crm != crm);
+                }
+            }
+        }
+        let hold = Hold::new(
+            "ping_pong",
+            "Both sides keep changing this deal in answer to each other.",
+            "Look for a workflow or another sync tool that edits the same fields, then retry.",
+        );
+        for link in &mut deal.links {
+            link.hold = Some(hold.clone());
+        }
+        Ok((Some(deal), Ended::Held(hold)))
+    }
+
+    /// The end of a try in which nothing more is to be written.
+    fn close(
+        &mut self,
+        mut deal: Deal,
+        referral: &Referral,
+        records: &[ReadRecord],
+    ) -> (Option<Deal>, Ended) {
+        deal.referral_version = referral.version();
+        deal.referral_state = Some(referral.state());
+        for read in records {
+            if let Some(link) = deal.link_mut(read.record.key.crm) {
+                link.version = Some(read.record.version.clone());
+            }
+        }
+        let ended = if let Some((target, fault)) = self.faults.first() {
+            Ended::Failed(*target, fault.clone())
+        } else if let Some(hold) = self.hold.clone() {
+            Ended::Held(hold)
+        } else {
+            Ended::Done(Done::Applied, "in step")
+        };
+        (Some(deal), ended)
+    }
+
+    /// Whether nothing can have changed: only Partner Center spoke, and its version is the one of
+    /// the last time everything was in step.
+    fn is_echo(&self, deal: &Deal, referral: &Referral) -> bool {
+        let only_partner_center = self.notices.iter().all(|notice| {
+            let from = matches!(
+                notice.notice.source,
+                Source::PartnerCenterWebhook | Source::PartnerCenterFeed
+            );
+            from && notice.attempts == 0 && !notice.notice.event.starts_with("related-")
+        });
+        only_partner_center
+            && deal.intents.is_empty()
+            && deal.referral_version.is_some()
+            && deal.referral_version == referral.version()
+            && deal.links.iter().all(|link| link.pending.is_empty())
+            && self.wanted_crms(deal).iter().all(|part| deal.link(part.name()).is_some())
+    }
+
+    /// The CRMs in which this deal is to be.
+    pub(super) fn wanted_crms(&self, _deal: &Deal) -> Vec<&'a CrmPart> {
+        self.account.crms.iter().collect()
+    }
+
+    /// A referral that cannot be read: perhaps not yet, later perhaps never.
+    pub(super) fn not_there_yet(&self) -> Ended {
+        let now = self.around.clock.now();
+        let first = self.notices.iter().map(|notice| notice.received).min().unwrap_or(now);
+        if now.since(first) < self.account.behaviour.not_found_patience {
+            let at = now.plus(std::time::Duration::from_secs(20));
+            return Ended::Later(at, "the referral cannot be read yet".to_owned());
+        }
+        Ended::Done(Done::Ignored, "the referral does not exist, or is not visible to this account")
+    }
+
+    pub(super) async fn fetch_referral(
+        &self,
+        id: &ReferralId,
+    ) -> Result<Option<Referral>, ConnectError> {
+        let now = self.around.clock.now();
+        self.account.breaker.pass(now)?;
+        let answer = self.account.partner_center.referral(id).await;
+        self.account.breaker.learn(&answer, self.around.clock.now());
+        answer
+    }
+
+    /// Reads Microsoft's own record where somebody spoke of it, or where it is not known yet.
+    async fn look_at_microsoft(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+    ) -> Result<(), ConnectError> {
+        deal.engagement_id = deal.engagement_id.take().or_else(|| referral.engagement_id());
+        let spoken_of = self.notices.iter().any(|notice| {
+            let name = &notice.notice.event;
+            name.starts_with("related-")
+                || matches!(notice.notice.source, Source::Reconcile | Source::Operator)
+        });
+        let first_look = deal.microsoft.is_none() && deal.referral_version.is_none();
+        let shared = referral.text("type").is_some_and(|kind| kind.eq_ignore_ascii_case("Shared"));
+        if !(spoken_of || first_look && shared) {
+            return Ok(());
+        }
+        let Some(engagement) = deal.engagement_id.clone() else { return Ok(()) };
+        let parties = self.account.partner_center.engagement(&engagement).await?;
+        let microsofts =
+            parties.iter().find(|party| party.is_microsofts() && party.id() != referral.id());
+        if let Some(record) = microsofts {
+            self.remember_microsoft(deal, record);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remember_microsoft(&mut self, deal: &mut Deal, record: &Referral) {
+        let read = MicrosoftRecord {
+            id: record.id(),
+            state: record.state(),
+            number: record.text("trackingInfo.microsoftMsxId").map(str::to_owned),
+            help: record.text("inviteContext.assistanceRequestCode").map(str::to_owned),
+            created: record.created(),
+        };
+        deal.microsoft_referral_id = Some(read.id.clone());
+        if deal.microsoft.as_ref() != Some(&read) {
+            let summary = format!("Microsoft's own record of the deal is {}.", read.state);
+            self.entry(Some(deal), AuditKind::Fetched, "partner_center", summary);
+            deal.microsoft = Some(read);
+        }
+    }
+
+    /// Reads the record of every link, makes missing ones, follows moved ones. A CRM that fails is
+    /// left out; the others go on.
+    async fn read_records(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+    ) -> Result<Vec<ReadRecord>, StoreError> {
+        let mut records = Vec::new();
+        for part in self.wanted_crms(deal) {
+            let target = Target::Crm(part.name());
+            if self.faults.iter().any(|(failed, _)| *failed == target) {
+                continue;
+            }
+            if deal.link(part.name()).is_some_and(|link| link.hold.is_some()) {
+                continue;
+            }
+            let read = match part.pass(self.around.clock.now()) {
+                Ok(()) => self.read_record(deal, referral, part).await?,
+                Err(open) => Err(open),
+            };
+            part.breaker.learn(&read, self.around.clock.now());
+            match read {
+                Ok(Some(read)) => records.push(read),
+                Ok(None) => {}
+                Err(fault) => self.fault(deal, target, fault),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Files a fault of one system: a hold of its link where a person must act, else a retry.
+    fn fault(&mut self, deal: &mut Deal, target: Target, fault: ConnectError) {
+        if !self.hold_link(deal, target, &fault) {
+            self.faults.push((target, fault));
+        }
+    }
+
+    async fn read_record(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Result<Option<ReadRecord>, ConnectError>, StoreError> {
+        let Some(link) = deal.link(part.name()).cloned() else {
+            return self.make_record(deal, referral, part).await;
+        };
+        if matches!(link.state, LinkState::Tombstone { .. }) {
+            return Ok(Ok(None));
+        }
+        let Some(mapping) = part.mapping(link.record.kind) else { return Ok(Ok(None)) };
+        let read = part.crm.fetch(link.record.kind, &link.record.id, mapping.shape()).await;
+        let record = match read {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                self.bury(deal, part.name());
+                return Ok(Ok(None));
+            }
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
+            return Ok(moved);
+        }
+        Ok(Ok(self.paused_or_live(deal, ReadRecord { record, mapping })))
+    }
+
+    /// A record that is gone: the link becomes a tombstone, the referral is left alone.
+    fn bury(&mut self, deal: &mut Deal, crm: CrmName) {
+        if let Some(link) = deal.link_mut(crm) {
+            link.state = LinkState::Tombstone { reason: "the record was deleted".to_owned() };
+        }
+        let summary =
+            format!("The record in {} was deleted. The referral was left alone.", crm.title());
+        self.entry(Some(deal), AuditKind::Alerted, crm.as_str(), summary);
+    }
+
+    /// Follows the seller's check box: un-ticked pauses, ticked again goes on with a merge.
+    fn paused_or_live(&mut self, deal: &mut Deal, read: ReadRecord) -> Option<ReadRecord> {
+        let crm = read.record.key.crm;
+        let control = read.mapping.control();
+        let shared = read.record.fields.get(&control.sync).and_then(serde_json::Value::as_bool)
+            == Some(true);
+        let now_paused = !shared;
+        let link = deal.link_mut(crm)?;
+        let was_paused = link.state == LinkState::Paused;
+        if now_paused == was_paused {
+            return (!now_paused).then_some(read);
+        }
+        link.state = if now_paused { LinkState::Paused } else { LinkState::Live };
+        let (kind, word) =
+            if now_paused { (AuditKind::Held, "paused") } else { (AuditKind::Resumed, "resumed") };
+        if !now_paused {
+            link.pending.push(sentence::resumed().0);
+        }
+        let summary = format!("The seller {word} syncing in {}.", crm.title());
+        self.entry(Some(deal), kind, crm.as_str(), summary);
+        (!now_paused).then_some(read)
+    }
+
+    /// The plan for what was read.
+    pub(super) fn plan(
+        &self,
+        deal: &Deal,
+        referral: &Referral,
+        records: &[ReadRecord],
+    ) -> plan::Plan {
+        let situation = crate::merge::view::Situation {
+            deal,
+            referral,
+            records: records.iter().map(|read| view(read, referral)).collect(),
+            settings: &self.account.settings,
+            now: self.around.clock.now(),
+        };
+        plan::plan(&situation)
+    }
+
+    fn note_holds(&mut self, deal: &mut Deal, plan: &plan::Plan) {
+        for (crm, hold) in &plan.holds {
+            if let Some(link) = deal.link_mut(*crm) {
+                link.hold = Some(hold.clone());
+            }
+            self.hold.get_or_insert(hold.clone());
+        }
+    }
+
+    /// Holds the link that a refusal concerns; `false` if it is no matter for a person.
+    pub(super) fn hold_link(
+        &mut self,
+        deal: &mut Deal,
+        target: Target,
+        fault: &ConnectError,
+    ) -> bool {
+        let Some(hold) = hold_for(target, fault) else { return false };
+        for link in &mut deal.links {
+            let concerned =
+                target == Target::PartnerCenter || target == Target::Crm(link.record.crm);
+            if concerned {
+                link.hold = Some(hold.clone());
+            }
+        }
+        deal.intents.retain(|intent| intent.target != target);
+        let system = match target {
+            Target::PartnerCenter => "Microsoft Partner Center",
+            Target::Crm(crm) => crm.title(),
+        };
+        let mut entry = self.new_entry(
+            Some(deal),
+            AuditKind::Refused,
+            target.as_str(),
+            format!("{system} refused: {fault}"),
+        );
+        entry.request_ids = request_id(fault).into_iter().collect();
+        self.entries.push(entry);
+        self.hold.get_or_insert(hold);
+        true
+    }
+
+    /// Without anything to write: what both sides agree on becomes the base.
+    fn settle_quietly(
+        &mut self,
+        deal: &mut Deal,
+        plan: &plan::Plan,
+        referral: &Referral,
+        records: &[ReadRecord],
+    ) {
+        if self.account.behaviour.shadow && !plan.writes_nothing() {
+            return;
+        }
+        for outcome in &plan.links {
+            let Some(read) = records.iter().find(|read| read.record.key.crm == outcome.crm) else {
+                continue;
+            };
+            let view = view(read, referral);
+            if let Some(link) = deal.link_mut(outcome.crm) {
+                crate::merge::settle::settle(
+                    link,
+                    outcome,
+                    &view.referral_values,
+                    &view.record_values,
+                    view.stage,
+                );
+            }
+        }
+    }
+
+    /// Shadow mode: what would have been written.
+    fn record_shadow(&mut self, deal: &Deal, plan: &plan::Plan) {
+        if !self.account.behaviour.shadow || plan.writes_nothing() {
+            return;
+        }
+        if let Some(write) = &plan.partner_center {
+            let fields = write
+                .values
+                .values()
+                .flatten()
+                .map(|(field, value)| changed(field, value))
+                .collect();
+            let summary = "Would write to Partner Center.".to_owned();
+            let mut entry =
+                self.new_entry(Some(deal), AuditKind::WouldWrite, "partner_center", summary);
+            entry.fields = fields;
+            self.entries.push(entry);
+        }
+        for write in &plan.crms {
+            let summary = format!("Would write to {}.", write.crm.title());
+            let mut entry =
+                self.new_entry(Some(deal), AuditKind::WouldWrite, write.crm.as_str(), summary);
+            entry.fields =
+                write.values.iter().map(|(field, value)| changed(field, value)).collect();
+            self.entries.push(entry);
+        }
+    }
+
+    /// Warns of deadlines that are near and says when to look again.
+    fn deadlines(&mut self, deal: &mut Deal, referral: &Referral, wait: Option<Timestamp>) {
+        let now = self.around.clock.now();
+        self.wake = wait;
+        let zone = self.account.settings.time_zone.clone();
+        let due = deadline::deadlines(referral, deal.microsoft.as_ref());
+        for deadline in due.iter().filter(|deadline| deadline.at > now) {
+            if deadline.warn_from > now {
+                self.wake =
+                    Some(self.wake.map_or(deadline.warn_from, |wake| wake.min(deadline.warn_from)));
+                continue;
+            }
+            let key = sentence::key(&format!("deadline:{}", deadline.key));
+            let mut told = false;
+            for link in deal
+                .links
+                .iter_mut()
+                .filter(|link| link.state == LinkState::Live && !link.told.contains(&key))
+            {
+                link.told.push(key.clone());
+                link.pending.push(sentence::deadline(deadline.what, deadline.at, &zone).0);
+                told = true;
+            }
+            if told {
+                let summary = format!("{} by {}.", deadline.what, deadline.at);
+                self.entry(Some(deal), AuditKind::Alerted, "daemon", summary);
+                self.wake = Some(now);
+            }
+        }
+    }
+
+    /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
+    pub(super) async fn keep(&mut self, deal: &mut Deal) -> Result<(), StoreError> {
+        let now = self.around.clock.now();
+        deal.changed = now;
+        let commit = Commit {
+            deal: Some(deal.clone()),
+            notices: std::mem::take(&mut self.follow),
+            entries: std::mem::take(&mut self.entries),
+            now: Some(now),
+            ..Commit::default()
+        };
+        self.around.store.commit(commit).await
+    }
+
+    pub(super) fn new_entry(
+        &self,
+        deal: Option<&Deal>,
+        kind: AuditKind,
+        actor: &str,
+        summary: String,
+    ) -> NewEntry {
+        NewEntry {
+            at: self.around.clock.now(),
+            account: self.account.name.clone(),
+            deal: deal.map(|deal| deal.id.clone()),
+            kind,
+            actor: actor.to_owned(),
+            summary,
+            cause: self.notices.last().map(|notice| format!("notice {}", notice.id)),
+            fields: Vec::new(),
+            request_ids: Vec::new(),
+            duration_ms: None,
+        }
+    }
+
+    pub(super) fn entry(
+        &mut self,
+        deal: Option<&Deal>,
+        kind: AuditKind,
+        actor: &str,
+        summary: String,
+    ) {
+        let entry = self.new_entry(deal, kind, actor, summary);
+        self.entries.push(entry);
+    }
+
+    /// A notice of our own for later.
+    pub(super) fn follow_up(&mut self, subject: Subject, event: &str, due: Timestamp) {
+        self.follow.push(NewNotice {
+            account: self.account.name.clone(),
+            source: Source::Daemon,
+            subject,
+            event: event.to_owned(),
+            dedupe: None,
+            due,
+        });
+    }
+
+    /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.
+    pub(super) fn kind_for(&self, referral: &Referral, part: &CrmPart) -> Option<RecordKind> {
+        let waiting_lead = referral.class().is_lead()
+            && referral.state().status == crate::domain::referral::Status::New;
+        let kind = if waiting_lead { RecordKind::Lead } else { RecordKind::Opportunity };
+        if kind == RecordKind::Lead && !self.account.behaviour.leads {
+            return None;
+        }
+        part.mapping(kind).map(|_| kind)
+    }
+}
+
+/// One record and the referral, as the record's mapping reads them.
+pub(super) fn view<'b>(read: &'b ReadRecord, referral: &Referral) -> RecordView<'b> {
+    let mapping = &read.mapping;
+    RecordView {
+        record: &read.record,
+        record_values: mapping.read_record(&read.record.fields),
+        referral_values: mapping.read_referral(referral),
+        stage: mapping.stage_of(&read.record.fields),
+        fields: mapping.fields(),
+        control: mapping.control(),
+        stages: mapping.stages(),
+    }
+}
+
+fn changed(field: &str, value: &crate::domain::value::Value) -> FieldChange {
+    FieldChange {
+        field: field.to_owned(),
+        before: crate::domain::value::Value::Null,
+        after: value.clone(),
+    }
+}
+
+fn request_id(fault: &ConnectError) -> Option<String> {
+    match fault {
+        ConnectError::Rejected(refusal)
+        | ConnectError::Exists(refusal)
+        | ConnectError::NotFound(refusal) => refusal.request_id.clone(),
+        _ => None,
+    }
+}
+
+/// A genuine event that names no referral.
+fn unusable(reason: &str) -> Hold {
+    Hold::new(
+        "unusable_event",
+        format!("An event of Partner Center names no referral: {reason}."),
+        "Nothing is lost: the list of referrals covers it. Discard it once you have looked at it.",
+    )
+}
+
+/// The hold for a fault that only a person can clear.
+fn hold_for(target: Target, fault: &ConnectError) -> Option<Hold> {
+    let system = match target {
+        Target::PartnerCenter => "Microsoft Partner Center",
+        Target::Crm(crm) => crm.title(),
+    };
+    match fault {
+        ConnectError::Rejected(refusal) => {
+            let fields = if refusal.fields.is_empty() {
+                String::new()
+            } else {
+                format!(" (fields: {})", refusal.fields.join(", "))
+            };
+            let reason = format!("{system} did not accept a change: {}{fields}", refusal.message);
+            let fix = "Correct the value in the record or the rule that refuses it, then retry.";
+            Some(Hold::new("rejected", reason, fix).with_evidence(fault.to_string()))
+        }
+        ConnectError::Ambiguous(ids) => {
+            let reason =
+                format!("{system} holds several records for this referral: {}.", ids.join(", "));
+            let fix = "Keep one of them: empty the Referral Identifier of the others, then retry.";
+            Some(Hold::new("two_records", reason, fix))
+        }
+        _ => None,
+    }
+}
+
+/// A fresh link.
+pub(super) fn link(record: &Record) -> Link {
+    Link {
+        record: record.key.clone(),
+        state: LinkState::Live,
+        version: Some(record.version.clone()),
+        base: std::collections::BTreeMap::new(),
+        base_stage: None,
+        hold: None,
+        told: Vec::new(),
+        pending: Vec::new(),
+    }
+}
+
+/// The breaker of a target.
+pub(super) fn breaker(account: &Account, target: Target) -> Option<&Breaker> {
+    match target {
+        Target::PartnerCenter => Some(&account.breaker),
+        Target::Crm(crm) => account.part(crm).map(|part| &part.breaker),
+    }
+}

@@ -1,0 +1,541 @@
+//! Carries a plan out: intent, write, read back, base. Partner Center first, then each CRM.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value as Json, json};
+
+use super::attempt::{Attempt, ReadRecord, breaker, view};
+use crate::connect::error::ConnectError;
+use crate::domain::audit::{AuditKind, FieldChange};
+use crate::domain::deal::{Conflict, Deal, Intent, IntentAction, Stage, Target, Values};
+use crate::domain::id::CrmName;
+use crate::domain::record::{Close, Fields, Record};
+use crate::domain::referral::Referral;
+use crate::domain::value::Value;
+use crate::mapping::rule::{Occasion, StageRule};
+use crate::merge::plan::{LinkOutcome, Plan, RecordWrite, ReferralWrite};
+use crate::merge::sentence::{self, Line};
+use crate::merge::{settle, share};
+use crate::store::StoreError;
+
+/// The first fault of a round, with the system that had it.
+type Fault = Option<(Target, ConnectError)>;
+
+impl Attempt<'_> {
+    /// Carries `plan` out as far as it goes and returns the first fault.
+    pub(super) async fn execute(
+        &mut self,
+        deal: &mut Deal,
+        plan: Plan,
+        referral: &mut Referral,
+        records: &mut [ReadRecord],
+    ) -> Result<Fault, StoreError> {
+        if let Some(write) = &plan.partner_center {
+            let lines = lines_of(&plan.crms);
+            if let Err(fault) = self.patch(deal, write, lines, referral, records).await? {
+                return Ok(Some((Target::PartnerCenter, fault)));
+            }
+        }
+        if let Some(crm) = plan.invite
+            && let Err(fault) = self.invite(deal, referral, records, crm).await?
+        {
+            return Ok(Some((Target::PartnerCenter, fault)));
+        }
+        for outcome in &plan.links {
+            let written = plan.crms.iter().find(|write| write.crm == outcome.crm);
+            settle_part(
+                deal,
+                outcome,
+                referral,
+                records,
+                |field| written.is_none_or(|write| !write.values.contains_key(field)),
+                written.is_none_or(|write| write.stage.is_none()),
+            );
+        }
+        for write in &plan.crms {
+            self.promise(deal, write, records);
+        }
+        self.keep(deal).await?;
+        let mut first = None;
+        for write in plan.crms {
+            let crm = write.crm;
+            let outcome = plan.links.iter().find(|outcome| outcome.crm == crm);
+            if let Err(fault) = self.write_record(deal, write, outcome, referral, records).await {
+                first = first.or(Some((Target::Crm(crm), fault)));
+            }
+        }
+        Ok(first)
+    }
+
+    /// The one PATCH of our referral.
+    async fn patch(
+        &mut self,
+        deal: &mut Deal,
+        write: &ReferralWrite,
+        lines: Vec<(CrmName, String)>,
+        referral: &mut Referral,
+        records: &[ReadRecord],
+    ) -> Result<Result<(), ConnectError>, StoreError> {
+        let changes = match changes_for(write, referral, records) {
+            Ok(changes) => changes,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let Some(expect) = referral.version() else {
+            return Ok(Err(ConnectError::Broken("the referral came without a version".to_owned())));
+        };
+        let sent: Values = write.values.values().flat_map(|values| values.clone()).collect();
+        let before = known_values(referral, records);
+        let intent = Intent {
+            token: self.around.randomness.guid(),
+            target: Target::PartnerCenter,
+            action: IntentAction::Update,
+            expect: Some(expect.clone()),
+            sent: sent.clone(),
+            stage: write.stage,
+            losers: write.conflicts.clone(),
+            from: write.values.keys().copied().collect(),
+            lines,
+            at: self.around.clock.now(),
+        };
+        let token = intent.token.clone();
+        deal.intents.push(intent);
+        self.keep(deal).await?;
+        let started = self.around.clock.now();
+        let answer = self.account.partner_center.patch(&referral.id(), &expect, &changes).await;
+        self.account.breaker.learn(&answer, self.around.clock.now());
+        match answer {
+            Ok(fresh) => {
+                *referral = fresh;
+                deal.intents.retain(|intent| intent.token != token);
+                let stage = write.stage.map(|stage| ("status", Value::text(stage.as_str())));
+                self.wrote(deal, Target::PartnerCenter, &sent, stage, &before, started);
+                self.conflicts(deal, &write.conflicts);
+                Ok(Ok(()))
+            }
+            Err(fault) => {
+                if !matches!(fault, ConnectError::Unknown(_)) {
+                    deal.intents.retain(|intent| intent.token != token);
+                }
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    /// Makes Microsoft's referral in the engagement, unless it is there already.
+    async fn invite(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        records: &[ReadRecord],
+        crm: CrmName,
+    ) -> Result<Result<(), ConnectError>, StoreError> {
+        let Some(read) = records.iter().find(|read| read.record.key.crm == crm) else {
+            return Ok(Ok(()));
+        };
+        let seen = view(read, referral);
+        let Some(Ok(help)) = seen.help() else { return Ok(Ok(())) };
+        let Some(engagement) = referral.engagement_id() else {
+            return Ok(Err(ConnectError::Broken(
+                "the referral came without an engagement".to_owned(),
+            )));
+        };
+        let parties = match self.account.partner_center.engagement(&engagement).await {
+            Ok(parties) => parties,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        if let Some(there) =
+            parties.iter().find(|party| party.is_microsofts() && party.id() != referral.id())
+        {
+            self.remember_microsoft(deal, there);
+            deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+            return Ok(Ok(()));
+        }
+        deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+        deal.intents.push(Intent {
+            token: self.around.randomness.guid(),
+            target: Target::PartnerCenter,
+            action: IntentAction::Invite,
+            expect: None,
+            sent: Values::new(),
+            stage: None,
+            losers: Vec::new(),
+            from: vec![crm],
+            lines: Vec::new(),
+            at: self.around.clock.now(),
+        });
+        self.keep(deal).await?;
+        let notes = referral.text("inviteContext.notes");
+        let answer =
+            self.account.partner_center.create(&share::invitation(referral, help, notes)).await;
+        self.account.breaker.learn(&answer, self.around.clock.now());
+        match answer {
+            Ok(record) => {
+                deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+                self.remember_microsoft(deal, &record);
+                let summary = "Microsoft was asked for help.".to_owned();
+                self.entry(Some(deal), AuditKind::Wrote, "partner_center", summary);
+                Ok(Ok(()))
+            }
+            Err(fault) => {
+                if !matches!(fault, ConnectError::Unknown(_)) {
+                    deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+                }
+                Ok(Err(fault))
+            }
+        }
+    }
+
+    /// Records the intent of a write to a record, and what its seller is to be told.
+    fn promise(&mut self, deal: &mut Deal, write: &RecordWrite, records: &[ReadRecord]) {
+        let Some(read) = records.iter().find(|read| read.record.key.crm == write.crm) else {
+            return;
+        };
+        let action = match close_rule(read, write.stage) {
+            Some(_) => IntentAction::Close,
+            None => IntentAction::Update,
+        };
+        let intent = Intent {
+            token: self.around.randomness.guid(),
+            target: Target::Crm(write.crm),
+            action,
+            expect: Some(read.record.version.clone()),
+            sent: write.values.clone(),
+            stage: write.stage,
+            losers: write.conflicts.clone(),
+            from: Vec::new(),
+            lines: Vec::new(),
+            at: self.around.clock.now(),
+        };
+        deal.intents.retain(|other| other.target != intent.target);
+        deal.intents.push(intent);
+        if let Some(link) = deal.link_mut(write.crm) {
+            link.pending.extend(write.lines.iter().map(|line| line.0.clone()));
+        }
+    }
+
+    /// One write to a record, conditional on the version read.
+    async fn write_record(
+        &mut self,
+        deal: &mut Deal,
+        write: RecordWrite,
+        outcome: Option<&LinkOutcome>,
+        referral: &Referral,
+        records: &mut [ReadRecord],
+    ) -> Result<(), ConnectError> {
+        let target = Target::Crm(write.crm);
+        let Some(part) = self.account.part(write.crm) else { return Ok(()) };
+        let Some(read) = records.iter_mut().find(|read| read.record.key.crm == write.crm) else {
+            return Ok(());
+        };
+        let token = deal
+            .intents
+            .iter()
+            .find(|intent| intent.target == target)
+            .map(|intent| intent.token.clone());
+        let pending = deal.link(write.crm).map(|link| link.pending.clone()).unwrap_or_default();
+        let fields = self.fields_for(&write, &pending, token.as_deref(), referral, read)?;
+        let before = read.mapping.read_record(&read.record.fields).values;
+        let started = self.around.clock.now();
+        let shape = read.mapping.shape();
+        let expect = read.record.version.clone();
+        let answer = match close_rule(read, write.stage) {
+            Some(rule) => {
+                let close = closing(rule, referral, read);
+                part.crm.close(&read.record, &expect, &close, &fields, shape).await
+            }
+            None => part.crm.update(&read.record, &expect, &fields, shape).await,
+        };
+        if let Some(breaker) = breaker(self.account, target) {
+            breaker.learn(&answer, self.around.clock.now());
+        }
+        match answer {
+            Ok(record) => {
+                read.record = record;
+                self.landed(deal, &write, outcome, referral, records, &before, started);
+                Ok(())
+            }
+            Err(fault) => {
+                if !matches!(fault, ConnectError::Unknown(_)) {
+                    deal.intents.retain(|intent| intent.target != target);
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one confirmed write with everything that it moves"
+    )]
+    fn landed(
+        &mut self,
+        deal: &mut Deal,
+        write: &RecordWrite,
+        outcome: Option<&LinkOutcome>,
+        referral: &Referral,
+        records: &[ReadRecord],
+        before: &Values,
+        started: crate::domain::time::Timestamp,
+    ) {
+        let target = Target::Crm(write.crm);
+        deal.intents.retain(|intent| intent.target != target);
+        if let Some(link) = deal.link_mut(write.crm) {
+            link.pending.clear();
+        }
+        if let Some(outcome) = outcome {
+            settle_part(deal, outcome, referral, records, |_| true, true);
+        }
+        let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
+        self.wrote(deal, target, &write.values, stage, before, started);
+        self.conflicts(deal, &write.conflicts);
+    }
+
+    /// Every field of one write: values, stage, control fields, audit text, status, token.
+    fn fields_for(
+        &self,
+        write: &RecordWrite,
+        pending: &[String],
+        token: Option<&str>,
+        referral: &Referral,
+        read: &ReadRecord,
+    ) -> Result<Fields, ConnectError> {
+        let written = read.mapping.write_record(&write.values, Some(referral), Occasion::Update);
+        let mut fields = written.map_err(|problems| not_convertible(&problems))?;
+        if let Some(rule) = stage_rule(read, write.stage)
+            && rule.close.is_none()
+        {
+            fields.extend(rule.write.clone());
+        }
+        fields.extend(write.control.clone());
+        let lines: Vec<Line> = pending.iter().cloned().map(Line).collect();
+        let word = if referral.state().is_terminal() { "closed" } else { "in_sync" };
+        fields.extend(self.bookkeeping(read, &lines, word, token));
+        Ok(fields)
+    }
+
+    /// The control fields that go with every write.
+    pub(super) fn bookkeeping(
+        &self,
+        read: &ReadRecord,
+        lines: &[Line],
+        word: &str,
+        token: Option<&str>,
+    ) -> Fields {
+        let control = read.mapping.control();
+        let mut fields = Fields::new();
+        if !lines.is_empty() {
+            let before =
+                read.record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
+            let zone = &self.account.settings.time_zone;
+            let text = sentence::audit_text(
+                before,
+                lines,
+                self.around.clock.now(),
+                zone,
+                control.audit_length,
+            );
+            fields.insert(control.audit.clone(), json!(text));
+        }
+        if let (Some(field), Some(token)) = (&control.token, token) {
+            fields.insert(field.clone(), json!(token));
+        }
+        if let Some(field) = &control.status {
+            let value = control.status_values.iter().find(|(name, _)| name == word);
+            fields.insert(
+                field.clone(),
+                value.map_or_else(|| json!(word.replace('_', " ")), |(_, value)| value.clone()),
+            );
+        }
+        fields
+    }
+
+    /// Tells the sellers of held links why, in one bookkeeping write. A record that refuses even
+    /// that is left alone; the reason stands in the dead-letter list all the same.
+    pub(super) async fn tell_held(&mut self, deal: &mut Deal, records: &mut [ReadRecord]) {
+        for read in records.iter_mut() {
+            let crm = read.record.key.crm;
+            let Some(part) = self.account.part(crm) else { continue };
+            let Some(link) = deal.link_mut(crm) else { continue };
+            let Some(hold) = link.hold.clone() else { continue };
+            let key = sentence::key(&format!("hold:{}", hold.reason));
+            if link.told.contains(&key) {
+                continue;
+            }
+            link.told.push(key);
+            let lines = [Line(format!("Not synced: {}", hold.reason))];
+            let fields = self.bookkeeping(read, &lines, "needs_attention", None);
+            let expect = read.record.version.clone();
+            if let Ok(record) =
+                part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await
+            {
+                read.record = record;
+            }
+        }
+    }
+
+    /// One entry for a confirmed write.
+    fn wrote(
+        &mut self,
+        deal: &Deal,
+        target: Target,
+        sent: &Values,
+        stage: Option<(&str, Value)>,
+        before: &Values,
+        started: crate::domain::time::Timestamp,
+    ) {
+        let mut fields: Vec<FieldChange> = sent
+            .iter()
+            .map(|(field, after)| FieldChange {
+                field: field.clone(),
+                before: before.get(field).cloned().unwrap_or_default(),
+                after: after.clone(),
+            })
+            .collect();
+        if let Some((name, value)) = stage {
+            fields.push(FieldChange { field: name.to_owned(), before: Value::Null, after: value });
+        }
+        let system = match target {
+            Target::PartnerCenter => "Partner Center",
+            Target::Crm(crm) => crm.title(),
+        };
+        let summary = if fields.is_empty() {
+            format!("Wrote the audit line and status to {system}.")
+        } else {
+            let names: Vec<&str> = fields.iter().map(|change| change.field.as_str()).collect();
+            format!("Wrote {} to {system}.", names.join(", "))
+        };
+        let mut entry = self.new_entry(Some(deal), AuditKind::Wrote, target.as_str(), summary);
+        entry.fields = fields;
+        let took = self.around.clock.now().since(started).as_millis();
+        entry.duration_ms = u64::try_from(took).ok();
+        self.entries.push(entry);
+    }
+
+    /// One entry for each value that lost.
+    pub(super) fn conflicts(&mut self, deal: &Deal, conflicts: &[Conflict]) {
+        for conflict in conflicts {
+            let summary = format!(
+                "{} had changed on both sides: kept {} of {}, the other value was {} ({}).",
+                conflict.field,
+                conflict.kept,
+                conflict.winner.as_str(),
+                conflict.lost,
+                conflict.policy
+            );
+            let mut entry = self.new_entry(Some(deal), AuditKind::Conflict, "daemon", summary);
+            entry.fields = vec![FieldChange {
+                field: conflict.field.clone(),
+                before: conflict.lost.clone(),
+                after: conflict.kept.clone(),
+            }];
+            self.entries.push(entry);
+        }
+    }
+}
+
+/// Settles those fields of an outcome that `which` picks, and the stage if told to.
+fn settle_part(
+    deal: &mut Deal,
+    outcome: &LinkOutcome,
+    referral: &Referral,
+    records: &[ReadRecord],
+    which: impl Fn(&str) -> bool,
+    stage: bool,
+) {
+    let Some(read) = records.iter().find(|read| read.record.key.crm == outcome.crm) else { return };
+    let seen = view(read, referral);
+    let mut part = outcome.clone();
+    part.settled.retain(|field| which(field));
+    if !stage {
+        part.stage = None;
+    }
+    if let Some(link) = deal.link_mut(outcome.crm) {
+        settle::settle(link, &part, &seen.referral_values, &seen.record_values, seen.stage);
+    }
+}
+
+fn lines_of(writes: &[RecordWrite]) -> Vec<(CrmName, String)> {
+    let each = |write: &RecordWrite| -> Vec<(CrmName, String)> {
+        write.lines.iter().map(|line| (write.crm, line.0.clone())).collect()
+    };
+    writes.iter().flat_map(each).collect()
+}
+
+/// Every patched path with its JSON.
+fn changes_for(
+    write: &ReferralWrite,
+    referral: &Referral,
+    records: &[ReadRecord],
+) -> Result<BTreeMap<String, Json>, ConnectError> {
+    let mut changes = BTreeMap::new();
+    for (crm, values) in &write.values {
+        let Some(read) = records.iter().find(|read| read.record.key.crm == *crm) else { continue };
+        let converted = read.mapping.write_referral(values, Some(referral), Occasion::Update);
+        changes.extend(converted.map_err(|problems| not_convertible(&problems))?);
+    }
+    if let Some(state) = write.stage.and_then(Stage::referral_state) {
+        changes.insert("status".to_owned(), json!(state.status.as_str()));
+        changes.insert("substatus".to_owned(), json!(state.substatus.as_str()));
+    }
+    if let Some(reason) = &write.reason {
+        changes.insert("statusReason".to_owned(), json!(reason));
+    }
+    if write.share {
+        changes
+            .insert("consent.consentToShareReferralWithMicrosoftSellers".to_owned(), json!(true));
+    }
+    if let Some(reference) = &write.external_reference {
+        changes.insert("externalReferenceId".to_owned(), json!(reference));
+    }
+    Ok(changes)
+}
+
+/// A value that cannot be converted is refused before anything is sent.
+pub(super) fn not_convertible(problems: &[crate::mapping::rule::FieldProblem]) -> ConnectError {
+    let message: Vec<String> =
+        problems.iter().map(|problem| format!("{} {}", problem.reason, problem.fix)).collect();
+    ConnectError::Rejected(crate::connect::error::Refusal {
+        status: 0,
+        code: "not_convertible".to_owned(),
+        message: message.join(" "),
+        fields: problems.iter().map(|problem| problem.field.clone()).collect(),
+        request_id: None,
+    })
+}
+
+fn known_values(referral: &Referral, records: &[ReadRecord]) -> Values {
+    records.iter().flat_map(|read| read.mapping.read_referral(referral).values).collect()
+}
+
+fn stage_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {
+    let stage = stage?;
+    read.mapping.stages().iter().find(|rule| rule.stage == stage)
+}
+
+fn close_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {
+    stage_rule(read, stage).filter(|rule| rule.close.is_some())
+}
+
+/// The closing action for a stage that ends the deal.
+fn closing(rule: &StageRule, referral: &Referral, read: &ReadRecord) -> Close {
+    let close = rule.close.unwrap_or(crate::mapping::rule::CloseRule { won: false, status: -1 });
+    let values = read.mapping.read_referral(referral).values;
+    let actual_value = match values.get("details.dealValue") {
+        Some(Value::Decimal(amount)) if close.won => Some(*amount),
+        _ => None,
+    };
+    let closed = referral.text("closedDateTime").and_then(crate::domain::time::Timestamp::parse);
+    Close {
+        won: close.won,
+        status: close.status,
+        subject: format!("Closed at Microsoft Partner Center as {}", rule.stage.for_people()),
+        description: referral.text("statusReason").map(str::to_owned),
+        actual_value,
+        actual_date: closed.map(crate::domain::time::Timestamp::date),
+    }
+}
+
+/// Whether the record carries the token of the write that an intent speaks of.
+pub(super) fn token_of<'a>(read: &'a ReadRecord, record: &'a Record) -> Option<&'a str> {
+    record.fields.get(read.mapping.control().token.as_ref()?)?.as_str()
+}

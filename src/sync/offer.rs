@@ -1,0 +1,356 @@
+//! A record is shared from a CRM: checked, sent to Partner Center once, and linked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::account::CrmPart;
+use super::arrive::taken;
+use super::attempt::{Attempt, Ended, ReadRecord, link, view};
+use crate::connect::error::ConnectError;
+use crate::domain::audit::AuditKind;
+use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::hold::Hold;
+use crate::domain::id::{DealId, RecordKey, ReferralId};
+use crate::domain::notice::Done;
+use crate::domain::record::Fields;
+use crate::domain::referral::Referral;
+use crate::mapping::rule::Occasion;
+use crate::merge::field::agree;
+use crate::merge::sentence::{self, Line};
+use crate::merge::share::{self, Consent, Wish};
+use crate::store::{DealKey, StoreError};
+
+/// How far back a referral of ours is looked for before one is created.
+const LOOK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Attempt<'_> {
+    /// A record that no deal is known for.
+    pub(super) async fn offered(
+        &mut self,
+        key: &RecordKey,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let Some(part) = self.account.part(key.crm) else {
+            return Ok((None, Ended::Done(Done::Ignored, "the CRM is not configured")));
+        };
+        let Some(mapping) = part.mapping(key.kind) else {
+            return Ok((None, Ended::Done(Done::Ignored, "this kind of record is not mapped")));
+        };
+        let read = match self.guarded_fetch(part, key, mapping.shape()).await {
+            Ok(Some(record)) => ReadRecord { record, mapping },
+            Ok(None) => return Ok((None, Ended::Done(Done::Ignored, "the record does not exist"))),
+            Err(fault) => return Ok((None, Ended::Failed(Target::Crm(key.crm), fault))),
+        };
+        let control = read.mapping.control();
+        let carried =
+            read.record.fields.get(&control.referral_id).and_then(Json::as_str).unwrap_or_default();
+        if let Some(id) = ReferralId::parse(carried.trim()) {
+            return self.carries_referral(read, &id).await;
+        }
+        if read.record.fields.get(&control.sync).and_then(Json::as_bool) != Some(true) {
+            return Ok((None, Ended::Done(Done::Ignored, "the record is not shared")));
+        }
+        if self.account.behaviour.shadow {
+            self.entry(
+                None,
+                AuditKind::WouldWrite,
+                "partner_center",
+                format!("Would create a referral for {key}."),
+            );
+            return Ok((None, Ended::Done(Done::Ignored, "shadow mode")));
+        }
+        self.share(read).await
+    }
+
+    async fn guarded_fetch(
+        &self,
+        part: &CrmPart,
+        key: &RecordKey,
+        shape: &crate::domain::record::Shape,
+    ) -> Result<Option<crate::domain::record::Record>, ConnectError> {
+        part.pass(self.around.clock.now())?;
+        let read = part.crm.fetch(key.kind, &key.id, shape).await;
+        part.breaker.learn(&read, self.around.clock.now());
+        read
+    }
+
+    /// A record that carries a referral id already: linked by another tool, or a copy.
+    async fn carries_referral(
+        &mut self,
+        read: ReadRecord,
+        id: &ReferralId,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let crm = read.record.key.crm;
+        let known =
+            self.around.store.deal_by(&self.account.name, &DealKey::Referral(id.clone())).await?;
+        match known.as_ref().and_then(|deal| deal.link(crm)) {
+            Some(link) if link.record == read.record.key => {
+                Ok((None, Ended::Done(Done::Ignored, "the record belongs to a known deal")))
+            }
+            Some(link) => Ok((None, Ended::Held(taken(crm, &link.record.id)))),
+            None => match known {
+                Some(deal) => Box::pin(self.bring_in_step(deal)).await,
+                None => self.arrive(id).await,
+            },
+        }
+    }
+
+    /// Checks a shared record and begins its deal.
+    async fn share(&mut self, mut read: ReadRecord) -> Result<(Option<Deal>, Ended), StoreError> {
+        let (body, wish) = match self.body(&read) {
+            Ok(prepared) => prepared,
+            Err(missing) => return self.not_complete(&mut read, missing).await,
+        };
+        let missing = share::missing(&body, &wish);
+        if !missing.is_empty() {
+            return self.not_complete(&mut read, missing).await;
+        }
+        let now = self.around.clock.now();
+        let mut deal = Deal {
+            id: DealId::new(self.around.randomness.guid()),
+            account: self.account.name.clone(),
+            referral_id: None,
+            engagement_id: None,
+            microsoft_referral_id: None,
+            microsoft: None,
+            referral_version: None,
+            referral_state: None,
+            links: vec![link(&read.record)],
+            intents: Vec::new(),
+            created: now,
+            changed: now,
+        };
+        deal.intents.push(Intent {
+            token: self.around.randomness.guid(),
+            target: Target::PartnerCenter,
+            action: IntentAction::Create,
+            expect: None,
+            sent: values_offered(&read),
+            stage: None,
+            losers: Vec::new(),
+            from: vec![read.record.key.crm],
+            lines: Vec::new(),
+            at: now,
+        });
+        let crm = read.record.key.crm;
+        self.entry(
+            Some(&deal),
+            AuditKind::Linked,
+            crm.as_str(),
+            "A seller shared this deal.".to_owned(),
+        );
+        self.keep(&mut deal).await?;
+        self.create_referral(deal, read, &body).await
+    }
+
+    /// Goes on with a deal whose referral was being created when the try was cut off.
+    pub(super) async fn continue_offer(
+        &mut self,
+        mut deal: Deal,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let Some(key) = deal.links.first().map(|link| link.record.clone()) else {
+            return Ok((
+                Some(deal),
+                Ended::Done(Done::Ignored, "the deal has neither a referral nor a record"),
+            ));
+        };
+        let begun = deal.intents.iter().map(|intent| intent.at).max().unwrap_or(deal.created);
+        let ready = begun.plus(self.account.behaviour.list_lag);
+        if self.around.clock.now() < ready {
+            return Ok((
+                Some(deal),
+                Ended::Later(ready, "the referral may not be in the list yet".to_owned()),
+            ));
+        }
+        let Some(part) = self.account.part(key.crm) else {
+            return Ok((Some(deal), Ended::Done(Done::Ignored, "the CRM is not configured")));
+        };
+        let Some(mapping) = part.mapping(key.kind) else {
+            return Ok((
+                Some(deal),
+                Ended::Done(Done::Ignored, "this kind of record is not mapped"),
+            ));
+        };
+        let read = match self.guarded_fetch(part, &key, mapping.shape()).await {
+            Ok(Some(record)) => ReadRecord { record, mapping },
+            Ok(None) => {
+                deal.links.clear();
+                return Ok((
+                    Some(deal),
+                    Ended::Done(Done::Ignored, "the record was deleted before it was shared"),
+                ));
+            }
+            Err(fault) => return Ok((Some(deal), Ended::Failed(Target::Crm(key.crm), fault))),
+        };
+        match self.body(&read) {
+            Ok((body, _)) => self.create_referral(deal, read, &body).await,
+            Err(missing) => {
+                let mut read = read;
+                let (_, ended) = self.not_complete(&mut read, missing).await?;
+                Ok((Some(deal), ended))
+            }
+        }
+    }
+
+    /// Looks for a referral of ours for this record, and creates one only if there is none.
+    async fn create_referral(
+        &mut self,
+        mut deal: Deal,
+        read: ReadRecord,
+        body: &Fields,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let reference = read.record.key.id.as_str();
+        let since = deal.created.minus(LOOK_BACK);
+        let there = self.account.partner_center.find_by_external_reference(reference, since).await;
+        self.account.breaker.learn(&there, self.around.clock.now());
+        let there = match there {
+            Ok(there) => there
+                .into_iter()
+                .find(|referral| !referral.is_microsofts() && !referral.state().is_terminal()),
+            Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
+        };
+        let referral = match there {
+            Some(referral) => referral,
+            None => {
+                let answer = self.account.partner_center.create(body).await;
+                self.account.breaker.learn(&answer, self.around.clock.now());
+                match answer {
+                    Ok(referral) => referral,
+                    Err(fault) => return self.not_created(deal, read, fault).await,
+                }
+            }
+        };
+        self.entry(
+            Some(&deal),
+            AuditKind::Wrote,
+            "partner_center",
+            format!("Created the referral {}.", referral.id()),
+        );
+        self.bind(&mut deal, &read, &referral);
+        self.keep(&mut deal).await?;
+        Box::pin(self.bring_in_step(deal)).await
+    }
+
+    /// Partner Center refused the deal: the seller is told, and may correct the record.
+    async fn not_created(
+        &mut self,
+        mut deal: Deal,
+        read: ReadRecord,
+        fault: ConnectError,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        if !matches!(fault, ConnectError::Rejected(_)) {
+            return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault)));
+        }
+        self.hold_link(&mut deal, Target::PartnerCenter, &fault);
+        let mut records = [read];
+        self.tell_held(&mut deal, &mut records).await;
+        let hold = self
+            .hold
+            .clone()
+            .unwrap_or_else(|| Hold::new("rejected", fault.to_string(), "Correct the record."));
+        Ok((Some(deal), Ended::Held(hold)))
+    }
+
+    /// The referral exists: base, link fields and the line for the seller.
+    fn bind(&mut self, deal: &mut Deal, read: &ReadRecord, referral: &Referral) {
+        let seen = view(read, referral);
+        let sent = deal.intents.iter().find(|intent| intent.action == IntentAction::Create);
+        let sent: Values = sent.map(|intent| intent.sent.clone()).unwrap_or_default();
+        deal.referral_id = Some(referral.id());
+        deal.engagement_id = referral.engagement_id();
+        deal.intents.retain(|intent| intent.action != IntentAction::Create);
+        let Some(link) = deal.link_mut(read.record.key.crm) else { return };
+        for (field, value) in &sent {
+            if let Some(there) = seen.referral_values.values.get(field) {
+                agree(&mut link.base, field, there, value);
+            }
+        }
+        // What Partner Center filled in that the record left empty is no edit of anybody's.
+        let referral_stage = Stage::of(&referral.state()).unwrap_or(Stage::Active);
+        let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
+        link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
+        link.pending.push(sentence::referral_created().0);
+    }
+
+    /// The body of the new referral, or what cannot be converted.
+    fn body(&self, read: &ReadRecord) -> Result<(Fields, Wish), Vec<String>> {
+        let wish = self.wish(read)?;
+        let values = values_offered(read);
+        let paths: BTreeMap<String, Json> =
+            read.mapping.write_referral(&values, None, Occasion::Create).map_err(|problems| {
+                problems.iter().map(|problem| problem.fix.clone()).collect::<Vec<_>>()
+            })?;
+        let reference = read.record.key.id.as_str();
+        Ok((share::body(&paths, &wish, &self.account.sharing, reference), wish))
+    }
+
+    /// What the record asks for, explicitly.
+    fn wish(&self, read: &ReadRecord) -> Result<Wish, Vec<String>> {
+        let nothing = Referral::from_json(json!({ "id": "11111111-1111-4111-8111-111111111111" }));
+        let Some(nothing) = nothing else { return Err(Vec::new()) };
+        let seen = view(read, &nothing);
+        let help = match seen.help() {
+            None => None,
+            Some(Ok(code)) => Some(code.to_owned()),
+            Some(Err(value)) => return Err(vec![format!("another kind of help than \"{value}\"")]),
+        };
+        let consent = match &self.account.sharing.consent {
+            Consent::Missing => false,
+            Consent::Stated => true,
+            Consent::Field(field) => {
+                read.record.fields.get(field).and_then(Json::as_bool) == Some(true)
+            }
+        };
+        Ok(Wish { help, visible: seen.visible() == Some(true), consent })
+    }
+
+    /// Says everything that is missing at once, unless the record says just that already.
+    async fn not_complete(
+        &mut self,
+        read: &mut ReadRecord,
+        missing: Vec<String>,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let line = sentence::missing(&missing);
+        let control = read.mapping.control();
+        let audit =
+            read.record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
+        let said = audit.lines().next().is_some_and(|newest| newest.ends_with(&line.0));
+        let crm = read.record.key.crm;
+        if !said {
+            let fields = self.bookkeeping(read, &[Line(line.0.clone())], "needs_attention", None);
+            if let Some(part) = self.account.part(crm) {
+                let expect = read.record.version.clone();
+                match part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await {
+                    Ok(record) => read.record = record,
+                    Err(fault) => return Ok((None, Ended::Failed(Target::Crm(crm), fault))),
+                }
+            }
+            self.entry(
+                None,
+                AuditKind::Refused,
+                crm.as_str(),
+                format!("{}: {}", read.record.key, line.0),
+            );
+        }
+        Ok((
+            None,
+            Ended::Done(
+                Done::Ignored,
+                "the record is not complete; its seller was told what is missing",
+            ),
+        ))
+    }
+}
+
+/// The canonical values that a new referral is made from.
+fn values_offered(read: &ReadRecord) -> Values {
+    let values = read.mapping.read_record(&read.record.fields).values;
+    let sent = |name: &String| {
+        read.mapping
+            .fields()
+            .iter()
+            .any(|rule| rule.name == *name && rule.on_create && rule.direction.to_partner_center())
+    };
+    values.into_iter().filter(|(name, value)| sent(name) && !value.is_null()).collect()
+}

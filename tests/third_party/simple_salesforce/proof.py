@@ -1,0 +1,133 @@
+"""Drives the Salesforce emulator with simple-salesforce.
+
+Arguments: host and port, session id, id of an opportunity that was changed more than a minute ago,
+id of one that was deleted then. The library insists on https, so an adapter below it speaks
+plain http to the loopback address. Prints one line per proven behaviour.
+"""
+
+import datetime
+import sys
+
+import requests
+from requests.adapters import HTTPAdapter
+from simple_salesforce import Salesforce
+from simple_salesforce.exceptions import (
+    SalesforceExpiredSession,
+    SalesforceMalformedRequest,
+    SalesforceMoreThanOneRecord,
+    SalesforceResourceNotFound,
+)
+
+HOST, SESSION_ID, KEPT, GONE = sys.argv[1:5]
+REFERRAL = "Referral_Identifier__c"
+
+
+class PlainHttp(HTTPAdapter):
+    """Sends what the library addresses to https over http."""
+
+    def send(self, request, **options):
+        request.url = request.url.replace("https://", "http://", 1)
+        return super().send(request, **options)
+
+
+def connect(session_id):
+    session = requests.Session()
+    session.mount("https://", PlainHttp())
+    return Salesforce(session_id=session_id, instance=HOST, session=session, version="66.0")
+
+
+def proven(what):
+    print(f"proven: {what}")
+
+
+def refused(kind, call):
+    try:
+        call()
+    except kind as problem:
+        return problem
+    raise AssertionError(f"expected {kind.__name__}")
+
+
+def deal(**more):
+    return {"Name": "Contoso deal", "StageName": "Prospecting", "CloseDate": "2026-12-31", **more}
+
+
+def rows(force):
+    made = force.Opportunity.create(deal())
+    assert made["success"] is True and made["errors"] == []
+    assert force.Opportunity.get(made["id"])["Name"] == "Contoso deal"
+    assert force.Opportunity.update(made["id"], {"Amount": 12.5}) == 204
+    assert force.Opportunity.get(made["id"])["Amount"] == 12.5
+    assert force.Opportunity.delete(made["id"]) == 204
+    refused(SalesforceResourceNotFound, lambda: force.Opportunity.get(made["id"]))
+    problem = refused(SalesforceMalformedRequest, lambda: force.Opportunity.create({}))
+    assert problem.content[0]["errorCode"] == "REQUIRED_FIELD_MISSING"
+    proven("create, get, update, delete, errors")
+
+
+def upsert(force):
+    assert force.Lead.upsert(f"{REFERRAL}/ref-1", {"LastName": "Buyer", "Company": "Fabrikam"}) == 201
+    assert force.Lead.upsert(f"{REFERRAL}/ref-1", {"Title": "CTO"}) == 200
+    assert force.Lead.get_by_custom_id(REFERRAL, "ref-1")["Title"] == "CTO"
+    proven("upsert by external id")
+
+
+def several(force):
+    rows = [deal(Description="twice"), deal(Description="twice")]
+    for row in rows:
+        force.Opportunity.create({**row, "Ambiguous__c": "same"})
+    refused(
+        SalesforceMoreThanOneRecord,
+        lambda: force.Opportunity.upsert("Ambiguous__c/same", {"Amount": 1}),
+    )
+    proven("an ambiguous external id is a 300")
+
+
+def queries(force):
+    for number in range(7):
+        force.Opportunity.create(deal(Name=f"Page {number}"))
+    soql = "SELECT Id, Name FROM Opportunity WHERE Name LIKE 'Page%' ORDER BY Name"
+    first = force.query(soql)
+    assert (first["totalSize"], first["done"], len(first["records"])) == (7, False, 3)
+    second = force.query_more(first["nextRecordsUrl"], identifier_is_url=True)
+    assert len(second["records"]) == 3
+    names = [row["Name"] for row in force.query_all_iter(soql)]
+    assert names == [f"Page {number}" for number in range(7)]
+    problem = refused(SalesforceMalformedRequest, lambda: force.query("SELECT Nothing FROM Lead"))
+    assert problem.content[0]["errorCode"] == "INVALID_FIELD"
+    proven("query, query_more, query_all_iter")
+
+
+def metadata(force):
+    fields = {field["name"]: field for field in force.Opportunity.describe()["fields"]}
+    assert fields[REFERRAL]["externalId"] is True
+    assert any(one["name"] == "Lead" for one in force.describe()["sobjects"])
+    assert force.limits()["DailyApiRequests"]["Remaining"] > 0
+    assert force.api_usage["api-usage"].used > 0
+    proven("describe, limits, usage header")
+
+
+def changes(force):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    hour = datetime.timedelta(hours=1)
+    updated = force.Opportunity.updated(now - hour, now + hour)
+    assert updated["ids"] == [KEPT] and updated["latestDateCovered"].endswith("+0000")
+    deleted = force.Opportunity.deleted(now - hour, now + hour)
+    assert [record["id"] for record in deleted["deletedRecords"]] == [GONE]
+    proven("updated and deleted")
+
+
+def main():
+    force = connect(SESSION_ID)
+    changes(force)
+    rows(force)
+    upsert(force)
+    several(force)
+    queries(force)
+    metadata(force)
+    stranger = connect("00D000000000062!wrong")
+    refused(SalesforceExpiredSession, stranger.limits)
+    proven("an unknown session")
+
+
+main()
