@@ -80,7 +80,12 @@ fn put(at: &mut Json, path: &str, value: Json) {
 }
 
 fn refused(code: &str, message: String) -> ConnectError {
-    ConnectError::Rejected(Refusal { status: 400, code: code.to_owned(), message, ..Refusal::default() })
+    ConnectError::Rejected(Refusal {
+        status: 400,
+        code: code.to_owned(),
+        message,
+        ..Refusal::default()
+    })
 }
 
 impl FakePartnerCenter {

@@ -89,7 +89,8 @@ pub(crate) fn set_record(world: &mut World, crm: CrmName, id: &str, field: &str,
     let value = record_value(world, crm, id, field);
     world.note(format!("person {crm} {id} {field} {saw:?} -> {value:?}"));
     world.journal.acts += 1;
-    let edit = Edit { side: Target::Crm(crm), object: id.to_owned(), field: field.to_owned(), value, saw };
+    let edit =
+        Edit { side: Target::Crm(crm), object: id.to_owned(), field: field.to_owned(), value, saw };
     world.journal.edits.push(edit);
 }
 
