@@ -68,6 +68,7 @@ pub(super) fn account(
             create_missing: settings.sync.create_missing,
             shadow: settings.sync.shadow,
             hold_foreign_reference: settings.sync.hold_foreign_reference,
+            related_check: Duration::from_secs(settings.partner_center.reconcile_secs),
             list_lag: Duration::from_secs(settings.sync.list_lag_secs),
             ..Behaviour::default()
         },
