@@ -13,6 +13,8 @@ pub mod ingress;
 pub mod listen;
 pub mod mapping;
 pub mod merge;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
 pub mod sync;
 pub mod telemetry;

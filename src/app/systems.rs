@@ -1,6 +1,5 @@
 //! Makes the connectors and doors of an account from its configuration.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -68,6 +67,7 @@ pub(super) fn account(
             create_missing: settings.sync.create_missing,
             shadow: settings.sync.shadow,
             hold_foreign_reference: settings.sync.hold_foreign_reference,
+            related_check: Duration::from_secs(settings.partner_center.reconcile_secs),
             list_lag: Duration::from_secs(settings.sync.list_lag_secs),
             ..Behaviour::default()
         },
@@ -170,14 +170,12 @@ fn http(
     config: &Config,
     key: &str,
     ca_file: Option<&std::path::PathBuf>,
-    per_second: u32,
     in_flight: usize,
 ) -> Result<HttpSettings, AppError> {
     let ca_pem = ca_file.map(|path| std::fs::read(config.path(path))).transpose();
     let ca_pem =
         ca_pem.map_err(|error| settings_error(key)(format!("ca_file cannot be read: {error}")))?;
-    let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-    Ok(HttpSettings { ca_pem, per_second, in_flight, ..HttpSettings::default() })
+    Ok(HttpSettings { ca_pem, in_flight, ..HttpSettings::default() })
 }
 
 /// Where the refresh token of an account's partner tenant is kept.
@@ -210,7 +208,7 @@ pub(super) fn partner_center_client(
     if let Some(url) = &settings.webhooks_url {
         client.webhooks_url = url.join("/").map_err(|error| wrong(error.to_string()))?;
     }
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 8)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 8)?;
     let credential = match (&settings.client_secret, &settings.certificate) {
         (_, Some(certificate)) => {
             let pem = secret(config, &format!("{key}.certificate"), certificate)?;
@@ -268,7 +266,7 @@ fn dynamics365_client(
         credential,
     );
     client.token_url = settings.token_url.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 52)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
     if let Some(budget) = settings.daily_requests {
         client.daily_budget = budget;
         client.daily_reserve = budget / 5;
@@ -318,7 +316,7 @@ fn salesforce_client(
     let mut client = salesforce::Settings::new(settings.url.clone(), auth);
     client.token_url = settings.token_url.clone();
     client.api_version = settings.api_version.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 50, 20)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 20)?;
     client.duplicate_rule_allow_save = settings.allow_duplicates;
     client.feed_overlap = Duration::from_secs(settings.overlap_secs);
     #[allow(clippy::cast_precision_loss, reason = "a percentage")]

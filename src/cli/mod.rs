@@ -12,6 +12,8 @@ mod backup;
 mod check;
 mod client;
 mod dead_letters;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 mod doctor;
 mod links;
 mod login;
@@ -43,6 +45,9 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Play a short story on emulators of all three systems
+    #[cfg(feature = "sandbox")]
+    Demo(demo::Demo),
     /// Run the daemon until it is stopped
     Run(run::Run),
     /// Check configuration and mappings offline
@@ -179,6 +184,8 @@ impl Cli {
 impl Command {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         match self {
+            #[cfg(feature = "sandbox")]
+            Self::Demo(command) => play(&command, out).await,
             Self::Run(command) => command.run().await,
             Self::Check(command) => command.run(out),
             Self::Doctor(command) => command.run(out).await,
@@ -196,6 +203,17 @@ impl Command {
             Self::Backup(command) => command.run(out).await,
             Self::Restore(command) => command.run(out).await,
         }
+    }
+}
+
+/// The demo tells its story itself; only what went wrong is logged.
+#[cfg(feature = "sandbox")]
+async fn play(demo: &demo::Demo, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    crate::telemetry::start_logging(false, "warn");
+    match demo.run(out).await {
+        Ok(0) => Ok(Outcome::Fine),
+        Ok(_) => Ok(Outcome::Problem),
+        Err(error) => Err(CliError::Failed(error)),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind, ReferralId};
 use crate::domain::notice::{Done, NewNotice, Notice, Source, Subject};
 use crate::domain::record::Record;
-use crate::domain::referral::Referral;
+use crate::domain::referral::{Referral, Status};
 use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::merge::view::RecordView;
@@ -20,6 +20,9 @@ use crate::store::{Claim, Commit, Lane, StoreError};
 
 /// So many rounds of reading and writing in one try; more is a ping-pong.
 const MOST_ROUNDS: u32 = 8;
+
+/// How often Microsoft's record is looked at once it has answered.
+const RARELY: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
 
 /// How a try went, besides what it committed on the way.
 #[derive(Debug)]
@@ -247,10 +250,12 @@ impl<'a> Attempt<'a> {
         referral: &Referral,
     ) -> Result<(), ConnectError> {
         deal.engagement_id = deal.engagement_id.take().or_else(|| referral.engagement_id());
+        let known = deal.microsoft.is_some();
         let spoken_of = self.notices.iter().any(|notice| {
-            let name = &notice.notice.event;
-            name.starts_with("related-")
-                || matches!(notice.notice.source, Source::Reconcile | Source::Operator)
+            let source = notice.notice.source;
+            notice.notice.event.starts_with("related-")
+                || matches!(source, Source::Reconcile | Source::Operator)
+                || source == Source::Daemon && known
         });
         let first_look = deal.microsoft.is_none() && deal.referral_version.is_none();
         let shared = referral.text("type").is_some_and(|kind| kind.eq_ignore_ascii_case("Shared"));
@@ -499,6 +504,7 @@ impl<'a> Attempt<'a> {
     fn deadlines(&mut self, deal: &mut Deal, referral: &Referral, wait: Option<Timestamp>) {
         let now = self.around.clock.now();
         self.wake = wait;
+        self.look_again_at_microsoft(deal, referral);
         let zone = self.account.settings.time_zone.clone();
         let due = deadline::deadlines(referral, deal.microsoft.as_ref());
         for deadline in due.iter().filter(|deadline| deadline.at > now) {
@@ -524,6 +530,22 @@ impl<'a> Attempt<'a> {
                 self.wake = Some(now);
             }
         }
+    }
+
+    /// While Microsoft has not ended its own record, it is looked at again from time to time.
+    fn look_again_at_microsoft(&mut self, deal: &Deal, referral: &Referral) {
+        let Some(record) = deal.microsoft.as_ref().filter(|record| !record.state.is_terminal())
+        else {
+            return;
+        };
+        if referral.state().is_terminal() {
+            return;
+        }
+        let often = self.account.behaviour.related_check;
+        let waiting = record.state.status == Status::New;
+        let wait = if waiting { often } else { often.max(RARELY) };
+        let at = self.around.clock.now().plus(wait);
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
     /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
@@ -586,8 +608,7 @@ impl<'a> Attempt<'a> {
 
     /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.
     pub(super) fn kind_for(&self, referral: &Referral, part: &CrmPart) -> Option<RecordKind> {
-        let waiting_lead = referral.class().is_lead()
-            && referral.state().status == crate::domain::referral::Status::New;
+        let waiting_lead = referral.class().is_lead() && referral.state().status == Status::New;
         let kind = if waiting_lead { RecordKind::Lead } else { RecordKind::Opportunity };
         if kind == RecordKind::Lead && !self.account.behaviour.leads {
             return None;
