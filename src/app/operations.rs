@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use super::parts::Parts;
 use super::{alert, backfill, doctor, gauges, live, mappings, provisioning, slot, status, systems};
 use crate::admin::operations::{
-    BackfillProgress, Finding, Forecast, MappingDiff, MappingVersion, MappingView, OperationError,
-    Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest, WebhookView,
+    BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
+    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
+    WebhookView,
 };
 use crate::admin::{self, Admin};
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
@@ -148,6 +149,15 @@ impl Operations for Desk {
         account: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError> {
         mappings::history(&self.0, account).await
+    }
+
+    async fn reload_mappings(
+        &self,
+        account: &AccountName,
+        who: &str,
+    ) -> Result<MappingState, OperationError> {
+        mappings::reload(&self.0, self.account(account)?, who).await;
+        Ok(self.0.mappings.state(account))
     }
 
     async fn roll_back_mappings(
