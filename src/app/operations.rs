@@ -34,7 +34,6 @@ pub(super) fn desk(parts: &Arc<Parts>) -> Arc<Admin> {
 
 /// The admin routes without their guard, for a command that holds the store itself because no
 /// daemon runs.
-#[must_use]
 pub fn in_process(parts: &Arc<Parts>) -> axum::Router {
     admin::routes(desk(parts))
 }
