@@ -230,8 +230,9 @@ impl FakeCrm {
         let Some(state) = world.crms.get(&self.name) else {
             return Err(ConnectError::CursorExpired);
         };
-        let from: usize = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-        let expired = cursor.is_some() && from < state.expired_below;
+        let (issued, from) = cursor.and_then(|cursor| cursor.split_once(':')).unwrap_or(("", "0"));
+        let from: usize = from.parse().unwrap_or(0);
+        let expired = cursor.is_some() && issued != state.epoch.to_string();
         let from = match expired {
             true if world.has(Bug::ExpiredMeansNow) => state.log.len(),
             true => return Err(ConnectError::CursorExpired),
@@ -252,7 +253,7 @@ impl FakeCrm {
             }
         }
         let more = state.log.get(covered).is_some_and(|(at, _, _)| ready(*at));
-        Ok(ChangePage { changed, deleted, cursor: covered.to_string(), more })
+        Ok(ChangePage { changed, deleted, cursor: format!("{}:{covered}", state.epoch), more })
     }
 }
 
