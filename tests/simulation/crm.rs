@@ -386,7 +386,15 @@ impl Crm for FakeCrm {
         let token = shape.token_field.as_ref();
         let written =
             self.write(&mut self.world.lock(), record, &expect, fields, token, "update")?;
-        self.world.end(outcome, written).await
+        if self.name == CrmName::Dynamics365 || self.world.lock().has(Bug::AnswerShowsWhatWasSent) {
+            return self.world.end(outcome, written).await;
+        }
+        // Salesforce answers a write with nothing: the record is read back, and somebody may have
+        // edited it in between.
+        self.world.moment().await;
+        let read = shown(&self.world.lock(), self.name, record.key.id.as_str());
+        let read = read.ok_or_else(|| ConnectError::Unknown("could not be read back".to_owned()))?;
+        self.world.end(outcome, read).await
     }
 
     async fn close(
