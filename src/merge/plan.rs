@@ -137,6 +137,12 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         .into_iter()
         .filter_map(|view| Some(Draft::new(situation, view, situation.deal.link(view.crm())?)))
         .collect();
+    // Once one seller accepts, what the others edited goes along.
+    let accepts = |draft: &Draft<'_>| draft.stage_move == StageMove::ToPartnerCenter(Stage::Active);
+    let accepted = drafts.iter().any(accepts);
+    for draft in &mut drafts {
+        draft.fill(accepted);
+    }
     let mut plan = Plan::default();
     settle_clashes(&mut drafts);
     one_sender(&mut drafts);
@@ -224,10 +230,11 @@ fn drop_overtaken(drafts: &mut [Draft<'_>], write: &ReferralWrite) {
             if *source == crm {
                 continue;
             }
-            for name in values.keys() {
-                let own_loss = draft.losses.iter().any(|loss| loss.field == *name);
-                if !own_loss && draft.to_crm.remove(name).is_some() {
+            for (name, value) in values {
+                if draft.to_crm.get(name).is_some_and(|brought| brought != value) {
+                    draft.to_crm.remove(name);
                     draft.settled.retain(|settled| settled != name);
+                    draft.losses.retain(|loss| loss.field != *name);
                 }
             }
         }
@@ -241,6 +248,8 @@ struct Draft<'a> {
     link: &'a Link,
     referral_stage: Option<Stage>,
     stage_move: StageMove,
+    /// The deal is accepted, or will be by this plan.
+    accepted: bool,
     to_crm: Values,
     to_partner_center: Values,
     settled: Vec<String>,
@@ -262,6 +271,7 @@ impl<'a> Draft<'a> {
             link,
             referral_stage,
             stage_move: StageMove::Still,
+            accepted: referral_stage == Some(Stage::Active),
             to_crm: Values::new(),
             to_partner_center: Values::new(),
             settled: Vec::new(),
@@ -274,10 +284,15 @@ impl<'a> Draft<'a> {
             hold: None,
         };
         draft.stage();
-        draft.fields();
-        draft.identity();
-        draft.microsoft();
         draft
+    }
+
+    /// Everything but the stage.
+    fn fill(&mut self, accepted: bool) {
+        self.accepted |= accepted;
+        self.fields();
+        self.identity();
+        self.microsoft();
     }
 
     fn stage(&mut self) {
@@ -424,8 +439,7 @@ impl<'a> Draft<'a> {
             self.tell_once(&format!("frozen:{name}"), sentence::frozen(&rule.label));
             return false;
         }
-        let accepting = matches!(self.stage_move, StageMove::ToPartnerCenter(Stage::Active));
-        if self.referral_stage != Some(Stage::Active) && !accepting {
+        if !self.accepted {
             return false;
         }
         self.to_partner_center.insert(name.clone(), value);

@@ -210,12 +210,13 @@ impl<'a> Attempt<'a> {
     /// Whether nothing can have changed: only Partner Center spoke, and its version is the one of
     /// the last time everything was in step.
     fn is_echo(&self, deal: &Deal, referral: &Referral) -> bool {
+        let own = referral.id();
         let only_partner_center = self.notices.iter().all(|notice| {
             let from = matches!(
                 notice.notice.source,
                 Source::PartnerCenterWebhook | Source::PartnerCenterFeed
             );
-            from && notice.attempts == 0 && !notice.notice.event.starts_with("related-")
+            from && notice.attempts == 0 && !speaks_of_others(notice, &own)
         });
         only_partner_center
             && deal.intents.is_empty()
@@ -259,9 +260,9 @@ impl<'a> Attempt<'a> {
         referral: &Referral,
     ) -> Result<(), ConnectError> {
         deal.engagement_id = deal.engagement_id.take().or_else(|| referral.engagement_id());
+        let own = referral.id();
         let spoken_of = self.notices.iter().any(|notice| {
-            let name = &notice.notice.event;
-            name.starts_with("related-")
+            speaks_of_others(notice, &own)
                 || matches!(notice.notice.source, Source::Reconcile | Source::Operator)
         });
         let first_look = deal.microsoft.is_none() && deal.referral_version.is_none();
@@ -632,6 +633,12 @@ impl<'a> Attempt<'a> {
         }
         part.mapping(kind).map(|_| kind)
     }
+}
+
+/// Whether a notice is about another party's referral of the engagement, such as Microsoft's.
+fn speaks_of_others(notice: &Notice, own: &ReferralId) -> bool {
+    let another = matches!(&notice.notice.subject, Subject::Referral(id) if id != own);
+    another || notice.notice.event.starts_with("related-")
 }
 
 /// The CRMs whose records asked for what a plan sends to Partner Center; all of them where none did.

@@ -323,7 +323,9 @@ impl Attempt<'_> {
             // still count as changed.
             let which = |field: &str| write.values.contains_key(field);
             let stage = write.stage.is_some();
-            settle_part(deal, outcome, referral, records, which, stage, (&Sent::default(), &sent));
+            // What the record was given is what Partner Center held when it was planned.
+            let there = Sent { meant: Values::new(), before: write.values.clone() };
+            settle_part(deal, outcome, referral, records, which, stage, (&there, &sent));
         }
         let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
         self.wrote(deal, target, &write.values, stage, before, started);
