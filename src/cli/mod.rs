@@ -2,3 +2,5 @@
 
 #[cfg(feature = "sandbox")]
 pub mod demo;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
