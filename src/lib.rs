@@ -3,6 +3,7 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the way of one change through the modules is drawn there.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -124,6 +124,12 @@ impl CrmPart {
         self.ready.store(true, Ordering::Release);
     }
 
+    /// Whether the way is open: the live schema was compared with the mappings.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
     /// Which CRM.
     #[must_use]
     pub fn name(&self) -> CrmName {
