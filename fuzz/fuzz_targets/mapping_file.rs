@@ -13,7 +13,11 @@ fuzz_target!(|text: &str| {
     };
     match compile("fuzz.toml", &load) {
         Ok(mapping) => {
-            run_cases(&mapping);
+            let report = run_cases(&mapping);
+            let explained = report.outcomes.iter().all(|outcome| {
+                outcome.passed == outcome.differences.is_empty()
+            });
+            assert!(explained, "a case that fails without a reason");
         }
         Err(problems) => {
             assert!(!problems.0.is_empty(), "refused without a reason");

@@ -188,6 +188,13 @@ impl App {
         self.tasks.close();
     }
 
+    /// Ends when every feed has been read once: from then on changes arrive without delay.
+    pub async fn ready(&self) {
+        while self.pollers.iter().any(|poller| poller.health().last_success.is_none()) {
+            self.around.clock.sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Ends when the store has failed: the process must end and start again.
     pub async fn failed(&self) {
         self.failed.notified().await;

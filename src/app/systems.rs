@@ -1,6 +1,5 @@
 //! Makes the connectors and doors of an account from its configuration.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -166,14 +165,12 @@ fn http(
     config: &Config,
     key: &str,
     ca_file: Option<&std::path::PathBuf>,
-    per_second: u32,
     in_flight: usize,
 ) -> Result<HttpSettings, AppError> {
     let ca_pem = ca_file.map(|path| std::fs::read(config.path(path))).transpose();
     let ca_pem =
         ca_pem.map_err(|error| settings_error(key)(format!("ca_file cannot be read: {error}")))?;
-    let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-    Ok(HttpSettings { ca_pem, per_second, in_flight, ..HttpSettings::default() })
+    Ok(HttpSettings { ca_pem, in_flight, ..HttpSettings::default() })
 }
 
 fn partner_center_client(
@@ -196,7 +193,7 @@ fn partner_center_client(
     if let Some(url) = &settings.webhooks_url {
         client.webhooks_url = url.join("/").map_err(|error| wrong(error.to_string()))?;
     }
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 8)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 8)?;
     let credential = match (&settings.client_secret, &settings.certificate) {
         (_, Some(certificate)) => {
             let pem = secret(config, &format!("{key}.certificate"), certificate)?;
@@ -254,7 +251,7 @@ fn dynamics365_client(
         credential,
     );
     client.token_url = settings.token_url.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 52)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
     if let Some(budget) = settings.daily_requests {
         client.daily_budget = budget;
         client.daily_reserve = budget / 5;
@@ -304,7 +301,7 @@ fn salesforce_client(
     let mut client = salesforce::Settings::new(settings.url.clone(), auth);
     client.token_url = settings.token_url.clone();
     client.api_version = settings.api_version.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 50, 20)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 20)?;
     client.duplicate_rule_allow_save = settings.allow_duplicates;
     client.feed_overlap = Duration::from_secs(settings.overlap_secs);
     #[allow(clippy::cast_precision_loss, reason = "a percentage")]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::app::App;
 use crate::config::Config;
 use crate::connect::partner_center::slot::{self, SlotPlan};
-use crate::sandbox::story::{self, Memory};
+use crate::sandbox::story::{self, Agreed, Memory};
 use crate::sandbox::{Addresses, Sandbox};
 
 /// A step that has not come to its end within this time has failed.
@@ -69,6 +69,8 @@ impl Demo {
         line(out, &format!("Webhooks         http://{}", app.public_address))?;
         line(out, &format!("Admin            http://{}", app.admin_address))?;
         register(app).await?;
+        // Without an answer the story begins all the same, and says where it stops.
+        let _ = tokio::time::timeout(PATIENCE, app.ready()).await;
         let mut memory = Memory::default();
         for (number, step) in story::steps().iter().enumerate() {
             line(out, &format!("\n{}. {}", number + 1, step.title))?;
@@ -129,6 +131,12 @@ impl Demo {
             )?;
             good &= entry.balances() && entry.held == 0;
         }
+        for letter in
+            app.around.store.dead_letters(None, 10).await.map_err(|error| error.to_string())?
+        {
+            line(out, &format!("held: {}", letter.hold.reason))?;
+            line(out, &format!("      {}", letter.hold.fix))?;
+        }
         line(
             out,
             if good { "It balances." } else { "IT DOES NOT BALANCE, or something is held." },
@@ -165,11 +173,7 @@ async fn register(app: &App) -> Result<(), String> {
     Ok(())
 }
 
-async fn wait(
-    sandbox: &Sandbox,
-    memory: &Memory,
-    agreed: fn(&Sandbox, &Memory) -> Option<Vec<String>>,
-) -> Option<Vec<String>> {
+async fn wait(sandbox: &Sandbox, memory: &Memory, agreed: Agreed) -> Option<Vec<String>> {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         if let Some(seen) = agreed(sandbox, memory) {
@@ -192,7 +196,7 @@ async fn silence(sandbox: &Sandbox) -> bool {
     let mut last = writes();
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
         let now = writes();
         if now == last {
             return true;

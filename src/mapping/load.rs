@@ -27,6 +27,16 @@ pub fn shipped(name: &str) -> Option<Source> {
     Some(Source { name: format!("shipped {name}"), text: (*text).to_owned() })
 }
 
+/// Compiles the files that come with the program, for a start without a directory.
+///
+/// # Errors
+///
+/// None in a released program: the tests compile the same files.
+pub fn load_shipped() -> Result<Vec<Mapping>, Problems> {
+    let load = |name: &str| shipped(name).ok_or_else(|| "there is no such file".to_owned());
+    SHIPPED.iter().map(|(name, _)| compile(name, &load)).collect()
+}
+
 /// Every file that comes with the program: name and text.
 #[must_use]
 pub fn shipped_files() -> &'static [(&'static str, &'static str)] {

@@ -76,6 +76,12 @@ impl Sandbox {
         let partner_center_serving = partner_center.serve(addresses.partner_center).await?;
         let dynamics365_serving = serve(dynamics365.router(), addresses.dynamics365).await?;
         let salesforce_serving = serve(salesforce.router(), addresses.salesforce).await?;
+        let euro = serde_json::json!({
+            "currencyname": "Euro", "isocurrencycode": "EUR", "currencysymbol": "\u{20ac}",
+            "currencyprecision": 2, "exchangerate": 0.9,
+        });
+        let seeded = dynamics365.create_as_person("transactioncurrency", &euro);
+        seeded.map_err(|refusal| io::Error::other(format!("{refusal:?}")))?;
         let deliveries = partner_center.deliver_in_background(DELIVERY_SPACING);
         Ok(Self {
             partner_center,

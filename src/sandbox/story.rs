@@ -16,35 +16,34 @@ pub struct Memory {
     shared: Option<String>,
 }
 
+/// Somebody acts; the sentences say who does what where.
+pub type Act = fn(&Sandbox, &mut Memory) -> Result<Vec<String>, String>;
+
+/// What the sides show once they agree; `None` before.
+pub type Agreed = fn(&Sandbox, &Memory) -> Option<Vec<String>>;
+
 /// One step.
 pub struct Step {
     /// Heading.
     pub title: &'static str,
     /// What somebody does, and where; the sentences say it.
-    pub act: fn(&Sandbox, &mut Memory) -> Result<Vec<String>, String>,
+    pub act: Act,
     /// What every side shows once all agree; `None` as long as they do not.
-    pub agreed: fn(&Sandbox, &Memory) -> Option<Vec<String>>,
+    pub agreed: Agreed,
 }
 
 /// The steps, in order.
 #[must_use]
 pub fn steps() -> Vec<Step> {
+    let step = |title, act: Act, agreed: Agreed| Step { title, act, agreed };
     vec![
-        Step { title: "A referral arrives from Microsoft", act: arrive, agreed: arrived },
-        Step { title: "A seller accepts it in Dynamics 365", act: accept, agreed: accepted },
-        Step {
-            title: "Microsoft and a seller change different fields",
-            act: change,
-            agreed: changed,
-        },
-        Step { title: "Both change the same field at once", act: clash, agreed: clashed },
-        Step { title: "The deal is won in Dynamics 365", act: win, agreed: won },
-        Step { title: "A seller shares a deal from Salesforce", act: share, agreed: shared },
-        Step {
-            title: "The seller asks Microsoft for help, and Microsoft accepts",
-            act: answer,
-            agreed: answered,
-        },
+        step("A referral arrives from Microsoft", arrive, arrived),
+        step("A seller shares another deal from Dynamics 365 and asks for help", share, shared),
+        step("A seller accepts the first deal in Dynamics 365", accept, accepted),
+        step("Both sides change the same field of the second deal at once", clash, clashed),
+        step("Both sides change different fields of the first deal", change, changed),
+        step("Microsoft accepts the request for help with the second deal", answer, answered),
+        step("The first deal is won in Dynamics 365", win, won),
     ]
 }
 
@@ -127,32 +126,25 @@ fn changed(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
 }
 
 fn clash(sandbox: &Sandbox, memory: &mut Memory) -> Result<Vec<String>, String> {
-    let id = memory.first.clone().ok_or("the referral is missing")?;
-    let (dynamics, _) = first_rows(sandbox, memory).ok_or("the opportunity is missing")?;
-    edit_dynamics(sandbox, &dynamics, &json!({ "estimatedvalue": 120_000 }))?;
-    let edit = sandbox
-        .partner_center
-        .edit_as_microsoft(&id, json!({ "details": { "dealValue": 118_000 } }));
-    edit.map_err(|error| error.to_string())?;
+    let (own, _, dynamics) = shared_sides(sandbox, memory).ok_or("the shared deal is missing")?;
+    edit_dynamics(sandbox, &dynamics, &json!({ "estimatedvalue": 90_000 }))?;
+    let id = ReferralId::new(text(&own["id"]));
+    let edit = json!({ "details": { "dealValue": 85_000 } });
+    sandbox.partner_center.edit_as_person(&id, edit).map_err(|error| error.to_string())?;
     Ok(vec![
-        "Dynamics 365     seller enters 120,000 EUR".to_owned(),
-        "Partner Center   Microsoft enters 118,000 EUR, at the same moment".to_owned(),
+        "Dynamics 365     seller enters 90,000 EUR".to_owned(),
+        "Partner Center   a colleague enters 85,000 EUR, at the same moment".to_owned(),
     ])
 }
 
 fn clashed(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
-    let (dynamics, _) = first_rows(sandbox, memory)?;
-    let told = text(&dynamics["pc_audit"])
-        .lines()
-        .any(|line| line.contains("120,000") && line.contains("118,000"));
-    (told && all_hold(sandbox, memory, 120_000.0, "2027-01-15")).then(|| {
-        let line = text(&dynamics["pc_audit"])
-            .lines()
-            .find(|line| line.contains("118,000"))
-            .unwrap_or_default()
-            .to_owned();
+    let (own, sales, dynamics) = shared_sides(sandbox, memory)?;
+    let values = [&own["details"]["dealValue"], &dynamics["estimatedvalue"], &sales["Amount"]];
+    let line = text(&dynamics["pc_audit"]).lines().find(|line| line.contains("85,000"))?.to_owned();
+    let same = line.contains("90,000") && values.iter().all(|held| number(held) == Some(90_000.0));
+    same.then(|| {
         vec![
-            "All three        120,000 EUR: the mapping says that the CRM decides values".to_owned(),
+            "All three        90,000 EUR: the mapping says that the CRM decides values".to_owned(),
             format!("Seller reads     {line}"),
         ]
     })
@@ -180,82 +172,86 @@ fn won(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
 }
 
 fn share(sandbox: &Sandbox, memory: &mut Memory) -> Result<Vec<String>, String> {
-    let fail = |failure: crate::connect::salesforce::sandbox::Failure| format!("{failure:?}");
-    let account = sandbox
-        .salesforce
-        .seed_account(&json!({
-            "Name": "Fabrikam Retail", "BillingStreet": "5 Market Square", "BillingCity": "Berlin",
-            "BillingPostalCode": "10115", "BillingCountry": "DE",
-        }))
-        .map_err(fail)?;
-    let opportunity = json!({
-        "Name": "Fabrikam analytics", "AccountId": account, "StageName": "Qualification",
-        "Amount": 80_000, "CurrencyIsoCode": "EUR", "CloseDate": "2027-05-31",
-        "Products__c": "SOL-00001-XYZ", "Sync_With_Partner_Center__c": true, "Visibility__c": true,
+    let fail =
+        |refusal: crate::connect::dynamics365::sandbox::SandboxRefusal| format!("{refusal:?}");
+    let account = json!({
+        "name": "Fabrikam Retail", "address1_line1": "5 Market Square", "address1_city": "Berlin",
+        "address1_postalcode": "10115", "address1_country": "DE",
     });
-    let id = sandbox.salesforce.create_as_person("Opportunity", &opportunity).map_err(fail)?;
+    let account = sandbox.dynamics365.create_as_person("account", &account).map_err(fail)?;
+    let contact = json!({
+        "firstname": "Bo", "lastname": "Buyer", "emailaddress1": "buyer@fabrikam.example",
+        "telephone1": "+49 30 5550102",
+    });
+    let contact = sandbox.dynamics365.create_as_person("contact", &contact).map_err(fail)?;
+    let currency = only(sandbox.dynamics365.rows("transactioncurrency"), "isocurrencycode", "EUR");
+    let currency = currency.ok_or("the euro is missing")?;
+    let opportunity = json!({
+        "name": "Fabrikam analytics", "estimatedvalue": 80_000, "estimatedclosedate": "2027-05-31",
+        "parentaccountid@odata.bind": format!("/accounts({account})"),
+        "customerid_account@odata.bind": format!("/accounts({account})"),
+        "parentcontactid@odata.bind": format!("/contacts({contact})"),
+        "transactioncurrencyid@odata.bind":
+            format!("/transactioncurrencies({})", text(&currency["transactioncurrencyid"])),
+        "pc_solutions": "SOL-00001-XYZ", "pc_syncwithpartnercenter": true,
+        "pc_howcanmicrosofthelp": 727_000_003,
+    });
+    let id = sandbox.dynamics365.create_as_person("opportunity", &opportunity).map_err(fail)?;
     memory.shared = Some(id.clone());
-    Ok(vec![format!(
-        "Salesforce       seller ticks \"Sync with Partner Center\" on {id}: Fabrikam analytics, 80,000 EUR"
-    )])
+    Ok(vec![
+        format!("Dynamics 365     seller ticks \"Sync with Partner Center\" on {id}:"),
+        "                 Fabrikam analytics, 80,000 EUR, help with quotes or licensing".to_owned(),
+    ])
 }
 
 fn shared(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
     let (own, sales, dynamics) = shared_sides(sandbox, memory)?;
+    let microsofts = microsofts(sandbox, &own)?;
     let same = own["status"] == "Active"
         && own["consent"]["consentToShareReferralWithMicrosoftSellers"] == true
         && number(&own["details"]["dealValue"]) == Some(80_000.0)
-        && sales["Referral_Identifier__c"] == own["id"]
-        && number(&dynamics["estimatedvalue"]) == Some(80_000.0);
+        && own["externalReferenceId"] == dynamics["opportunityid"]
+        && number(&sales["Amount"]) == Some(80_000.0);
     same.then(|| {
         vec![
+            format!("Partner Center   our referral {}: Active / Accepted", text(&own["id"])),
             format!(
-                "Partner Center   referral {}: Active / Accepted, visible to Microsoft",
-                text(&own["id"])
+                "Partner Center   Microsoft's referral {}: New, same engagement",
+                text(&microsofts["id"])
             ),
-            format!(
-                "Dynamics 365     opportunity {}: 80,000 EUR",
-                text(&dynamics["opportunityid"])
-            ),
+            format!("Salesforce       opportunity {}: 80,000 EUR", text(&sales["Id"])),
         ]
     })
 }
 
 fn answer(sandbox: &Sandbox, memory: &mut Memory) -> Result<Vec<String>, String> {
-    let id = memory.shared.clone().ok_or("the shared opportunity is missing")?;
     let (own, _, _) = shared_sides(sandbox, memory).ok_or("the shared deal is missing")?;
-    let help = json!({ "How_can_Microsoft_help__c": "Quotes or licensing" });
-    sandbox
-        .salesforce
-        .edit_as_person("Opportunity", &id, &help)
-        .map_err(|failure| format!("{failure:?}"))?;
-    Ok(vec![format!("Salesforce       seller asks Microsoft for help with {}", text(&own["name"]))])
+    let engagement = EngagementId::new(text(&own["engagementId"]));
+    let answered = sandbox.partner_center.answer_invitation(&engagement, InvitationAnswer::Accept);
+    answered.map_err(|error| error.to_string())?;
+    Ok(vec!["Partner Center   a seller at Microsoft accepts the request".to_owned()])
 }
 
 fn answered(sandbox: &Sandbox, memory: &Memory) -> Option<Vec<String>> {
-    let (own, sales, dynamics) = shared_sides(sandbox, memory)?;
-    let engagement = text(&own["engagementId"]);
-    let microsofts = sandbox.partner_center.referrals().into_iter().find(|referral| {
-        text(&referral["engagementId"]) == engagement && referral["id"] != own["id"]
-    })?;
-    if microsofts["status"] == "New" {
-        // A seller at Microsoft takes it as soon as it is there.
-        let engagement = EngagementId::new(engagement);
-        let _ = sandbox.partner_center.answer_invitation(&engagement, InvitationAnswer::Accept);
-        return None;
-    }
+    let (_, sales, dynamics) = shared_sides(sandbox, memory)?;
     let number = text(&sales["Microsoft_CRM_Identifier__c"]).to_owned();
     let same = !number.is_empty()
         && dynamics["pc_microsoftcrmidentifier"] == sales["Microsoft_CRM_Identifier__c"];
+    let line = text(&dynamics["pc_audit"]).lines().next().unwrap_or_default().to_owned();
     same.then(|| {
         vec![
-            format!(
-                "Partner Center   Microsoft's own referral {}: Active / Accepted",
-                text(&microsofts["id"])
-            ),
             format!("Both CRMs        Microsoft CRM identifier {number}"),
+            format!("Seller reads     {line}"),
         ]
     })
+}
+
+/// Microsoft's own referral of a deal; `None` unless there is just one.
+fn microsofts(sandbox: &Sandbox, own: &Json) -> Option<Json> {
+    let same_engagement = sandbox.partner_center.referrals().into_iter().filter(|referral| {
+        referral["engagementId"] == own["engagementId"] && referral["id"] != own["id"]
+    });
+    only(same_engagement.collect(), "organizationId", "msft")
 }
 
 /// The rows of the first deal in Dynamics 365 and Salesforce; `None` unless there is just one each.
@@ -268,10 +264,10 @@ fn first_rows(sandbox: &Sandbox, memory: &Memory) -> Option<(Json, Json)> {
 
 /// Our referral of the shared deal, and its rows; `None` unless there is just one of each.
 fn shared_sides(sandbox: &Sandbox, memory: &Memory) -> Option<(Json, Json, Json)> {
-    let sales = sandbox.salesforce.row("Opportunity", memory.shared.as_deref()?)?;
-    let id = text(&sales["Referral_Identifier__c"]).to_owned();
+    let dynamics = sandbox.dynamics365.row("opportunity", memory.shared.as_deref()?)?;
+    let id = text(&dynamics["pc_referralidentifier"]).to_owned();
     let own = only(sandbox.partner_center.referrals(), "id", &id)?;
-    let dynamics = only(sandbox.dynamics365.rows("opportunity"), "pc_referralidentifier", &id)?;
+    let sales = only(sandbox.salesforce.rows("Opportunity"), "Referral_Identifier__c", &id)?;
     Some((own, sales, dynamics))
 }
 

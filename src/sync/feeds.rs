@@ -155,7 +155,9 @@ impl Poller {
                 health.fault = None;
             }
             Err(error) => {
-                tracing::warn!("The feed could not be read to its end: {error}");
+                if !matches!(error, PollError::Connect(ConnectError::Throttled(_))) {
+                    tracing::warn!("The feed could not be read to its end: {error}");
+                }
                 health.fault = Some(error.to_string());
             }
         }

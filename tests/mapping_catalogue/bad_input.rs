@@ -91,6 +91,17 @@ fn what_cannot_be_right_is_refused_on_loading() {
     }
 }
 
+/// A file at the size limit that is wrong in every row is refused with a list that can be read.
+#[test]
+fn a_hopeless_file_is_refused_with_a_short_list() {
+    let row = "[[field]]\nreferral = \"nam\"\ncrm = \"pc_a\"\ntipe = \"text\"\n";
+    let rows = format!("extends = \"dynamics365-opportunity.toml\"\n{}", row.repeat(15_000));
+    let problems = extending(&rows).expect_err("nothing is right");
+    assert_eq!(problems.0.len(), 201);
+    let last = problems.0.last().map(|problem| problem.message.as_str());
+    assert_eq!(last, Some("and 14801 more problems"), "the unknown keys, and the number of rows");
+}
+
 /// M8: a formula reads the other side only and never a value that another formula made, so that
 /// there is nothing to go round in.
 #[test]

@@ -1,12 +1,14 @@
 //! What a compiled mapping does for the merge, the console and the command line.
 
 use cosell_sync::domain::deal::Stage;
+use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Occasion;
 use cosell_sync::mapping::{
-    Mapping, PreviewInput, Source, compile, diff, json_schema, preview, run_cases, shipped,
+    Mapping, PreviewInput, Source, compile, diff, json_schema, load_shipped, preview, run_cases,
+    shipped,
 };
 use serde_json::{Value as Json, json};
 
@@ -70,6 +72,23 @@ fn a_file_that_extends_holds_only_the_differences() {
     let written =
         changed.write_record(&side.values, Some(&deal), Occasion::Update).expect("fields");
     assert_eq!(written["Forecast__c"], json!("Commit"));
+}
+
+#[test]
+fn a_mapping_is_shared_between_threads_and_comes_with_the_program() {
+    fn shared<T: Send + Sync + Clone>(_: &T) {}
+    let all = load_shipped().unwrap_or_else(|problems| panic!("{problems}"));
+    let kinds: Vec<_> = all.iter().map(|mapping| (mapping.crm(), mapping.kind())).collect();
+    shared(&all[0]);
+    assert_eq!(
+        kinds,
+        [
+            (CrmName::Dynamics365, RecordKind::Opportunity),
+            (CrmName::Dynamics365, RecordKind::Lead),
+            (CrmName::Salesforce, RecordKind::Opportunity),
+            (CrmName::Salesforce, RecordKind::Lead),
+        ]
+    );
 }
 
 #[test]

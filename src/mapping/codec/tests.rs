@@ -245,6 +245,8 @@ fn unknown_words_follow_the_table() {
         let lookup = Lookup::new("words", pairs.clone(), &[], on_unknown);
         assert_eq!(lookup.to_record(&json!("30")).ok(), expected, "{why}");
     }
+    let passing = Lookup::new("words", pairs, &[], OnUnknown::Pass);
+    assert!(passing.to_record(&json!("Open")).is_err(), "would come back as 10");
     let shared = vec![(json!("10"), json!("Open")), (json!("20"), json!("Open"))];
     let ambiguous = Lookup::new("words", shared.clone(), &[], OnUnknown::Refuse);
     assert_eq!(ambiguous.ambiguous, ["\"Open\""]);
@@ -263,6 +265,9 @@ fn only_lossy_steps_say_that_they_lose() {
     for step in ["trim", "upper", "one_line", "limit:5", "date", "split:;"] {
         assert!(!loses(step), "{step}");
     }
-    let empty = Lookup::new("words", Vec::new(), &[], OnUnknown::Refuse);
-    assert!(Step::Lookup(Arc::new(empty)).loses().is_none());
+    for on_unknown in [OnUnknown::Refuse, OnUnknown::Pass, OnUnknown::Empty] {
+        let lookup = Arc::new(Lookup::new("words", Vec::new(), &[], on_unknown));
+        let loses = Step::Lookup(lookup).loses().is_some();
+        assert_eq!(loses, on_unknown == OnUnknown::Empty, "{on_unknown:?}");
+    }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Ground;
 use super::effective::Effective;
-use super::field::{Compiled, held, suggested};
+use super::ends::{held, suggested};
+use super::field::Compiled;
 use crate::domain::id::RecordKind;
 use crate::domain::referral::{FROZEN_AFTER_CREATE, FROZEN_AFTER_SHARE, is_frozen, is_patchable};
 use crate::mapping::codec::Step;
@@ -41,6 +42,7 @@ pub(super) fn check(
         record(compiled, ground, control, findings);
     }
     writers(fields, findings);
+    groups(fields, findings);
     // A row that did not compile may be the one that is missing.
     if fields.len() == effective.fields.len() {
         complete(effective, fields, ground, findings);
@@ -61,6 +63,10 @@ fn types(compiled: &Compiled, findings: &mut Findings) {
     }
     if split && rule.kind != FieldKind::List {
         findings.add(&at.codec, "`split` is a step of rows of type `list`");
+    }
+    if rule.kind == FieldKind::List && rule.crm.is_some() && !split {
+        let way = "write codec = [\"split:;\"]";
+        findings.add_with(&at.kind, "a field of a record holds a list as one text", way);
     }
     if let Some(field) = compiled.referral {
         let instant_as_date = field.holds == Holds::Instant && rule.kind == FieldKind::Date;
@@ -239,6 +245,24 @@ fn writers(fields: &[Compiled], findings: &mut Findings) {
                 );
                 findings.add(&later.at.kind, message);
             }
+        }
+    }
+}
+
+/// Rows of one group are merged as one, so they travel the same way and one policy decides.
+fn groups(fields: &[Compiled], findings: &mut Findings) {
+    for (at, later) in fields.iter().enumerate() {
+        let Some(group) = &later.rule.group else { continue };
+        let earlier = fields[..at].iter().find(|row| row.rule.group.as_ref() == Some(group));
+        let Some(earlier) = earlier else { continue };
+        let (left, right) = (&earlier.rule, &later.rule);
+        if (left.conflict, left.direction) != (right.conflict, right.direction) {
+            let message = format!(
+                "the rows of group `{group}` are merged as one, but differ in `conflict` or \
+                 `direction` from {}",
+                left.place
+            );
+            findings.add(&later.at.kind, message);
         }
     }
 }

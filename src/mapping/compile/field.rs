@@ -2,17 +2,15 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::ends::{formula, held, record_end, referral_end, suggested};
 use super::{Ground, word};
 use crate::domain::value::Value;
 use crate::mapping::codec::convert::Converter;
 use crate::mapping::codec::{ListShape, Step, parse_step};
 use crate::mapping::compiled::Row;
 use crate::mapping::file::FieldRow;
-use crate::mapping::formula::Formula;
-use crate::mapping::knowledge::{
-    self, Holds, Known, LIST_ITEMS, ReferralField, is_name, referral_field, referral_names,
-};
-use crate::mapping::path::{LARGEST_INDEX, ReferralPath, without_index};
+use crate::mapping::knowledge::{Known, LIST_ITEMS, ReferralField};
+use crate::mapping::path::{ReferralPath, without_index};
 use crate::mapping::problem::{Findings, Place, Spot};
 use crate::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
 
@@ -79,6 +77,15 @@ const POLICIES: [(&str, Policy); 4] = [
     ("ask", Policy::Ask),
 ];
 
+/// Fields of a referral that may be changed but never emptied.
+const NEVER_EMPTY: [&str; 5] = [
+    "details.closingDateTime",
+    "details.currency",
+    "details.dealValue",
+    "details.requirements.solutions",
+    "team",
+];
+
 /// Compiles a row; `None` after a problem that makes the rest meaningless.
 pub(super) fn compile(
     row: &FieldRow,
@@ -141,9 +148,19 @@ fn rule(
         on_update,
         conflict,
         group: text(&row.group),
-        required: row.required.unwrap_or(false),
+        required: required(row, &name.value, direction, findings),
         place: row.place.describe(ground.sources),
     })
+}
+
+/// Whether an emptied value stays away from Partner Center: always for what it requires.
+fn required(row: &FieldRow, name: &str, direction: Direction, findings: &mut Findings) -> bool {
+    let needed = direction.to_partner_center() && NEVER_EMPTY.contains(&name);
+    if needed && row.required == Some(false) {
+        let message = format!("Partner Center does not take an empty `{name}`");
+        findings.add_with(&row.place, message, "leave `required` out");
+    }
+    row.required.unwrap_or(needed)
 }
 
 /// The type written; if it is missing, the way out names the one that the row's ends suggest.
@@ -164,132 +181,6 @@ fn kind(
         None => findings.add(&row.place, "`type` is missing"),
     }
     None
-}
-
-/// Compiles a formula; `reads` is the variable it is about, empty for either but not both.
-fn formula(
-    spot: Option<&Spot<String>>,
-    reads: &str,
-    ground: &Ground<'_>,
-    findings: &mut Findings,
-) -> Option<Formula> {
-    let spot = spot?;
-    let formula = match Formula::compile(&spot.value) {
-        Ok(formula) => formula,
-        Err(problems) => {
-            for (message, suggestion) in problems {
-                match suggestion {
-                    Some(suggestion) => findings.add_with(&spot.place, message, suggestion),
-                    None => findings.add(&spot.place, message),
-                }
-            }
-            return None;
-        }
-    };
-    let other = if reads == "referral" { "record" } else { "referral" };
-    if !reads.is_empty() && formula.reads(other) {
-        let message = format!("this formula may read `{reads}` only, not `{other}`");
-        findings.add(&spot.place, message);
-    }
-    if reads.is_empty() && formula.reads("referral") && formula.reads("record") {
-        findings.add(&spot.place, "a condition may read `referral` or `record`, not both");
-    }
-    for path in formula.paths() {
-        check_path(path, &spot.place, ground, findings);
-    }
-    Some(formula)
-}
-
-/// Notes a path that neither side has.
-fn check_path(path: &str, place: &Place, ground: &Ground<'_>, findings: &mut Findings) {
-    if let Some(referral) = path.strip_prefix("referral.") {
-        let plain = without_index(referral);
-        let inside = |field: &str| {
-            field == plain
-                || field.strip_prefix(plain.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        };
-        if referral_field(&plain).is_none() && !referral_names().any(inside) {
-            let message = format!("a referral has no `{plain}`");
-            findings.unknown(place, message, &plain, referral_names());
-        }
-    } else if let Some(record) = path.strip_prefix("record.")
-        && matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown)
-    {
-        unknown_field(record, place, ground, findings);
-    }
-}
-
-fn referral_end(spot: &Spot<String>, findings: &mut Findings) -> Option<ReferralField> {
-    let path = ReferralPath::parse(&spot.value);
-    if path.inside.as_ref().is_some_and(|(index, _)| *index > LARGEST_INDEX) {
-        findings.add(&spot.place, format!("a list has at most {} items", LARGEST_INDEX + 1));
-    }
-    let plain = without_index(&spot.value);
-    let field = referral_field(&plain);
-    let in_list = field.is_some() && !referral_names().any(|name| name == plain);
-    if in_list && path.inside.is_none() {
-        let list = plain.rsplit_once('.').map_or("", |(list, _)| list);
-        let member = plain.rsplit_once('.').map_or("", |(_, member)| member);
-        let message = format!("`{list}` is a list: say which item");
-        findings.add_with(&spot.place, message, format!("write `{list}.0.{member}`"));
-        return None;
-    }
-    if field.is_none() {
-        let message = format!("a referral has no `{}`", spot.value);
-        findings.unknown(&spot.place, message, &plain, referral_names());
-    }
-    field
-}
-
-fn record_end(spot: &Spot<String>, ground: &Ground<'_>, findings: &mut Findings) -> Option<Known> {
-    if !spot.value.split('.').all(is_name) {
-        let message = format!("`{}` is not the API name of a field", spot.value);
-        findings.add_with(&spot.place, message, "use letters, digits and underscores");
-        return None;
-    }
-    match knowledge::record_field(ground.crm, ground.kind, &spot.value) {
-        Known::Unknown => {
-            unknown_field(&spot.value, &spot.place, ground, findings);
-            None
-        }
-        known => Some(known),
-    }
-}
-
-/// Notes a field that the record does not have.
-pub(super) fn unknown_field(
-    field: &str,
-    place: &Place,
-    ground: &Ground<'_>,
-    findings: &mut Findings,
-) {
-    let names = knowledge::field_names(ground.crm, ground.kind);
-    let kind = ground.kind.as_str();
-    let message = format!("{} has no standard field `{field}` on {kind}", ground.crm.title());
-    findings.unknown(place, message, field, names.iter().map(String::as_str));
-}
-
-/// What a known record field holds.
-pub(super) fn held(known: Option<Known>) -> Option<Holds> {
-    match known {
-        Some(Known::Standard(column) | Known::Related { column, .. }) => Some(column.holds),
-        _ => None,
-    }
-}
-
-/// The type to write for a field that holds this.
-pub(super) fn suggested(holds: Holds) -> Option<&'static str> {
-    Some(match holds {
-        Holds::Text => "text",
-        Holds::Money => "money",
-        Holds::Decimal => "decimal",
-        Holds::Integer => "integer",
-        Holds::Boolean => "boolean",
-        Holds::Date | Holds::Instant => "date",
-        Holds::Option => "option",
-        Holds::List => "list",
-        Holds::Lookup => return None,
-    })
 }
 
 /// The direction written, or the only one that a formula allows.

@@ -3,6 +3,7 @@
 mod check;
 mod control;
 mod effective;
+mod ends;
 mod field;
 mod related;
 mod stage;
@@ -23,6 +24,9 @@ use crate::domain::deal::hex;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Shape;
 use effective::Effective;
+
+/// The most rows of a mapping: several times the columns that anyone keeps in step.
+const MOST_ROWS: usize = 500;
 
 /// How many files may extend one another.
 const LONGEST_CHAIN: usize = 4;
@@ -124,6 +128,10 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     let lookups = lookups
         .map(|(name, table)| (name.clone(), Arc::new(lookup(name, table, findings))))
         .collect();
+    if let Some(first) = effective.fields.get(MOST_ROWS) {
+        findings.add(&first.place, format!("a mapping has at most {MOST_ROWS} rows"));
+        return None;
+    }
     let ground = Ground { crm, kind, lookups, sources };
     let fields: Vec<field::Compiled> =
         effective.fields.iter().filter_map(|row| field::compile(row, &ground, findings)).collect();

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::field::unknown_field;
+use super::ends::unknown_field;
 use super::{Ground, word};
 use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};

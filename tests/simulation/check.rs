@@ -1,0 +1,309 @@
+//! What must be true once the people have stopped, the faults are over and everything is worked off.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cosell_sync::domain::audit::{AuditEntry, AuditKind};
+use cosell_sync::domain::deal::{Deal, Link, LinkState, Stage, Target};
+use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::referral::Referral;
+use cosell_sync::domain::value::Value;
+use cosell_sync::mapping::rule::Direction;
+use cosell_sync::store::{AuditQuery, Store};
+use serde_json::Value as Json;
+
+use crate::crm;
+use crate::dice::finish;
+use crate::harness::Sim;
+use crate::partner_center;
+use crate::people::{self, FIELDS};
+use crate::world::{Edit, OURS, World};
+
+/// Every rule that is broken, with where; empty if all hold.
+pub(crate) fn broken_rules(sim: &Sim) -> Vec<String> {
+    let deals = sim.deals();
+    let query = AuditQuery { limit: usize::MAX, ..AuditQuery::default() };
+    let entries = finish(sim.memory.audit(&query)).expect("the store works");
+    let world = sim.world.lock();
+    let mut broken = world.journal.broken.clone();
+    for deal in &deals {
+        agreement(&world, deal, &mut broken);
+        losses(&world, deal, &entries, &mut broken);
+    }
+    one_to_one(&world, &deals, &mut broken);
+    writes_and_entries(&world, &entries, &mut broken);
+    drop(world);
+    books(sim, &mut broken);
+    broken
+}
+
+/// I16 and the ledger: the chain verifies, and every notice is accounted for.
+fn books(sim: &Sim, broken: &mut Vec<String>) {
+    let chain = finish(sim.memory.verify_audit()).expect("the store works");
+    if chain.broken_at.is_some() {
+        broken.push(format!("I16: the chain of the audit trail is broken: {chain:?}"));
+    }
+    for line in finish(sim.memory.ledger()).expect("the store works") {
+        if !line.balances() {
+            broken.push(format!("R5: the ledger does not balance: {line:?}"));
+        }
+    }
+}
+
+/// I1 and I15: both sides agree, as far as the contract says that they do, and the base is what both
+/// hold.
+fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
+    let Some(id) = &deal.referral_id else {
+        if deal.links.iter().any(|link| link.state == LinkState::Live && link.hold.is_none()) {
+            broken.push(format!("I1: deal {} has no referral", deal.id));
+        }
+        return;
+    };
+    let Some(stored) = world.referrals.get(id.as_str()) else {
+        broken.push(format!("I1: the referral {id} does not exist"));
+        return;
+    };
+    let referral = partner_center::shown(stored);
+    let unmapped = referral.text("unmapped").unwrap_or_default();
+    if !unmapped.starts_with("keep-") {
+        broken.push(format!("I12: an unmapped field of {id} changed"));
+    }
+    if !deal.intents.is_empty() {
+        broken.push(format!("I1: deal {} still has intents {:?}", deal.id, deal.intents));
+    }
+    for link in &deal.links {
+        let key = &link.record;
+        let row = world.crms.get(&key.crm).and_then(|state| state.rows.get(key.id.as_str()));
+        match row.filter(|row| !row.deleted) {
+            None if !matches!(link.state, LinkState::Tombstone { .. }) => {
+                broken.push(format!("I1: {key} is gone and its link is {:?}", link.state));
+            }
+            None => {}
+            Some(row) => {
+                let kept = ["pc_unmapped", "Unmapped__c"].iter().any(|field| {
+                    let held = row.fields.get(*field).and_then(Json::as_str);
+                    held.is_some_and(|held| held.starts_with("keep-"))
+                });
+                if !kept {
+                    broken.push(format!("I12: an unmapped field of {key} changed"));
+                }
+                if link.state == LinkState::Live && link.hold.is_none() {
+                    stages_agree(world, &referral, link, broken);
+                    fields_agree(world, &referral, link, broken);
+                    controls_agree(world, &referral, link, broken);
+                }
+            }
+        }
+    }
+}
+
+fn stages_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
+    let key = &link.record;
+    let row = &world.crms[&key.crm].rows[key.id.as_str()];
+    let record = world.mappings[&key.crm].stage_of(&row.fields);
+    let (Some(there), Some(here)) = (Stage::of(&referral.state()), record) else {
+        broken.push(format!("I1: a stage of {key} cannot be read"));
+        return;
+    };
+    let fits = match there {
+        Stage::OnHold => here == Stage::OnHold,
+        Stage::Active => !here.is_closed(),
+        // Both may have ended differently at the same moment; then both are final.
+        _ => here.is_closed(),
+    };
+    if !fits {
+        broken.push(format!("I1: {key} is {} and its referral {}", here.as_str(), there.as_str()));
+    }
+}
+
+fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
+    let key = &link.record;
+    let row = &world.crms[&key.crm].rows[key.id.as_str()];
+    let mapping = &world.mappings[&key.crm];
+    let here = mapping.read_record(&row.fields).values;
+    let there = mapping.read_referral(referral).values;
+    let state = referral.state();
+    if state.is_terminal() || crm::is_sealed(key.crm, &row.fields) {
+        return;
+    }
+    let waits = Stage::of(&state) == Some(Stage::OnHold);
+    for rule in mapping.fields().iter().filter(|rule| rule.on_update) {
+        let (Some(left), Some(right)) = (there.get(&rule.name), here.get(&rule.name)) else {
+            continue;
+        };
+        let base = link.base.get(&rule.name);
+        let referral_is_base = base.is_some_and(|base| base.referral.is(left));
+        let record_is_base = base.is_some_and(|base| base.record.is(right));
+        let two_way = rule.direction == Direction::Both;
+        let (name, held) = (&rule.name, format!("{left} there, {right} here, base {base:?}"));
+        if waits && two_way {
+            // Edits of the seller wait for the accept, together with what goes with them.
+            continue;
+        }
+        if two_way && left != right && !is_cut(left, right) {
+            broken.push(format!("I1: {name} of {key} differs: {held}"));
+        } else if two_way
+            && !(left.is_null() && right.is_null())
+            && !(referral_is_base && record_is_base)
+        {
+            broken.push(format!("I15: the base of {name} of {key} is not what both hold: {held}"));
+        }
+    }
+}
+
+/// Whether the record holds as much of the referral's text as its field takes.
+pub(crate) fn is_cut(referral: &Value, record: &Value) -> bool {
+    let (Some(long), Some(short)) = (referral.as_text(), record.as_text()) else { return false };
+    short.len() < long.len() && long.starts_with(short)
+}
+
+fn controls_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
+    let key = &link.record;
+    let row = &world.crms[&key.crm].rows[key.id.as_str()];
+    if crm::is_sealed(key.crm, &row.fields) {
+        return;
+    }
+    let control = world.mappings[&key.crm].control();
+    let held = row.fields.get(&control.referral_id).and_then(Json::as_str).unwrap_or_default();
+    if held != referral.id().as_str() {
+        broken.push(format!("I1: the identifier of {key} is {held:?}, not {}", referral.id()));
+    }
+    if !link.pending.is_empty() {
+        broken.push(format!("I1: {key} was not told {:?}", link.pending));
+    }
+    let text = row.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
+    let mut seen = BTreeSet::new();
+    for line in text.lines().filter(|line| line.contains("changed here")) {
+        if !seen.insert(line) {
+            broken.push(format!("A: a line about a conflict stands twice in {key}: {line}"));
+        }
+    }
+}
+
+/// I2 and I5: no value of a person vanishes, and no conflict is invented.
+fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<String>) {
+    let Some(referral) = &deal.referral_id else { return };
+    let of_deal = |edit: &&Edit| match edit.side {
+        Target::PartnerCenter => edit.object == referral.as_str(),
+        Target::Crm(crm) => deal
+            .links
+            .iter()
+            .any(|link| link.record.crm == crm && link.record.id.as_str() == edit.object),
+    };
+    let edits: Vec<(usize, &Edit)> =
+        world.journal.edits.iter().enumerate().filter(|(_, edit)| of_deal(edit)).collect();
+    let mut named: BTreeMap<(String, String), u32> = BTreeMap::new();
+    let conflicts = entries
+        .iter()
+        .filter(|entry| entry.entry.kind == AuditKind::Conflict)
+        .filter(|entry| entry.entry.deal.as_ref() == Some(&deal.id));
+    for change in conflicts.flat_map(|entry| &entry.entry.fields) {
+        if change.field == "stage" {
+            continue;
+        }
+        *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
+        let written =
+            edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before);
+        if FIELDS.contains(&change.field.as_str()) && !written {
+            broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
+        }
+        if change.before == change.after {
+            broken.push(format!("I5: {} lost to itself: {}", change.field, change.before));
+        }
+    }
+    for ((field, value), times) in &named {
+        if *times > 1 {
+            broken.push(format!("I2: {field} = {value} is named in {times} conflicts"));
+        }
+    }
+    for (at, edit) in &edits {
+        let known = named.contains_key(&(edit.field.clone(), edit.value.to_string()));
+        if !known && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
+            broken.push(format!(
+                "I2: {} = {} of {:?} {} is lost",
+                edit.field, edit.value, edit.side, edit.object
+            ));
+        }
+    }
+}
+
+/// Whether a value is neither anywhere at the end, nor was overwritten by somebody who saw it.
+fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit: &Edit) -> bool {
+    let same = |value: &Value| *value == edit.value || is_cut(&edit.value, value);
+    let seen = edits
+        .iter()
+        .any(|(later, other)| *later > at && other.field == edit.field && same(&other.saw));
+    let referral =
+        deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
+    let records = deal.links.iter().map(|link| {
+        people::record_value(world, link.record.crm, link.record.id.as_str(), &edit.field)
+    });
+    !seen && !referral.chain(records).any(|value| same(&value))
+}
+
+/// I3 and I4: one record for a referral, one referral for a record, one of Microsoft's for an
+/// engagement, and none again after a person deleted it.
+fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
+    let mut created: BTreeMap<(CrmName, &str), Vec<&str>> = BTreeMap::new();
+    for (crm, referral, id) in &world.journal.created {
+        created.entry((*crm, referral)).or_default().push(id);
+    }
+    for ((crm, referral), ids) in created {
+        if ids.len() > 1 {
+            broken.push(format!("I3/I4: {crm} has records {ids:?} made for {referral}"));
+        }
+    }
+    let mut made: BTreeMap<&(String, String), u32> = BTreeMap::new();
+    for what in &world.journal.made {
+        *made.entry(what).or_default() += 1;
+    }
+    for ((kind, what), times) in made {
+        if times > 1 {
+            broken.push(format!("I3: {times} referrals were made for {kind} {what}"));
+        }
+    }
+    let mut held: BTreeMap<&str, u32> = BTreeMap::new();
+    for deal in deals {
+        if let Some(id) = &deal.referral_id {
+            *held.entry(id.as_str()).or_default() += 1;
+        }
+    }
+    for (id, times) in held {
+        if times > 1 {
+            broken.push(format!("I3: {times} deals hold the referral {id}"));
+        }
+    }
+    for (id, stored) in &world.referrals {
+        let open = stored.fields["status"] != "Closed" && stored.fields["organizationId"] == OURS;
+        if open
+            && !deals
+                .iter()
+                .any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id))
+        {
+            broken.push(format!("I17: the open referral {id} was never seen"));
+        }
+    }
+}
+
+/// I7 and I16: few writes, and an entry for each.
+fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<String>) {
+    let journal = &world.journal;
+    let wrote = entries
+        .iter()
+        .filter(|entry| {
+            entry.entry.kind == AuditKind::Wrote && !entry.entry.summary.starts_with("Made the")
+                || entry.entry.kind == AuditKind::Resumed
+                    && entry.entry.summary.contains("missing had landed")
+        })
+        .count() as u64;
+    let writes = journal.writes.len() as u64;
+    let unsure = journal.kills + journal.lost_answers;
+    if wrote > writes || writes - wrote > unsure {
+        broken
+            .push(format!("I16: {writes} writes have {wrote} entries, {unsure} answers were lost"));
+    }
+    let sides = world.crms.len() as u64 + 1;
+    let bound = sides * journal.acts + 3 * (journal.faults + journal.kills) + 6 * sides;
+    if writes > bound {
+        broken.push(format!("I7: {writes} writes for {} edits", journal.acts));
+    }
+}

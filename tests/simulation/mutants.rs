@@ -1,0 +1,61 @@
+//! Bugs that are planted one at a time, each a defence switched off, and each of which the simulation
+//! must find.
+
+/// A defence that is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bug {
+    /// Partner Center takes a PATCH whatever its `If-Match` says: edits are overwritten unseen.
+    PartnerCenterIgnoresVersion,
+    /// The CRMs take a write whatever version it names.
+    CrmIgnoresVersion,
+    /// Salesforce stamps of the running second are taken as proof.
+    NoWaitRule,
+    /// Records do not carry the sync token of the write.
+    NoSyncToken,
+    /// Neither the search for a referral's record nor the unique key works.
+    NoUniqueKey,
+    /// Nobody looks for an own referral before creating one.
+    NoLookBeforeCreate,
+    /// Intents are never stored.
+    NoIntent,
+    /// Intents are stored only together with the outcome, not before the write.
+    IntentNotDurable,
+    /// Intents do not name the value that loses.
+    LoserNotInIntent,
+    /// What both sides agreed on is not remembered.
+    NoBase,
+    /// Deleted records are forgotten.
+    NoTombstone,
+    /// Two tries of one deal run at once.
+    TwoAtOnce,
+    /// A feed's cursor moves although its notices are not durable.
+    CursorBeforeNotices,
+    /// An expired cursor is taken as "start from now".
+    ExpiredMeansNow,
+    /// A write is answered with what was sent, not with what is held.
+    AnswerShowsWhatWasSent,
+    /// Some writes have no entry in the audit trail.
+    AuditLost,
+}
+
+impl Bug {
+    /// All of them.
+    pub(crate) const ALL: [Self; 16] = [
+        Self::PartnerCenterIgnoresVersion,
+        Self::CrmIgnoresVersion,
+        Self::NoWaitRule,
+        Self::NoSyncToken,
+        Self::NoUniqueKey,
+        Self::NoLookBeforeCreate,
+        Self::NoIntent,
+        Self::IntentNotDurable,
+        Self::LoserNotInIntent,
+        Self::NoBase,
+        Self::NoTombstone,
+        Self::TwoAtOnce,
+        Self::CursorBeforeNotices,
+        Self::ExpiredMeansNow,
+        Self::AnswerShowsWhatWasSent,
+        Self::AuditLost,
+    ];
+}

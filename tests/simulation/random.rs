@@ -1,0 +1,139 @@
+//! Random runs: people edit on all sides while calls fail, answers get lost and the process dies.
+
+use std::time::Duration;
+
+use cosell_sync::domain::id::CrmName;
+
+use crate::check::broken_rules;
+use crate::dice::Dice;
+use crate::harness::{Setup, Sim};
+use crate::mutants::Bug;
+use crate::people;
+use crate::world::Chaos;
+
+/// What a run came to.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) broken: Vec<String>,
+    pub(crate) trace: u64,
+    pub(crate) edits: u64,
+    pub(crate) writes: usize,
+    pub(crate) notes: Vec<String>,
+}
+
+/// One run of `seed`.
+pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
+    let mut dice = Dice::new(seed ^ 0xC0FFEE);
+    let (dynamics, salesforce) = (CrmName::Dynamics365, CrmName::Salesforce);
+    let crms: &[CrmName] = match dice.below(4) {
+        0 => &[dynamics],
+        1 => &[salesforce],
+        2 => &[dynamics, salesforce],
+        _ => &[salesforce, dynamics],
+    };
+    let mut sim = Sim::new(&Setup { seed, bug, ..Setup::with(crms) });
+    let faults = dice.below(3);
+    let chaos = Chaos {
+        fault: [0, 40, 120][faults],
+        edit: [5, 15, 40][dice.below(3)],
+        kill: [0, 2, 8][dice.below(3)],
+        lag: [0, 1500, 4000][dice.below(3)],
+        refusals: dice.below(3) == 0,
+    };
+    {
+        let mut world = sim.world.lock();
+        world.partner_skew = dice.below(240_000) as i64 - 120_000;
+        for crm in crms {
+            let skew = dice.below(240_000) as i64 - 120_000;
+            world.crms.entry(*crm).or_default().skew = skew;
+        }
+        world.chaos = chaos;
+        for _ in 0..1 + dice.below(2) {
+            people::referral_arrives(&mut world);
+        }
+    }
+    for _ in 0..8 + dice.below(16) {
+        busy_time(&mut sim, &mut dice, crms);
+    }
+    let mut broken = calm_down(&mut sim);
+    if broken.is_empty() {
+        broken = broken_rules(&sim);
+    }
+    if broken.is_empty() {
+        broken = echo_silence(&mut sim);
+    }
+    let mut world = sim.world.lock();
+    let (edits, writes) = (world.journal.acts, world.journal.writes.len());
+    Report {
+        broken,
+        trace: world.trace(),
+        edits,
+        writes,
+        notes: std::mem::take(&mut world.journal.notes),
+    }
+}
+
+fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
+    {
+        let mut world = sim.world.lock();
+        for _ in 0..dice.below(4) {
+            people::edit_something(&mut world);
+        }
+        match dice.below(30) {
+            0 => {
+                people::referral_arrives(&mut world);
+            }
+            1 | 2 => {
+                let crm = crms[dice.below(crms.len())];
+                people::record_is_shared(&mut world, crm);
+            }
+            3 => {
+                for state in world.crms.values_mut() {
+                    state.expired_below = state.log.len();
+                }
+                world.note("cursors expire".to_owned());
+            }
+            _ => {}
+        }
+    }
+    sim.deliver(dice.below(4));
+    sim.turn(false);
+    let pause = [200, 1_500, 8_000, 60_000][dice.below(4)];
+    sim.pass(Duration::from_millis(dice.below(pause) as u64));
+}
+
+/// The people go home, the faults end, everything is worked off; what was refused is retried.
+fn calm_down(sim: &mut Sim) -> Vec<String> {
+    {
+        let mut world = sim.world.lock();
+        world.chaos = Chaos::default();
+        world.note("calm".to_owned());
+    }
+    sim.pass(Duration::from_secs(700));
+    for _ in 0..4 {
+        if !sim.come_to_rest() {
+            return vec!["I6: the daemon never comes to rest".to_owned()];
+        }
+        if sim.retry_all() == 0 {
+            break;
+        }
+        sim.pass(Duration::from_secs(10));
+    }
+    if !sim.come_to_rest() {
+        return vec!["I6: the daemon never comes to rest".to_owned()];
+    }
+    Vec::new()
+}
+
+/// I6 and I8: late and doubled webhooks and ten minutes of polling cause no write.
+fn echo_silence(sim: &mut Sim) -> Vec<String> {
+    let before = sim.world.lock().journal.writes.len();
+    for _ in 0..20 {
+        sim.deliver(5);
+        sim.turn(true);
+        sim.pass(Duration::from_secs(30));
+    }
+    let world = sim.world.lock();
+    let after = &world.journal.writes[before..];
+    after.iter().map(|write| format!("I6: a write in the silence: {write:?}")).collect()
+}

@@ -1,0 +1,286 @@
+//! The state of all three systems, the people who work in them, and what goes wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use cosell_sync::connect::error::{ConnectError, Refusal};
+use cosell_sync::domain::clock::Clock;
+use cosell_sync::domain::deal::Target;
+use cosell_sync::domain::id::{CrmName, RecordKey};
+use cosell_sync::domain::record::Fields;
+use cosell_sync::domain::time::Timestamp;
+use cosell_sync::domain::value::Value;
+use cosell_sync::mapping::Mapping;
+use serde_json::Value as Json;
+
+use crate::dice::{Dice, Pause};
+use crate::mutants::Bug;
+use crate::people;
+
+/// Our organisation at Partner Center.
+pub(crate) const OURS: &str = "our-org";
+
+/// One referral as Partner Center keeps it.
+#[derive(Debug, Clone)]
+pub(crate) struct StoredReferral {
+    pub(crate) fields: Json,
+    /// By Partner Center's clock, milliseconds.
+    pub(crate) updated: i64,
+    pub(crate) version: u64,
+}
+
+/// One opportunity as a CRM keeps it.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) fields: Fields,
+    pub(crate) version: u64,
+    /// By the CRM's clock, milliseconds.
+    pub(crate) modified: i64,
+    pub(crate) deleted: bool,
+}
+
+/// A CRM.
+#[derive(Debug, Default)]
+pub(crate) struct CrmState {
+    pub(crate) rows: BTreeMap<String, Row>,
+    /// Every change in order: id and whether it was a deletion.
+    pub(crate) log: Vec<(i64, String, bool)>,
+    /// Cursors below this are no longer accepted.
+    pub(crate) expired_below: usize,
+    pub(crate) others: BTreeMap<String, (String, Fields)>,
+    /// How far its clock is off, milliseconds.
+    pub(crate) skew: i64,
+    /// Whether the referral field is a unique key (Salesforce only: an external id may not be).
+    pub(crate) unique: bool,
+}
+
+/// What goes wrong, in parts of a thousand.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Chaos {
+    /// Calls that fail.
+    pub(crate) fault: u64,
+    /// Moments between calls at which a person edits something.
+    pub(crate) edit: u64,
+    /// Moments at which the process is killed.
+    pub(crate) kill: u64,
+    /// How long a list lags behind, milliseconds.
+    pub(crate) lag: i64,
+    /// Refusals that a person must clear.
+    pub(crate) refusals: bool,
+}
+
+/// Something a person wrote.
+#[derive(Debug, Clone)]
+pub(crate) struct Edit {
+    pub(crate) side: Target,
+    /// Referral or record id.
+    pub(crate) object: String,
+    pub(crate) field: String,
+    pub(crate) value: Value,
+    /// What was there before.
+    pub(crate) saw: Value,
+}
+
+/// One write of the daemon that took effect.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) target: Target,
+    pub(crate) object: String,
+    pub(crate) what: String,
+}
+
+/// Everything that is needed to judge a run.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    pub(crate) edits: Vec<Edit>,
+    /// Edits of people, also of what is not followed value by value.
+    pub(crate) acts: u64,
+    pub(crate) writes: Vec<Write>,
+    pub(crate) faults: u64,
+    pub(crate) kills: u64,
+    pub(crate) lost_answers: u64,
+    /// Referral ids given to new records, by CRM.
+    pub(crate) created: Vec<(CrmName, String, String)>,
+    /// Own referrals made for a record, and Microsoft's made for an engagement.
+    pub(crate) made: Vec<(String, String)>,
+    /// Records that a committed deal was ever linked to.
+    pub(crate) linked: BTreeSet<RecordKey>,
+    /// Rules that the daemon broke while it ran.
+    pub(crate) broken: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// All of it.
+pub(crate) struct World {
+    pub(crate) dice: Dice,
+    pub(crate) now: i64,
+    pub(crate) referrals: BTreeMap<String, StoredReferral>,
+    pub(crate) partner_skew: i64,
+    pub(crate) webhooks: Vec<(String, String)>,
+    pub(crate) crms: BTreeMap<CrmName, CrmState>,
+    pub(crate) mappings: BTreeMap<CrmName, Arc<Mapping>>,
+    pub(crate) chaos: Chaos,
+    pub(crate) journal: Journal,
+    pub(crate) counter: u64,
+    pub(crate) bug: Option<Bug>,
+    trace: u64,
+    pub(crate) loud: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, mappings: BTreeMap<CrmName, Arc<Mapping>>) -> Self {
+        let crms = mappings
+            .keys()
+            .map(|crm| (*crm, CrmState { unique: true, ..CrmState::default() }))
+            .collect();
+        Self {
+            dice: Dice::new(seed),
+            now: 1_800_000_000_000,
+            referrals: BTreeMap::new(),
+            partner_skew: 0,
+            webhooks: Vec::new(),
+            crms,
+            mappings,
+            chaos: Chaos::default(),
+            journal: Journal::default(),
+            counter: 0,
+            bug: None,
+            trace: 0xcbf2_9ce4_8422_2325,
+            loud: std::env::var_os("COSELL_SYNC_SIMULATION_LOUD").is_some(),
+        }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// Adds to the trace, whose hash must be the same for the same seed.
+    pub(crate) fn note(&mut self, text: String) {
+        for byte in text.bytes() {
+            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        let line = format!("{:>9} {text}", self.now - 1_800_000_000_000);
+        if self.loud {
+            use std::io::Write as _;
+            let _ = writeln!(std::io::stderr(), "{line}");
+        }
+        self.journal.notes.push(line);
+    }
+
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace
+    }
+
+    /// Partner Center's time.
+    pub(crate) fn partner_now(&self) -> i64 {
+        self.now + self.partner_skew
+    }
+
+    /// A CRM's time.
+    pub(crate) fn crm_now(&self, crm: CrmName) -> i64 {
+        self.now + self.crms.get(&crm).map_or(0, |state| state.skew)
+    }
+
+    pub(crate) fn broken(&mut self, rule: &str, what: impl std::fmt::Display) {
+        self.note(format!("BROKEN {rule}: {what}"));
+        self.journal.broken.push(format!("{rule}: {what}"));
+    }
+}
+
+/// The world, shared by the fakes.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().expect("not poisoned")
+    }
+
+    /// A moment between two steps: time passes, people edit, the process may be killed here.
+    pub(crate) async fn moment(&self) {
+        {
+            let mut world = self.lock();
+            let passed = world.dice.below(40) as i64;
+            world.now += passed;
+            let rate = world.chaos.edit;
+            if rate > 0 && world.dice.permille(rate) {
+                people::edit_something(&mut world);
+            }
+        }
+        Pause::default().await;
+    }
+
+    /// What becomes of a call, decided before it is made.
+    pub(crate) async fn begin(&self, call: &str, is_write: bool) -> Result<Outcome, ConnectError> {
+        self.moment().await;
+        let mut world = self.lock();
+        let rate = world.chaos.fault;
+        if rate == 0 || !world.dice.permille(rate) {
+            return Ok(Outcome::Answered);
+        }
+        world.journal.faults += 1;
+        let refusals = world.chaos.refusals;
+        let kind = world.dice.below(if is_write { 12 } else { 6 });
+        let wait = Duration::from_millis(500 + world.dice.below(20_000) as u64);
+        let fault = match kind {
+            0 | 1 => ConnectError::Unavailable("busy".to_owned()),
+            2 | 3 => ConnectError::Throttled(wait),
+            4 if refusals => ConnectError::Unauthorized("expired".to_owned()),
+            4 | 5 => ConnectError::Broken("not JSON".to_owned()),
+            6 => ConnectError::Stale,
+            7 => ConnectError::Unknown("reset before it arrived".to_owned()),
+            8 if refusals => ConnectError::Rejected(Refusal {
+                status: 400,
+                code: "injected".to_owned(),
+                message: "a rule of the system refused it".to_owned(),
+                ..Refusal::default()
+            }),
+            _ => {
+                world.journal.lost_answers += 1;
+                world.note(format!("{call}: the answer will be lost"));
+                return Ok(Outcome::Lost);
+            }
+        };
+        world.note(format!("{call}: {fault}"));
+        Err(fault)
+    }
+
+    /// The end of a call that took effect.
+    pub(crate) async fn end<T>(&self, outcome: Outcome, answer: T) -> Result<T, ConnectError> {
+        self.moment().await;
+        match outcome {
+            Outcome::Answered => Ok(answer),
+            Outcome::Lost => Err(ConnectError::Unknown("the connection was reset".to_owned())),
+        }
+    }
+}
+
+/// Whether the answer of a call arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered,
+    Lost,
+}
+
+#[async_trait]
+impl Clock for Shared {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.lock().now)
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        self.lock().now += i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Pause::default().await;
+    }
+}
