@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 #[tokio::main]
+#[allow(clippy::print_stderr, reason = "a program may speak to its user")]
 async fn main() -> ExitCode {
     cosell_sync::telemetry::start_logging(false, "warn");
     use clap::Parser;

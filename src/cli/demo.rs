@@ -1,4 +1,5 @@
 //! `demo`: the sandbox and the daemon in one process, and a short story told as it happens.
+#![allow(clippy::disallowed_methods, reason = "a story for people, told in real time")]
 
 use std::io::Write;
 use std::net::SocketAddr;

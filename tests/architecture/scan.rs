@@ -9,23 +9,23 @@ use std::collections::BTreeMap;
 
 /// A word or a piece of punctuation, with the line it stands on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token {
-    pub text: String,
-    pub line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
     /// Whether it is covered by `#[cfg(test)]`.
-    pub is_test: bool,
+    pub(crate) is_test: bool,
 }
 
 /// A path as it is meant: `crate::store::Store`, `axum::Router`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Path {
-    pub segments: Vec<String>,
-    pub line: usize,
-    pub is_test: bool,
+pub(crate) struct Path {
+    pub(crate) segments: Vec<String>,
+    pub(crate) line: usize,
+    pub(crate) is_test: bool,
 }
 
 /// The tokens of a source text.
-pub fn tokens(source: &str) -> Vec<Token> {
+pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let mut found = Vec::new();
     let mut line = 1;
     let mut rest = source;
@@ -34,7 +34,8 @@ pub fn tokens(source: &str) -> Vec<Token> {
         let text = &rest[..length];
         let is_word = first.is_alphanumeric() || first == '_';
         let is_literal = matches!(first, '"' | '\'') || text.ends_with('"') || text.ends_with('#');
-        let is_kept = (is_word && !is_literal) || text == "::" || "{}()[];,#!=<>.*&".contains(first);
+        let is_kept =
+            (is_word && !is_literal) || text == "::" || "{}()[];,#!=<>.*&".contains(first);
         if is_kept && !text.starts_with("//") {
             found.push(Token { text: text.to_owned(), line, is_test: false });
         }
@@ -131,7 +132,7 @@ fn mark_tests(tokens: &mut [Token]) {
 }
 
 /// Every path that `tokens` name, resolved in the module `module` (`["crate", "sync"]`).
-pub fn paths(tokens: &[Token], module: &[String]) -> Vec<Path> {
+pub(crate) fn paths(tokens: &[Token], module: &[String]) -> Vec<Path> {
     let mut scan = Scan { tokens, module: module.to_vec(), inner: Vec::new(), depth: 0 };
     let written = scan.all();
     let mut brought = BTreeMap::new();
