@@ -100,6 +100,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Brings a known deal in step.
+    #[allow(clippy::too_many_lines, reason = "one whole try, told in its order")]
     pub(super) async fn bring_in_step(
         &mut self,
         mut deal: Deal,
