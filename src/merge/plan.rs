@@ -128,6 +128,8 @@ pub struct LinkOutcome {
     pub stage: Option<StageAgreement>,
     /// Sentences not to be repeated.
     pub told: Vec<String>,
+    /// Values that lost without any write, for the local trail.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// Plans everything for one deal.
@@ -194,6 +196,10 @@ fn settle_clashes(drafts: &mut [Draft<'_>]) {
                 draft.referral_losses.retain(|loss| loss.field != *name);
                 if lost == *kept {
                     draft.to_partner_center.insert(name.clone(), lost);
+                    continue;
+                }
+                if draft.record_is_sealed() {
+                    // Nothing is lost: a closed record keeps what it holds.
                     continue;
                 }
                 draft.to_crm.insert(name.clone(), kept.clone());
@@ -666,12 +672,13 @@ impl<'a> Draft<'a> {
         write.values = self.to_crm;
         write.stage = stage;
         write.control = self.control;
-        write.conflicts = self.losses;
         if !sealed {
             write.lines = self.lines;
             write.about_this = self.about_this;
         }
+        let mut unwritten = self.losses;
         if !write.is_empty() || (!sealed && !self.link.pending.is_empty()) {
+            write.conflicts = std::mem::take(&mut unwritten);
             plan.crms.push(write);
         }
         if let Some(hold) = self.hold {
@@ -682,6 +689,7 @@ impl<'a> Draft<'a> {
             settled: self.settled,
             stage: base_stage,
             told: self.told,
+            conflicts: unwritten,
         });
     }
 
