@@ -21,6 +21,8 @@ mod mapping;
 mod provision;
 mod reconcile;
 mod run;
+#[cfg(feature = "sandbox")]
+mod sandbox;
 mod status;
 mod table;
 mod webhook;
@@ -48,6 +50,9 @@ enum Command {
     /// Play a short story on emulators of all three systems
     #[cfg(feature = "sandbox")]
     Demo(demo::Demo),
+    /// Serve emulators of all three systems to try mappings on
+    #[cfg(feature = "sandbox")]
+    Sandbox(sandbox::SandboxCommand),
     /// Run the daemon until it is stopped
     Run(run::Run),
     /// Check configuration and mappings offline
@@ -185,7 +190,15 @@ impl Command {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         match self {
             #[cfg(feature = "sandbox")]
-            Self::Demo(command) => play(&command, out).await,
+            Self::Demo(command) => {
+                crate::telemetry::start_logging(false, "warn");
+                told(command.run(out).await)
+            }
+            #[cfg(feature = "sandbox")]
+            Self::Sandbox(command) => {
+                crate::telemetry::start_logging(false, "warn");
+                told(command.run(out).await)
+            }
             Self::Run(command) => command.run().await,
             Self::Check(command) => command.run(out),
             Self::Doctor(command) => command.run(out).await,
@@ -206,11 +219,10 @@ impl Command {
     }
 }
 
-/// The demo tells its story itself; only what went wrong is logged.
+/// How a command that tells its story itself has ended.
 #[cfg(feature = "sandbox")]
-async fn play(demo: &demo::Demo, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    crate::telemetry::start_logging(false, "warn");
-    match demo.run(out).await {
+fn told(ended: Result<u8, String>) -> Result<Outcome, CliError> {
+    match ended {
         Ok(0) => Ok(Outcome::Fine),
         Ok(_) => Ok(Outcome::Problem),
         Err(error) => Err(CliError::Failed(error)),
