@@ -139,8 +139,10 @@ fn free_port() -> u16 {
 }
 
 /// Every command and subcommand.
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 38] = [
     &[],
+    &["demo"],
+    &["sandbox"],
     &["run"],
     &["check"],
     &["doctor"],

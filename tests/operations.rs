@@ -3,20 +3,16 @@
 
 use std::net::{SocketAddr, TcpListener};
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
-use cosell_sync::app::{App, operations};
+use cosell_sync::app::{App, InProcess};
 use cosell_sync::config::Config;
 use cosell_sync::sandbox::{Addresses, Sandbox};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tower::ServiceExt;
 
 struct World {
     sandbox: Sandbox,
     app: App,
-    router: Router,
+    routes: InProcess,
     folder: TempDir,
 }
 
@@ -31,20 +27,13 @@ impl World {
         let file = folder.path().join("cosell-sync.toml");
         let config = Config::load(&file, std::iter::empty()).expect("good");
         let app = App::start(&config).await.expect("it starts");
-        let router = operations::in_process(&app.parts);
-        Self { sandbox, app, router, folder }
+        let routes = InProcess::new(&app.parts);
+        Self { sandbox, app, routes, folder }
     }
 
     async fn send(&self, method: &str, path: &str, body: &Json) -> (u16, Json) {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1/{path}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(body.to_string()))
-            .expect("a request");
-        let response = self.router.clone().oneshot(request).await.expect("an answer");
-        let status = response.status().as_u16();
-        let bytes = to_bytes(response.into_body(), 1 << 22).await.expect("a body");
+        let asked = self.routes.ask(method, path, Some(body)).await;
+        let (status, bytes) = asked.expect("an answer");
         (status, serde_json::from_slice(&bytes).expect("JSON"))
     }
 

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 
 use super::parts::Parts;
 use super::{alert, backfill, doctor, gauges, live, mappings, provisioning, slot, status, systems};
+use crate::admin::Admin;
 use crate::admin::operations::{
     BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
     OperationError, Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
     WebhookView,
 };
-use crate::admin::{self, Admin};
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
 use crate::domain::id::AccountName;
@@ -30,12 +30,6 @@ pub(super) fn desk(parts: &Arc<Parts>) -> Arc<Admin> {
         clock: Arc::clone(&parts.around.clock),
         operations: Arc::new(Desk(Arc::clone(parts))),
     })
-}
-
-/// The admin routes without their guard, for a command that holds the store itself because no
-/// daemon runs.
-pub fn in_process(parts: &Arc<Parts>) -> axum::Router {
-    admin::routes(desk(parts))
 }
 
 impl Desk {
