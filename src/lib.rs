@@ -8,6 +8,7 @@
     allow(clippy::too_many_lines, clippy::type_complexity, reason = "a table of cases is long")
 )]
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;

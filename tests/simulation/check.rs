@@ -53,7 +53,9 @@ fn books(sim: &Sim, broken: &mut Vec<String>) {
 /// hold.
 fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
     let Some(id) = &deal.referral_id else {
-        if deal.links.iter().any(|link| link.state == LinkState::Live && link.hold.is_none()) {
+        let begun = !deal.intents.is_empty();
+        let held = deal.links.iter().any(|link| link.hold.is_some());
+        if begun && !held {
             broken.push(format!("I1: deal {} has no referral", deal.id));
         }
         return;
@@ -67,7 +69,8 @@ fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
     if !unmapped.starts_with("keep-") {
         broken.push(format!("I12: an unmapped field of {id} changed"));
     }
-    if !deal.intents.is_empty() {
+    let rests = deal.links.iter().any(|link| link.state != LinkState::Live || link.hold.is_some());
+    if !deal.intents.is_empty() && !rests {
         broken.push(format!("I1: deal {} still has intents {:?}", deal.id, deal.intents));
     }
     for link in &deal.links {

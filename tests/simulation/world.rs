@@ -26,6 +26,7 @@ pub(crate) const OURS: &str = "our-org";
 #[derive(Debug, Clone)]
 pub(crate) struct StoredReferral {
     pub(crate) fields: Json,
+    pub(crate) created: i64,
     /// By Partner Center's clock, milliseconds.
     pub(crate) updated: i64,
     pub(crate) version: u64,
@@ -47,8 +48,8 @@ pub(crate) struct CrmState {
     pub(crate) rows: BTreeMap<String, Row>,
     /// Every change in order: id and whether it was a deletion.
     pub(crate) log: Vec<(i64, String, bool)>,
-    /// Cursors below this are no longer accepted.
-    pub(crate) expired_below: usize,
+    /// Cursors of an earlier epoch are no longer accepted.
+    pub(crate) epoch: u64,
     pub(crate) others: BTreeMap<String, (String, Fields)>,
     /// How far its clock is off, milliseconds.
     pub(crate) skew: i64,
