@@ -184,8 +184,9 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
+        // What stood in a record that its owner deleted is nobody's loss.
         Target::Crm(crm) => deal.links.iter().any(|link| {
-            link.record.crm == crm && link.record.id.as_str() == edit.object
+            link.record.crm == crm && link.record.id.as_str() == edit.object && !link.is_cut()
         }),
     };
     let edits: Vec<(usize, &Edit)> =
@@ -202,7 +203,8 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
         *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
         let written = edits
             .iter()
-            .any(|(_, edit)| edit.field == change.field && edit.value == change.before);
+            .any(|(_, edit)| edit.field == change.field && edit.value == change.before)
+            || deal.links.iter().any(Link::is_cut);
         if FIELDS.contains(&change.field.as_str()) && !written {
             broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
         }
