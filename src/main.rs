@@ -2,20 +2,18 @@
 
 use std::process::ExitCode;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    cosell_sync::telemetry::start_logging(false, "warn");
-    use clap::Parser;
-    #[derive(Parser)]
-    struct Cli {
-        #[command(flatten)]
-        demo: cosell_sync::cli::demo::Demo,
-    }
-    match Cli::parse().demo.run(&mut std::io::stdout()).await {
-        Ok(code) => ExitCode::from(code),
+use clap::Parser;
+use cosell_sync::cli::Cli;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Fails only if a provider was installed already, which is then the one to use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(cli.run()),
         Err(error) => {
-            eprintln!("{error}");
-            ExitCode::from(1)
+            tracing::error!("The runtime cannot be started: {error}");
+            ExitCode::FAILURE
         }
     }
 }

@@ -11,7 +11,6 @@ use crate::config::{
 };
 use crate::connect::crm::Crm;
 use crate::connect::http::HttpSettings;
-use crate::connect::partner_center_seam::PartnerCenter;
 use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::{ExposeSecret, SecretString};
@@ -68,6 +67,7 @@ pub(super) fn account(
             create_missing: settings.sync.create_missing,
             shadow: settings.sync.shadow,
             hold_foreign_reference: settings.sync.hold_foreign_reference,
+            related_check: Duration::from_secs(settings.partner_center.reconcile_secs),
             list_lag: Duration::from_secs(settings.sync.list_lag_secs),
             ..Behaviour::default()
         },
@@ -135,6 +135,11 @@ fn optional_secret(
     source.map(|source| secret(config, key, source)).transpose()
 }
 
+/// The token of administrators, if one is configured.
+pub(super) fn admin_token(config: &Config) -> Result<Option<SecretString>, AppError> {
+    optional_secret(config, "admin.token", config.admin.token.as_ref())
+}
+
 /// The sealer for what is kept at rest, if a key is configured.
 pub(super) fn sealer(config: &Config) -> Result<Option<Sealer>, AppError> {
     let key = "store.encryption_key";
@@ -173,12 +178,22 @@ fn http(
     Ok(HttpSettings { ca_pem, in_flight, ..HttpSettings::default() })
 }
 
-fn partner_center_client(
+/// Where the refresh token of an account's partner tenant is kept.
+pub(super) fn partner_center_vault(
+    config: &Config,
+    account: &AccountName,
+    around: &Surroundings,
+) -> Result<Vault, AppError> {
+    Ok(Vault::new(Arc::clone(&around.store), sealer(config)?, account, "partner_center"))
+}
+
+/// The client of an account's partner tenant.
+pub(super) fn partner_center_client(
     config: &Config,
     account: &AccountName,
     settings: &PartnerCenterConfig,
     around: &Surroundings,
-) -> Result<Arc<dyn PartnerCenter>, AppError> {
+) -> Result<Arc<partner_center::Client>, AppError> {
     let key = format!("accounts.{account}.partner_center");
     let wrong = settings_error(&key);
     let mut client = partner_center::Settings::public(&settings.tenant_id, &settings.client_id)
@@ -209,7 +224,7 @@ fn partner_center_client(
     };
     let configured =
         optional_secret(config, &format!("{key}.refresh_token"), settings.refresh_token.as_ref())?;
-    let vault = Vault::new(Arc::clone(&around.store), sealer(config)?, account, "partner_center");
+    let vault = partner_center_vault(config, account, around)?;
     let client = partner_center::Client::new(
         client,
         credential,

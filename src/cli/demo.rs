@@ -1,4 +1,5 @@
 //! `demo`: the sandbox and the daemon in one process, and a short story told as it happens.
+#![allow(clippy::disallowed_methods, reason = "a story for people, told in real time")]
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -105,10 +106,10 @@ impl Demo {
         let lines = loop {
             let lines = app.around.store.ledger().await.map_err(|error| error.to_string())?;
             let now = crate::domain::clock::Clock::now(&crate::app::clock::SystemClock);
-            let due = app.around.store.next_due().await.map_err(|error| error.to_string())?;
-            if due.is_none_or(|due| due > now.plus(Duration::from_secs(1)))
-                || Instant::now() > patience
-            {
+            let waiting =
+                app.around.store.waiting(1000).await.map_err(|error| error.to_string())?;
+            let later = waiting.iter().all(|notice| notice.notice.due > now);
+            if later || Instant::now() > patience {
                 break lines;
             }
             tokio::time::sleep(GLANCE).await;

@@ -18,6 +18,9 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
 
+/// The code of the hold of a link whose field was changed on both sides and that a person decides.
+pub const BOTH_CHANGED: &str = "both_changed";
+
 /// What is to be done so that all sides agree. Empty when they do.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Plan {
@@ -58,6 +61,8 @@ pub struct ReferralWrite {
     pub external_reference: Option<String>,
     /// Values of the referral that lose by this.
     pub conflicts: Vec<Conflict>,
+    /// The CRMs whose records asked for any of it.
+    pub asked_by: Vec<CrmName>,
 }
 
 impl ReferralWrite {
@@ -82,8 +87,11 @@ pub struct RecordWrite {
     pub control: Fields,
     /// Values of the record that lose by this.
     pub conflicts: Vec<Conflict>,
-    /// Sentences for the seller, oldest first.
+    /// Sentences for the seller about what was done elsewhere or is said only once, oldest first:
+    /// told sooner or later, also if this write does not land.
     pub lines: Vec<Line>,
+    /// Sentences for the seller about this very write: gone if it does not land.
+    pub about_this: Vec<Line>,
 }
 
 impl RecordWrite {
@@ -95,6 +103,7 @@ impl RecordWrite {
             control: Fields::new(),
             conflicts: Vec::new(),
             lines: Vec::new(),
+            about_this: Vec::new(),
         }
     }
 
@@ -103,6 +112,7 @@ impl RecordWrite {
             && self.stage.is_none()
             && self.control.is_empty()
             && self.lines.is_empty()
+            && self.about_this.is_empty()
     }
 }
 
@@ -127,8 +137,15 @@ pub fn plan(situation: &Situation<'_>) -> Plan {
         .into_iter()
         .filter_map(|view| Some(Draft::new(situation, view, situation.deal.link(view.crm())?)))
         .collect();
+    // Once one seller accepts, what the others edited goes along.
+    let accepts = |draft: &Draft<'_>| draft.stage_move == StageMove::ToPartnerCenter(Stage::Active);
+    let accepted = drafts.iter().any(accepts);
+    for draft in &mut drafts {
+        draft.fill(accepted);
+    }
     let mut plan = Plan::default();
     settle_clashes(&mut drafts);
+    one_sender(&mut drafts);
     let mut write = ReferralWrite::default();
     for draft in &mut drafts {
         draft.sharing(&mut write, &mut plan.invite);
@@ -173,6 +190,8 @@ fn settle_clashes(drafts: &mut [Draft<'_>]) {
         for winner in winners.iter() {
             for (name, kept) in &winner.to_partner_center {
                 let Some(lost) = draft.to_partner_center.remove(name) else { continue };
+                // What Partner Center loses is named by the winner alone.
+                draft.referral_losses.retain(|loss| loss.field != *name);
                 if lost == *kept {
                     draft.to_partner_center.insert(name.clone(), lost);
                     continue;
@@ -191,6 +210,18 @@ fn settle_clashes(drafts: &mut [Draft<'_>]) {
     }
 }
 
+/// One PATCH carries the values of one CRM only, the others follow in the next round: so that after a
+/// lost answer it is certain whose values went.
+fn one_sender(drafts: &mut [Draft<'_>]) {
+    let first = drafts.iter().position(|draft| !draft.to_partner_center.is_empty());
+    for draft in drafts.iter_mut().skip(first.map_or(usize::MAX, |first| first + 1)) {
+        for name in std::mem::take(&mut draft.to_partner_center).into_keys() {
+            draft.settled.retain(|settled| *settled != name);
+            draft.referral_losses.retain(|loss| loss.field != name);
+        }
+    }
+}
+
 /// A value that is about to be replaced at Partner Center is not carried to the other CRM first.
 fn drop_overtaken(drafts: &mut [Draft<'_>], write: &ReferralWrite) {
     for draft in drafts {
@@ -199,10 +230,11 @@ fn drop_overtaken(drafts: &mut [Draft<'_>], write: &ReferralWrite) {
             if *source == crm {
                 continue;
             }
-            for name in values.keys() {
-                let own_loss = draft.losses.iter().any(|loss| loss.field == *name);
-                if !own_loss && draft.to_crm.remove(name).is_some() {
+            for (name, value) in values {
+                if draft.to_crm.get(name).is_some_and(|brought| brought != value) {
+                    draft.to_crm.remove(name);
                     draft.settled.retain(|settled| settled != name);
+                    draft.losses.retain(|loss| loss.field != *name);
                 }
             }
         }
@@ -216,6 +248,8 @@ struct Draft<'a> {
     link: &'a Link,
     referral_stage: Option<Stage>,
     stage_move: StageMove,
+    /// The deal is accepted, or will be by this plan.
+    accepted: bool,
     to_crm: Values,
     to_partner_center: Values,
     settled: Vec<String>,
@@ -223,6 +257,7 @@ struct Draft<'a> {
     referral_losses: Vec<Conflict>,
     control: Fields,
     lines: Vec<Line>,
+    about_this: Vec<Line>,
     told: Vec<String>,
     hold: Option<Hold>,
 }
@@ -236,6 +271,7 @@ impl<'a> Draft<'a> {
             link,
             referral_stage,
             stage_move: StageMove::Still,
+            accepted: referral_stage == Some(Stage::Active),
             to_crm: Values::new(),
             to_partner_center: Values::new(),
             settled: Vec::new(),
@@ -243,14 +279,20 @@ impl<'a> Draft<'a> {
             referral_losses: Vec::new(),
             control: Fields::new(),
             lines: Vec::new(),
+            about_this: Vec::new(),
             told: Vec::new(),
             hold: None,
         };
         draft.stage();
-        draft.fields();
-        draft.identity();
-        draft.microsoft();
         draft
+    }
+
+    /// Everything but the stage.
+    fn fill(&mut self, accepted: bool) {
+        self.accepted |= accepted;
+        self.fields();
+        self.identity();
+        self.microsoft();
     }
 
     fn stage(&mut self) {
@@ -374,8 +416,7 @@ impl<'a> Draft<'a> {
 
     /// Whether the record has ended by a closing action: such rows are read-only.
     fn record_is_sealed(&self) -> bool {
-        let Some(stage) = self.view.stage.filter(|stage| stage.is_closed()) else { return false };
-        self.view.stages.iter().any(|rule| rule.stage == stage && rule.close.is_some())
+        self.view.is_sealed()
     }
 
     /// Offers a value to Partner Center. Returns whether it will be sent.
@@ -398,8 +439,7 @@ impl<'a> Draft<'a> {
             self.tell_once(&format!("frozen:{name}"), sentence::frozen(&rule.label));
             return false;
         }
-        let accepting = matches!(self.stage_move, StageMove::ToPartnerCenter(Stage::Active));
-        if self.referral_stage != Some(Stage::Active) && !accepting {
+        if !self.accepted {
             return false;
         }
         self.to_partner_center.insert(name.clone(), value);
@@ -411,7 +451,7 @@ impl<'a> Draft<'a> {
         let reason =
             format!("{} was changed to {record} here and to {referral} at Microsoft.", rule.label);
         let fix = "Enter the value that is to stay on either side, or set both to the same value.";
-        self.hold.get_or_insert(Hold::new("both_changed", reason, fix));
+        self.hold.get_or_insert(Hold::new(BOTH_CHANGED, reason, fix));
         let line = sentence::both_changed(&rule.label, record, referral);
         self.tell_once(&format!("ask:{}:{referral}:{record}", rule.name), line);
     }
@@ -446,7 +486,7 @@ impl<'a> Draft<'a> {
                 && self.link.version.is_some()
                 && self.link.pending.is_empty()
             {
-                self.lines.push(sentence::identifier_restored());
+                self.about_this.push(sentence::identifier_restored());
             }
         }
         if let (Some(field), Some(link)) =
@@ -491,6 +531,7 @@ impl<'a> Draft<'a> {
         match visible {
             Some(true) if !self.is_shared() => {
                 write.share = true;
+                write.asked_by.push(self.view.crm());
                 self.lines.push(sentence::shared());
             }
             Some(true) => self.remember("was_visible"),
@@ -519,7 +560,6 @@ impl<'a> Draft<'a> {
                 {
                     self.control.insert(field.clone(), Json::Bool(true));
                 }
-                self.lines.push(sentence::help_asked());
             }
             Some(Err(value)) => {
                 let line = sentence::unknown_help(&value);
@@ -584,6 +624,7 @@ impl<'a> Draft<'a> {
             && write.stage.is_none()
         {
             write.stage = Some(to);
+            write.asked_by.push(crm);
             write.reason = closing_reason(self.view);
             self.lines.push(sentence::stage_sent(to));
             if to == Stage::Won && self.is_early() {
@@ -592,6 +633,7 @@ impl<'a> Draft<'a> {
         }
         if !self.to_partner_center.is_empty() {
             write.values.insert(crm, self.to_partner_center.clone());
+            write.asked_by.push(crm);
         }
         write.conflicts.append(&mut self.referral_losses);
     }
@@ -603,10 +645,11 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self, plan: &mut Plan) {
         let crm = self.view.crm();
-        self.received_lines();
+        let mut received = self.received_lines();
+        self.about_this.append(&mut received);
         let stage = match self.stage_move {
             StageMove::ToCrm(stage) => {
-                self.lines.push(sentence::stage_received(stage));
+                self.about_this.push(sentence::stage_received(stage));
                 Some(stage)
             }
             StageMove::WaitUntil(at) => {
@@ -626,6 +669,7 @@ impl<'a> Draft<'a> {
         write.conflicts = self.losses;
         if !sealed {
             write.lines = self.lines;
+            write.about_this = self.about_this;
         }
         if !write.is_empty() || (!sealed && !self.link.pending.is_empty()) {
             plan.crms.push(write);
@@ -641,7 +685,7 @@ impl<'a> Draft<'a> {
         });
     }
 
-    fn received_lines(&mut self) {
+    fn received_lines(&self) -> Vec<Line> {
         let currency = self.view.referral_values.values.get("details.currency");
         let mut lines = Vec::new();
         for (name, value) in &self.to_crm {
@@ -654,7 +698,7 @@ impl<'a> Draft<'a> {
                 }
             }
         }
-        self.lines.append(&mut lines);
+        lines
     }
 
     /// The base of the stages once the plan is done.

@@ -198,7 +198,8 @@ pub(super) fn sharing_is_final() -> Line {
 }
 
 /// Microsoft was asked for help.
-pub(super) fn help_asked() -> Line {
+#[must_use]
+pub fn help_asked() -> Line {
     Line("Microsoft was asked for help with this deal. This cannot be undone.".to_owned())
 }
 

@@ -41,6 +41,25 @@ pub fn settle(
     link.told.drain(..surplus);
 }
 
+/// What the base remembers of a field that was just written: `held` was read back after the write,
+/// `meant` is what the mapping says the target holds when it is given exactly what was sent, and
+/// `before` is what it held before.
+///
+/// A system may cut a text, round an amount or ignore a value: then what it holds is the base, and
+/// nothing is pushed twice. Anything else was written by somebody between the write and the reading,
+/// and must still count as changed.
+#[must_use]
+pub fn stuck<'a>(meant: &'a Value, held: &'a Value, before: &Value) -> &'a Value {
+    let kept_or_shortened = match (meant, held) {
+        (Value::Text(meant), Value::Text(held)) => meant.starts_with(held.as_str()),
+        (Value::Decimal(meant), Value::Decimal(held)) => {
+            meant.round_dp(held.scale()) == *held || meant.trunc_with_scale(held.scale()) == *held
+        }
+        _ => false,
+    };
+    if held == before || kept_or_shortened { held } else { meant }
+}
+
 /// Whether a write to a record landed, by the sync token that went with it.
 #[must_use]
 pub fn landed_by_token(intent: &Intent, token: &str) -> bool {
@@ -49,6 +68,7 @@ pub fn landed_by_token(intent: &Intent, token: &str) -> bool {
 
 /// Whether a write without a token landed: the version moved, and at least one value that was sent
 /// and is not what the base holds is there now. A write is one transaction, so one value proves all.
+/// The stage proves nothing beside values: somebody else may have made the same move.
 #[must_use]
 pub fn landed_by_value(
     intent: &Intent,
@@ -60,20 +80,31 @@ pub fn landed_by_value(
     if !moved {
         return false;
     }
-    let stage_there = intent.stage.is_some() && intent.stage == stage;
-    let value_there = intent.sent.iter().any(|(field, sent)| {
-        let old = link.base.get(field);
-        let was_old = old.is_some_and(|base| base.referral.is(sent));
-        !was_old && now.get(field) == Some(sent)
-    });
-    stage_there || value_there
+    let mut fresh = intent
+        .sent
+        .iter()
+        .filter(|(field, sent)| !link.base.get(*field).is_some_and(|base| base.referral.is(sent)))
+        .peekable();
+    if fresh.peek().is_none() {
+        return intent.stage.is_some() && intent.stage == stage;
+    }
+    fresh.any(|(field, sent)| now.get(field) == Some(sent))
 }
 
-/// Moves the base to what a landed write sent: `held` is what the target holds when it is given
-/// exactly that (after the target's own trimming, as far as the mapping knows it).
-pub fn settle_landed(link: &mut Link, sent: &Values, held: &Values, to_partner_center: bool) {
+/// Moves the base to what a landed write sent, where its answer is missing: `meant` is what the
+/// target holds when it is given exactly that, as far as the mapping knows it, and `now` is what it
+/// holds now.
+pub fn settle_landed(
+    link: &mut Link,
+    sent: &Values,
+    meant: &Values,
+    now: &Values,
+    to_partner_center: bool,
+) {
     for (field, value) in sent {
-        let held: &Value = held.get(field).unwrap_or(value);
+        let meant = meant.get(field).unwrap_or(value);
+        // What it held before is no proof here: somebody may have put it back.
+        let held = stuck(meant, now.get(field).unwrap_or(meant), meant);
         if to_partner_center {
             agree(&mut link.base, field, held, value);
         } else {

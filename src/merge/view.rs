@@ -72,6 +72,13 @@ impl RecordView<'_> {
             == Some(true)
     }
 
+    /// Whether the record has ended by a closing action: such rows are read-only.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        let Some(stage) = self.stage.filter(|stage| stage.is_closed()) else { return false };
+        self.stages.iter().any(|rule| rule.stage == stage && rule.close.is_some())
+    }
+
     /// The text of a control field; empty if the field is not mapped or holds nothing.
     #[must_use]
     pub fn control_text(&self, field: Option<&String>) -> &str {

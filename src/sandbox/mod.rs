@@ -65,6 +65,8 @@ impl Sandbox {
     ///
     /// If an address cannot be bound.
     pub async fn start(addresses: Addresses) -> io::Result<Self> {
+        // The emulated Partner Center delivers over HTTP; a second call changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = SandboxClock::running();
         let partner_center = PartnerCenterSandbox::new(PartnerOptions::default(), clock.clone());
         let dynamics365 = Dynamics365Sandbox::new(DynamicsOptions::default(), clock.clone());

@@ -60,6 +60,9 @@ pub struct Behaviour {
     pub hold_foreign_reference: bool,
     /// The lead status that stands for *qualified*, per CRM.
     pub qualified_status: Vec<(CrmName, String)>,
+    /// How often Microsoft's own record is looked at while it has not answered: the list shows our
+    /// referrals only, so an event that was never delivered is found no other way.
+    pub related_check: Duration,
     /// How long a list may lag behind a write: after a create whose answer was lost, nothing is
     /// looked for, and so nothing created again, before this has passed.
     pub list_lag: Duration,
@@ -75,6 +78,7 @@ impl Default for Behaviour {
             shadow: false,
             hold_foreign_reference: false,
             qualified_status: Vec::new(),
+            related_check: Duration::from_secs(300),
             list_lag: Duration::from_secs(5),
             not_found_patience: Duration::from_secs(600),
         }
@@ -118,6 +122,12 @@ impl CrmPart {
     /// Opens the way: the mappings fit the live schema.
     pub fn be_ready(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether the way is open: the live schema was compared with the mappings.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
     }
 
     /// Which CRM.

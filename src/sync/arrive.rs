@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
-use super::execute::not_convertible;
+use super::execute::{not_convertible, token_of};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
@@ -15,8 +15,8 @@ use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
-use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};
+use crate::merge::settle;
 use crate::store::{DealKey, StoreError};
 
 /// What reading or making a record came to.
@@ -140,7 +140,10 @@ impl Attempt<'_> {
     ) -> Result<Read, StoreError> {
         let Some(kind) = self.kind_for(referral, part) else { return Ok(Ok(None)) };
         let Some(mapping) = part.mapping(kind) else { return Ok(Ok(None)) };
-        if referral.state().is_terminal() {
+        let begun = deal.intents.iter().any(|intent| {
+            intent.target == Target::Crm(part.name()) && intent.action == IntentAction::Create
+        });
+        if referral.state().is_terminal() && !begun {
             return Ok(Ok(None));
         }
         let found = match self.find_record(deal, kind, &mapping, referral, part).await? {
@@ -149,6 +152,10 @@ impl Attempt<'_> {
         };
         if let Some(record) = found {
             return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
+        }
+        if referral.state().is_terminal() {
+            deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
+            return Ok(Ok(None));
         }
         if self.account.behaviour.shadow {
             let summary = format!("Would create the {kind} in {}.", part.name().title());
@@ -227,11 +234,14 @@ impl Attempt<'_> {
         referral: &Referral,
     ) -> ReadRecord {
         let crm = record.key.crm;
-        let created_by_us = deal.intents.iter().any(|intent| {
-            intent.target == Target::Crm(crm) && intent.action == IntentAction::Create
-        });
         let mut fresh = link(&record);
         let read = ReadRecord { record, mapping };
+        let token = token_of(&read, &read.record);
+        let created_by_us = deal.intents.iter().any(|intent| {
+            intent.target == Target::Crm(crm)
+                && intent.action == IntentAction::Create
+                && token.is_none_or(|token| settle::landed_by_token(intent, token))
+        });
         if created_by_us {
             self.settle_creation(deal, &mut fresh, &read, referral);
         } else if let (Some(referral_stage), Some(record_stage)) =
@@ -244,8 +254,12 @@ impl Attempt<'_> {
         deal.intents.retain(|intent| intent.target != Target::Crm(crm));
         deal.links.retain(|link| link.record.crm != crm);
         deal.links.push(fresh);
-        let summary = format!("Linked to {} in {}.", read.record.key.id, crm.title());
-        self.entry(Some(deal), AuditKind::Linked, crm.as_str(), summary);
+        let (kind, summary) = if created_by_us {
+            (AuditKind::Wrote, format!("Created {} in {}.", read.record.key.id, crm.title()))
+        } else {
+            (AuditKind::Linked, format!("Linked to {} in {}.", read.record.key.id, crm.title()))
+        };
+        self.entry(Some(deal), kind, crm.as_str(), summary);
         read
     }
 
@@ -260,13 +274,17 @@ impl Attempt<'_> {
         let crm = read.record.key.crm;
         let intent = deal.intents.iter().find(|intent| intent.target == Target::Crm(crm));
         let Some(intent) = intent else { return };
-        let held = read.mapping.write_record(&intent.sent, Some(referral), Occasion::Create);
-        let held = held.map(|fields| read.mapping.read_record(&fields).values).unwrap_or_default();
-        for (field, sent) in &intent.sent {
-            agree(&mut fresh.base, field, sent, held.get(field).unwrap_or(sent));
-        }
+        let meant = read.mapping.write_record(&intent.sent, Some(referral), Occasion::Create);
+        let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
+        let now = &view(read, referral).record_values.values;
+        settle::settle_landed(fresh, &intent.sent, &meant.unwrap_or_default(), now, false);
         if let Some(stage) = intent.stage {
-            let record = view(read, referral).stage.unwrap_or(stage);
+            let rules = read.mapping.stages();
+            let readable = rules
+                .iter()
+                .any(|rule| rule.stage == stage && !rule.when.is_empty() && !rule.write.is_empty());
+            let seen = view(read, referral).stage.filter(|_| !readable);
+            let record = seen.unwrap_or(stage);
             fresh.base_stage = Some(StageAgreement { referral: stage, record });
         }
     }
@@ -330,13 +348,10 @@ impl Attempt<'_> {
         let read = ReadRecord { record, mapping };
         let seen = view(&read, referral);
         let sent = values_for_creation(&read.mapping, referral);
-        for field in sent.keys() {
-            if let (Some(there), Some(here)) =
-                (seen.referral_values.values.get(field), seen.record_values.values.get(field))
-            {
-                agree(&mut fresh.base, field, there, here);
-            }
-        }
+        let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
+        let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
+        let now = &seen.record_values.values;
+        settle::settle_landed(&mut fresh, &sent, &meant.unwrap_or_default(), now, false);
         if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
             fresh.base_stage = Some(StageAgreement { referral, record });
         }
@@ -470,6 +485,8 @@ impl Attempt<'_> {
         fields.insert(control.audit.clone(), json!(text));
         let expect = record.version.clone();
         let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
+        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
         let mut fresh = link(&record);
         fresh.base_stage = Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold });
         deal.links.retain(|link| link.record.crm != part.name());

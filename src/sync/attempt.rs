@@ -6,12 +6,12 @@ use super::account::{Account, CrmPart, Surroundings};
 use super::breaker::Breaker;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
-use crate::domain::deal::{Deal, Link, LinkState, MicrosoftRecord, Target};
+use crate::domain::deal::{Deal, IntentAction, Link, LinkState, MicrosoftRecord, Target};
 use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind, ReferralId};
 use crate::domain::notice::{Done, NewNotice, Notice, Source, Subject};
 use crate::domain::record::Record;
-use crate::domain::referral::Referral;
+use crate::domain::referral::{Referral, Status};
 use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::merge::view::RecordView;
@@ -20,6 +20,9 @@ use crate::store::{Claim, Commit, Lane, StoreError};
 
 /// So many rounds of reading and writing in one try; more is a ping-pong.
 const MOST_ROUNDS: u32 = 8;
+
+/// How often Microsoft's record is looked at once it has answered.
+const RARELY: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
 
 /// How a try went, besides what it committed on the way.
 #[derive(Debug)]
@@ -46,8 +49,10 @@ pub(super) struct Attempt<'a> {
     pub(super) follow: Vec<NewNotice>,
     /// Faults of single systems; the others went on.
     pub(super) faults: Vec<(Target, ConnectError)>,
-    /// The first hold of any link.
+    /// The first hold of any link for a fault.
     pub(super) hold: Option<Hold>,
+    /// The first hold of the newest plan: gone as soon as there is no reason for it any more.
+    asked: Option<Hold>,
     /// When something is due by itself.
     pub(super) wake: Option<Timestamp>,
 }
@@ -69,6 +74,7 @@ impl<'a> Attempt<'a> {
             follow: Vec::new(),
             faults: Vec::new(),
             hold: None,
+            asked: None,
             wake: None,
         }
     }
@@ -94,6 +100,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Brings a known deal in step.
+    #[allow(clippy::too_many_lines, reason = "one whole try, told in its order")]
     pub(super) async fn bring_in_step(
         &mut self,
         mut deal: Deal,
@@ -130,6 +137,7 @@ impl<'a> Attempt<'a> {
                 self.deadlines(&mut deal, &referral, plan.wait);
                 return Ok(self.close(deal, &referral, &records));
             }
+            let asked_by = asked_by(&plan);
             let Some((target, fault)) =
                 self.execute(&mut deal, plan, &mut referral, &mut records).await?
             else {
@@ -147,11 +155,11 @@ impl<'a> Attempt<'a> {
                     records = self.read_records(&mut deal, &referral).await?;
                 }
                 (Target::PartnerCenter, fault) => {
-                    if !self.hold_link(&mut deal, target, &fault) {
+                    if !self.hold_links(&mut deal, target, &asked_by, &fault) {
                         return Ok((Some(deal), Ended::Failed(target, fault)));
                     }
                     self.tell_held(&mut deal, &mut records).await;
-                    records.clear();
+                    records.retain(|read| !asked_by.contains(&read.record.key.crm));
                 }
                 (Target::Crm(crm), fault) => {
                     self.fault(&mut deal, target, fault);
@@ -178,16 +186,24 @@ impl<'a> Attempt<'a> {
         referral: &Referral,
         records: &[ReadRecord],
     ) -> (Option<Deal>, Ended) {
-        deal.referral_version = referral.version();
+        // Only what is in step everywhere may be taken for an echo.
+        let hold = self.hold.clone().or_else(|| self.asked.clone());
+        let in_step = self.faults.is_empty() && hold.is_none();
+        deal.referral_version = if in_step { referral.version() } else { None };
         deal.referral_state = Some(referral.state());
         for read in records {
+            let sealed = view(read, referral).is_sealed();
             if let Some(link) = deal.link_mut(read.record.key.crm) {
                 link.version = Some(read.record.version.clone());
+                if sealed {
+                    // Too late for the record: they stay in the local trail.
+                    link.pending.clear();
+                }
             }
         }
         let ended = if let Some((target, fault)) = self.faults.first() {
             Ended::Failed(*target, fault.clone())
-        } else if let Some(hold) = self.hold.clone() {
+        } else if let Some(hold) = hold {
             Ended::Held(hold)
         } else {
             Ended::Done(Done::Applied, "in step")
@@ -198,12 +214,13 @@ impl<'a> Attempt<'a> {
     /// Whether nothing can have changed: only Partner Center spoke, and its version is the one of
     /// the last time everything was in step.
     fn is_echo(&self, deal: &Deal, referral: &Referral) -> bool {
+        let own = referral.id();
         let only_partner_center = self.notices.iter().all(|notice| {
             let from = matches!(
                 notice.notice.source,
                 Source::PartnerCenterWebhook | Source::PartnerCenterFeed
             );
-            from && notice.attempts == 0 && !notice.notice.event.starts_with("related-")
+            from && notice.attempts == 0 && !speaks_of_others(notice, &own)
         });
         only_partner_center
             && deal.intents.is_empty()
@@ -247,14 +264,19 @@ impl<'a> Attempt<'a> {
         referral: &Referral,
     ) -> Result<(), ConnectError> {
         deal.engagement_id = deal.engagement_id.take().or_else(|| referral.engagement_id());
+        let own = referral.id();
+        let known = deal.microsoft.is_some();
         let spoken_of = self.notices.iter().any(|notice| {
-            let name = &notice.notice.event;
-            name.starts_with("related-")
-                || matches!(notice.notice.source, Source::Reconcile | Source::Operator)
+            let source = notice.notice.source;
+            speaks_of_others(notice, &own)
+                || matches!(source, Source::Reconcile | Source::Operator)
+                || source == Source::Daemon && known
         });
         let first_look = deal.microsoft.is_none() && deal.referral_version.is_none();
         let shared = referral.text("type").is_some_and(|kind| kind.eq_ignore_ascii_case("Shared"));
-        if !(spoken_of || first_look && shared) {
+        let now = self.around.clock.now();
+        let invited = self.invitation_shows_at(deal).is_some_and(|at| at <= now);
+        if !(spoken_of || invited || first_look && shared) {
             return Ok(());
         }
         let Some(engagement) = deal.engagement_id.clone() else { return Ok(()) };
@@ -263,6 +285,9 @@ impl<'a> Attempt<'a> {
             parties.iter().find(|party| party.is_microsofts() && party.id() != referral.id());
         if let Some(record) = microsofts {
             self.remember_microsoft(deal, record);
+            self.invited(deal);
+        } else if invited {
+            deal.intents.retain(|intent| intent.action != IntentAction::Invite);
         }
         Ok(())
     }
@@ -296,7 +321,8 @@ impl<'a> Attempt<'a> {
             if self.faults.iter().any(|(failed, _)| *failed == target) {
                 continue;
             }
-            if deal.link(part.name()).is_some_and(|link| link.hold.is_some()) {
+            let hold = deal.link(part.name()).and_then(|link| link.hold.as_ref());
+            if hold.is_some_and(|hold| hold.code != plan::BOTH_CHANGED) {
                 continue;
             }
             let read = match part.pass(self.around.clock.now()) {
@@ -350,6 +376,7 @@ impl<'a> Attempt<'a> {
 
     /// A record that is gone: the link becomes a tombstone, the referral is left alone.
     fn bury(&mut self, deal: &mut Deal, crm: CrmName) {
+        deal.intents.retain(|intent| intent.target != Target::Crm(crm));
         if let Some(link) = deal.link_mut(crm) {
             link.state = LinkState::Tombstone { reason: "the record was deleted".to_owned() };
         }
@@ -399,12 +426,17 @@ impl<'a> Attempt<'a> {
     }
 
     fn note_holds(&mut self, deal: &mut Deal, plan: &plan::Plan) {
+        let asks =
+            |link: &Link| link.hold.as_ref().is_some_and(|hold| hold.code == plan::BOTH_CHANGED);
+        for link in deal.links.iter_mut().filter(|link| asks(link)) {
+            link.hold = None;
+        }
         for (crm, hold) in &plan.holds {
             if let Some(link) = deal.link_mut(*crm) {
                 link.hold = Some(hold.clone());
             }
-            self.hold.get_or_insert(hold.clone());
         }
+        self.asked = plan.holds.first().map(|(_, hold)| hold.clone());
     }
 
     /// Holds the link that a refusal concerns; `false` if it is no matter for a person.
@@ -414,11 +446,24 @@ impl<'a> Attempt<'a> {
         target: Target,
         fault: &ConnectError,
     ) -> bool {
+        let concerned: Vec<CrmName> = match target {
+            Target::PartnerCenter => deal.links.iter().map(|link| link.record.crm).collect(),
+            Target::Crm(crm) => vec![crm],
+        };
+        self.hold_links(deal, target, &concerned, fault)
+    }
+
+    /// Holds the links of the CRMs that a refusal concerns; `false` if it is no matter for a person.
+    fn hold_links(
+        &mut self,
+        deal: &mut Deal,
+        target: Target,
+        concerned: &[CrmName],
+        fault: &ConnectError,
+    ) -> bool {
         let Some(hold) = hold_for(target, fault) else { return false };
         for link in &mut deal.links {
-            let concerned =
-                target == Target::PartnerCenter || target == Target::Crm(link.record.crm);
-            if concerned {
+            if concerned.contains(&link.record.crm) {
                 link.hold = Some(hold.clone());
             }
         }
@@ -498,7 +543,8 @@ impl<'a> Attempt<'a> {
     /// Warns of deadlines that are near and says when to look again.
     fn deadlines(&mut self, deal: &mut Deal, referral: &Referral, wait: Option<Timestamp>) {
         let now = self.around.clock.now();
-        self.wake = wait;
+        self.wake = wait.into_iter().chain(self.invitation_shows_at(deal)).min();
+        self.look_again_at_microsoft(deal, referral);
         let zone = self.account.settings.time_zone.clone();
         let due = deadline::deadlines(referral, deal.microsoft.as_ref());
         for deadline in due.iter().filter(|deadline| deadline.at > now) {
@@ -524,6 +570,22 @@ impl<'a> Attempt<'a> {
                 self.wake = Some(now);
             }
         }
+    }
+
+    /// While Microsoft has not ended its own record, it is looked at again from time to time.
+    fn look_again_at_microsoft(&mut self, deal: &Deal, referral: &Referral) {
+        let Some(record) = deal.microsoft.as_ref().filter(|record| !record.state.is_terminal())
+        else {
+            return;
+        };
+        if referral.state().is_terminal() {
+            return;
+        }
+        let often = self.account.behaviour.related_check;
+        let waiting = record.state.status == Status::New;
+        let wait = if waiting { often } else { often.max(RARELY) };
+        let at = self.around.clock.now().plus(wait);
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
     /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
@@ -586,14 +648,26 @@ impl<'a> Attempt<'a> {
 
     /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.
     pub(super) fn kind_for(&self, referral: &Referral, part: &CrmPart) -> Option<RecordKind> {
-        let waiting_lead = referral.class().is_lead()
-            && referral.state().status == crate::domain::referral::Status::New;
+        let waiting_lead = referral.class().is_lead() && referral.state().status == Status::New;
         let kind = if waiting_lead { RecordKind::Lead } else { RecordKind::Opportunity };
         if kind == RecordKind::Lead && !self.account.behaviour.leads {
             return None;
         }
         part.mapping(kind).map(|_| kind)
     }
+}
+
+/// Whether a notice is about another party's referral of the engagement, such as Microsoft's.
+fn speaks_of_others(notice: &Notice, own: &ReferralId) -> bool {
+    let another = matches!(&notice.notice.subject, Subject::Referral(id) if id != own);
+    another || notice.notice.event.starts_with("related-")
+}
+
+/// The CRMs whose records asked for what a plan sends to Partner Center; all of them where none did.
+fn asked_by(plan: &plan::Plan) -> Vec<CrmName> {
+    let write = plan.partner_center.iter().flat_map(|write| write.asked_by.iter().copied());
+    let asked: Vec<CrmName> = write.chain(plan.invite).collect();
+    if asked.is_empty() { plan.links.iter().map(|link| link.crm).collect() } else { asked }
 }
 
 /// One record and the referral, as the record's mapping reads them.

@@ -30,16 +30,23 @@ impl Attempt<'_> {
         referral: &mut Referral,
         records: &mut [ReadRecord],
     ) -> Result<Fault, StoreError> {
+        let mut patched = Sent::default();
         if let Some(write) = &plan.partner_center {
+            patched = Sent {
+                meant: write.values.values().flat_map(|values| values.clone()).collect(),
+                before: known_values(referral, records),
+            };
             let lines = lines_of(&plan.crms);
             if let Err(fault) = self.patch(deal, write, lines, referral, records).await? {
                 return Ok(Some((Target::PartnerCenter, fault)));
             }
         }
+        // A PATCH that landed is followed up whatever becomes of the invitation.
+        let mut first = None;
         if let Some(crm) = plan.invite
             && let Err(fault) = self.invite(deal, referral, records, crm).await?
         {
-            return Ok(Some((Target::PartnerCenter, fault)));
+            first = Some((Target::PartnerCenter, fault));
         }
         for outcome in &plan.links {
             let written = plan.crms.iter().find(|write| write.crm == outcome.crm);
@@ -50,13 +57,13 @@ impl Attempt<'_> {
                 records,
                 |field| written.is_none_or(|write| !write.values.contains_key(field)),
                 written.is_none_or(|write| write.stage.is_none()),
+                (&patched, &Sent::default()),
             );
         }
         for write in &plan.crms {
             self.promise(deal, write, records);
         }
         self.keep(deal).await?;
-        let mut first = None;
         for write in plan.crms {
             let crm = write.crm;
             let outcome = plan.links.iter().find(|outcome| outcome.crm == crm);
@@ -139,6 +146,11 @@ impl Attempt<'_> {
                 "the referral came without an engagement".to_owned(),
             )));
         };
+        let now = self.around.clock.now();
+        let ready = self.invitation_shows_at(deal);
+        if let Some(ready) = ready.filter(|ready| now < *ready) {
+            return Ok(Err(ConnectError::Throttled(ready.since(now))));
+        }
         let parties = match self.account.partner_center.engagement(&engagement).await {
             Ok(parties) => parties,
             Err(fault) => return Ok(Err(fault)),
@@ -147,7 +159,7 @@ impl Attempt<'_> {
             parties.iter().find(|party| party.is_microsofts() && party.id() != referral.id())
         {
             self.remember_microsoft(deal, there);
-            deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+            self.invited(deal);
             return Ok(Ok(()));
         }
         deal.intents.retain(|intent| intent.action != IntentAction::Invite);
@@ -170,10 +182,8 @@ impl Attempt<'_> {
         self.account.breaker.learn(&answer, self.around.clock.now());
         match answer {
             Ok(record) => {
-                deal.intents.retain(|intent| intent.action != IntentAction::Invite);
                 self.remember_microsoft(deal, &record);
-                let summary = "Microsoft was asked for help.".to_owned();
-                self.entry(Some(deal), AuditKind::Wrote, "partner_center", summary);
+                self.invited(deal);
                 Ok(Ok(()))
             }
             Err(fault) => {
@@ -183,6 +193,28 @@ impl Attempt<'_> {
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// From when on a list shows what an invitation without an answer has made; `None` if there is no
+    /// such invitation.
+    pub(super) fn invitation_shows_at(
+        &self,
+        deal: &Deal,
+    ) -> Option<crate::domain::time::Timestamp> {
+        let open = deal.intents.iter().filter(|intent| intent.action == IntentAction::Invite);
+        open.map(|intent| intent.at.plus(self.account.behaviour.list_lag)).max()
+    }
+
+    /// Microsoft's record is there: if it is our invitation that made it, its seller is told.
+    pub(super) fn invited(&mut self, deal: &mut Deal) {
+        let open = deal.intents.iter().find(|intent| intent.action == IntentAction::Invite);
+        let Some(from) = open.map(|intent| intent.from.clone()) else { return };
+        deal.intents.retain(|intent| intent.action != IntentAction::Invite);
+        for link in deal.links.iter_mut().filter(|link| from.contains(&link.record.crm)) {
+            link.pending.push(sentence::help_asked().0);
+        }
+        let summary = "Microsoft was asked for help.".to_owned();
+        self.entry(Some(deal), AuditKind::Wrote, "partner_center", summary);
     }
 
     /// Records the intent of a write to a record, and what its seller is to be told.
@@ -232,7 +264,8 @@ impl Attempt<'_> {
             .iter()
             .find(|intent| intent.target == target)
             .map(|intent| intent.token.clone());
-        let pending = deal.link(write.crm).map(|link| link.pending.clone()).unwrap_or_default();
+        let mut pending = deal.link(write.crm).map(|link| link.pending.clone()).unwrap_or_default();
+        pending.extend(write.about_this.iter().map(|line| line.0.clone()));
         let fields = self.fields_for(&write, &pending, token.as_deref(), referral, read)?;
         let before = read.mapping.read_record(&read.record.fields).values;
         let started = self.around.clock.now();
@@ -283,7 +316,16 @@ impl Attempt<'_> {
             link.pending.clear();
         }
         if let Some(outcome) = outcome {
-            settle_part(deal, outcome, referral, records, |_| true, true);
+            let read = records.iter().find(|read| read.record.key.crm == write.crm);
+            let meant = read.map(|read| meant_by(read, &write.values, referral));
+            let sent = Sent { meant: meant.unwrap_or_default(), before: before.clone() };
+            // What went to Partner Center was settled before; what somebody changed there since must
+            // still count as changed.
+            let which = |field: &str| write.values.contains_key(field);
+            let stage = write.stage.is_some();
+            // What the record was given is what Partner Center held when it was planned.
+            let there = Sent { meant: Values::new(), before: write.values.clone() };
+            settle_part(deal, outcome, referral, records, which, stage, (&there, &sent));
         }
         let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
         self.wrote(deal, target, &write.values, stage, before, started);
@@ -365,10 +407,11 @@ impl Attempt<'_> {
             let lines = [Line(format!("Not synced: {}", hold.reason))];
             let fields = self.bookkeeping(read, &lines, "needs_attention", None);
             let expect = read.record.version.clone();
-            if let Ok(record) =
-                part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await
-            {
+            let told = part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
+            if let Ok(record) = told {
                 read.record = record;
+                let summary = format!("Wrote the reason of the hold to {}.", crm.title());
+                self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
             }
         }
     }
@@ -433,6 +476,39 @@ impl Attempt<'_> {
     }
 }
 
+/// The values of one confirmed write.
+#[derive(Default)]
+struct Sent {
+    /// What the target holds when it is given exactly what was sent.
+    meant: Values,
+    /// What it held before.
+    before: Values,
+}
+
+impl Sent {
+    /// Takes out of what was read back whatever somebody else wrote in the meantime.
+    fn correct(&self, read_back: &mut Values) {
+        for (field, held) in read_back {
+            match (self.meant.get(field), self.before.get(field)) {
+                (Some(meant), before) => {
+                    *held = settle::stuck(meant, held, before.unwrap_or(meant)).clone();
+                }
+                (None, Some(before)) => *held = before.clone(),
+                (None, None) => {}
+            }
+        }
+    }
+}
+
+/// What a record holds when it is given exactly `sent`, as far as the mapping knows it.
+pub(super) fn meant_by(read: &ReadRecord, sent: &Values, referral: &Referral) -> Values {
+    let written = read.mapping.write_record(sent, Some(referral), Occasion::Update);
+    let held = written.map(|fields| read.mapping.read_record(&fields).values).unwrap_or_default();
+    sent.iter()
+        .map(|(field, value)| (field.clone(), held.get(field).unwrap_or(value).clone()))
+        .collect()
+}
+
 /// Settles those fields of an outcome that `which` picks, and the stage if told to.
 fn settle_part(
     deal: &mut Deal,
@@ -441,9 +517,12 @@ fn settle_part(
     records: &[ReadRecord],
     which: impl Fn(&str) -> bool,
     stage: bool,
+    (to_referral, to_record): (&Sent, &Sent),
 ) {
     let Some(read) = records.iter().find(|read| read.record.key.crm == outcome.crm) else { return };
-    let seen = view(read, referral);
+    let mut seen = view(read, referral);
+    to_referral.correct(&mut seen.referral_values.values);
+    to_record.correct(&mut seen.record_values.values);
     let mut part = outcome.clone();
     part.settled.retain(|field| which(field));
     if !stage {

@@ -13,7 +13,7 @@ use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordKey, ReferralId};
-use crate::domain::notice::Done;
+use crate::domain::notice::{Done, Subject};
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
 use crate::mapping::rule::Occasion;
@@ -89,10 +89,13 @@ impl Attempt<'_> {
                 Ok((None, Ended::Done(Done::Ignored, "the record belongs to a known deal")))
             }
             Some(link) => Ok((None, Ended::Held(taken(crm, &link.record.id)))),
-            None => match known {
-                Some(deal) => Box::pin(self.bring_in_step(deal)).await,
-                None => self.arrive(id).await,
-            },
+            // The deal, or the referral, has a lane of its own: two tries of it must never run at once.
+            None => {
+                let subject =
+                    known.map_or(Subject::Referral(id.clone()), |deal| Subject::Deal(deal.id));
+                self.follow_up(subject, "carried", self.around.clock.now());
+                Ok((None, Ended::Done(Done::Ignored, "its referral is looked at instead")))
+            }
         }
     }
 
@@ -107,7 +110,7 @@ impl Attempt<'_> {
             return self.not_complete(&mut read, missing).await;
         }
         let now = self.around.clock.now();
-        let mut deal = Deal {
+        let deal = Deal {
             id: DealId::new(self.around.randomness.guid()),
             account: self.account.name.clone(),
             referral_id: None,
@@ -121,18 +124,6 @@ impl Attempt<'_> {
             created: now,
             changed: now,
         };
-        deal.intents.push(Intent {
-            token: self.around.randomness.guid(),
-            target: Target::PartnerCenter,
-            action: IntentAction::Create,
-            expect: None,
-            sent: values_offered(&read),
-            stage: None,
-            losers: Vec::new(),
-            from: vec![read.record.key.crm],
-            lines: Vec::new(),
-            at: now,
-        });
         let crm = read.record.key.crm;
         self.entry(
             Some(&deal),
@@ -140,14 +131,35 @@ impl Attempt<'_> {
             crm.as_str(),
             "A seller shared this deal.".to_owned(),
         );
-        self.keep(&mut deal).await?;
         self.create_referral(deal, read, &body).await
+    }
+
+    /// Records that a referral is about to be made, with the values that go into it.
+    async fn promise_referral(
+        &mut self,
+        deal: &mut Deal,
+        read: &ReadRecord,
+    ) -> Result<(), StoreError> {
+        deal.intents.retain(|intent| intent.action != IntentAction::Create);
+        deal.intents.push(Intent {
+            token: self.around.randomness.guid(),
+            target: Target::PartnerCenter,
+            action: IntentAction::Create,
+            expect: None,
+            sent: values_offered(read),
+            stage: None,
+            losers: Vec::new(),
+            from: vec![read.record.key.crm],
+            lines: Vec::new(),
+            at: self.around.clock.now(),
+        });
+        self.keep(deal).await
     }
 
     /// Goes on with a deal whose referral was being created when the try was cut off.
     pub(super) async fn continue_offer(
         &mut self,
-        mut deal: Deal,
+        deal: Deal,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
         let Some(key) = deal.links.first().map(|link| link.record.clone()) else {
             return Ok((
@@ -155,9 +167,12 @@ impl Attempt<'_> {
                 Ended::Done(Done::Ignored, "the deal has neither a referral nor a record"),
             ));
         };
-        let begun = deal.intents.iter().map(|intent| intent.at).max().unwrap_or(deal.created);
-        let ready = begun.plus(self.account.behaviour.list_lag);
-        if self.around.clock.now() < ready {
+        if self.account.behaviour.shadow {
+            return Ok((Some(deal), Ended::Done(Done::Ignored, "shadow mode")));
+        }
+        let begun = deal.intents.iter().map(|intent| intent.at).max();
+        let ready = begun.map(|begun| begun.plus(self.account.behaviour.list_lag));
+        if let Some(ready) = ready.filter(|ready| self.around.clock.now() < *ready) {
             return Ok((
                 Some(deal),
                 Ended::Later(ready, "the referral may not be in the list yet".to_owned()),
@@ -174,23 +189,66 @@ impl Attempt<'_> {
         };
         let read = match self.guarded_fetch(part, &key, mapping.shape()).await {
             Ok(Some(record)) => ReadRecord { record, mapping },
-            Ok(None) => {
-                deal.links.clear();
-                return Ok((
-                    Some(deal),
-                    Ended::Done(Done::Ignored, "the record was deleted before it was shared"),
-                ));
-            }
+            Ok(None) => return self.deleted_while_offered(deal, &key).await,
             Err(fault) => return Ok((Some(deal), Ended::Failed(Target::Crm(key.crm), fault))),
         };
-        match self.body(&read) {
-            Ok((body, _)) => self.create_referral(deal, read, &body).await,
-            Err(missing) => {
-                let mut read = read;
-                let (_, ended) = self.not_complete(&mut read, missing).await?;
-                Ok((Some(deal), ended))
+        let missing = match self.body(&read) {
+            Ok((body, wish)) => {
+                let missing = share::missing(&body, &wish);
+                if missing.is_empty() || !deal.intents.is_empty() {
+                    return self.create_referral(deal, read, &body).await;
+                }
+                missing
             }
-        }
+            Err(missing) => missing,
+        };
+        let mut read = read;
+        let (_, ended) = self.not_complete(&mut read, missing).await?;
+        Ok((Some(deal), ended))
+    }
+
+    /// The record was deleted while its referral was being made. If the referral exists it keeps its
+    /// link to what is gone, so that no new record is made for it.
+    async fn deleted_while_offered(
+        &mut self,
+        mut deal: Deal,
+        key: &RecordKey,
+    ) -> Result<(Option<Deal>, Ended), StoreError> {
+        let there = match self.own_referral(&deal, key.id.as_str()).await {
+            Ok(there) => there,
+            Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
+        };
+        deal.intents.retain(|intent| intent.action != IntentAction::Create);
+        let Some(referral) = there else {
+            deal.links.clear();
+            return Ok((
+                Some(deal),
+                Ended::Done(Done::Ignored, "the record was deleted before it was shared"),
+            ));
+        };
+        deal.referral_id = Some(referral.id());
+        deal.engagement_id = referral.engagement_id();
+        let summary = format!("Created the referral {}.", referral.id());
+        self.entry(Some(&deal), AuditKind::Wrote, "partner_center", summary);
+        self.keep(&mut deal).await?;
+        Box::pin(self.bring_in_step(deal)).await
+    }
+
+    /// The referral of ours that names a record, if the list shows one.
+    async fn own_referral(
+        &self,
+        deal: &Deal,
+        reference: &str,
+    ) -> Result<Option<Referral>, ConnectError> {
+        let since = deal.created.minus(LOOK_BACK);
+        let there = self.account.partner_center.find_by_external_reference(reference, since).await;
+        self.account.breaker.learn(&there, self.around.clock.now());
+        let ours: Vec<Referral> =
+            there?.into_iter().filter(|referral| !referral.is_microsofts()).collect();
+        let open = ours.iter().find(|referral| !referral.state().is_terminal()).cloned();
+        // One that was just made may have ended already.
+        let begun = deal.intents.iter().any(|intent| intent.action == IntentAction::Create);
+        Ok(open.or_else(|| ours.into_iter().next().filter(|_| begun)))
     }
 
     /// Looks for a referral of ours for this record, and creates one only if there is none.
@@ -200,19 +258,15 @@ impl Attempt<'_> {
         read: ReadRecord,
         body: &Fields,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
-        let reference = read.record.key.id.as_str();
-        let since = deal.created.minus(LOOK_BACK);
-        let there = self.account.partner_center.find_by_external_reference(reference, since).await;
-        self.account.breaker.learn(&there, self.around.clock.now());
-        let there = match there {
-            Ok(there) => there
-                .into_iter()
-                .find(|referral| !referral.is_microsofts() && !referral.state().is_terminal()),
+        let there = match self.own_referral(&deal, read.record.key.id.as_str()).await {
+            Ok(there) => there,
             Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
         };
+        let found = there.is_some();
         let referral = match there {
             Some(referral) => referral,
             None => {
+                self.promise_referral(&mut deal, &read).await?;
                 let answer = self.account.partner_center.create(body).await;
                 self.account.breaker.learn(&answer, self.around.clock.now());
                 match answer {
@@ -221,13 +275,14 @@ impl Attempt<'_> {
                 }
             }
         };
-        self.entry(
-            Some(&deal),
-            AuditKind::Wrote,
-            "partner_center",
-            format!("Created the referral {}.", referral.id()),
-        );
-        self.bind(&mut deal, &read, &referral);
+        let ours = deal.intents.iter().any(|intent| intent.action == IntentAction::Create);
+        let (kind, summary) = if ours {
+            (AuditKind::Wrote, format!("Created the referral {}.", referral.id()))
+        } else {
+            (AuditKind::Linked, format!("Linked to the referral {}.", referral.id()))
+        };
+        self.entry(Some(&deal), kind, "partner_center", summary);
+        self.bind(&mut deal, &read, &referral, found);
         self.keep(&mut deal).await?;
         Box::pin(self.bring_in_step(deal)).await
     }
@@ -239,6 +294,9 @@ impl Attempt<'_> {
         read: ReadRecord,
         fault: ConnectError,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
+        if !matches!(fault, ConnectError::Unknown(_)) {
+            deal.intents.retain(|intent| intent.action != IntentAction::Create);
+        }
         if !matches!(fault, ConnectError::Rejected(_)) {
             return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault)));
         }
@@ -252,8 +310,9 @@ impl Attempt<'_> {
         Ok((Some(deal), Ended::Held(hold)))
     }
 
-    /// The referral exists: base, link fields and the line for the seller.
-    fn bind(&mut self, deal: &mut Deal, read: &ReadRecord, referral: &Referral) {
+    /// The referral exists: base, link fields and the line for the seller. Where it was `found` and
+    /// not just made, whatever differs from what was sent was edited since.
+    fn bind(&mut self, deal: &mut Deal, read: &ReadRecord, referral: &Referral, found: bool) {
         let seen = view(read, referral);
         let sent = deal.intents.iter().find(|intent| intent.action == IntentAction::Create);
         let sent: Values = sent.map(|intent| intent.sent.clone()).unwrap_or_default();
@@ -262,12 +321,12 @@ impl Attempt<'_> {
         deal.intents.retain(|intent| intent.action != IntentAction::Create);
         let Some(link) = deal.link_mut(read.record.key.crm) else { return };
         for (field, value) in &sent {
-            if let Some(there) = seen.referral_values.values.get(field) {
-                agree(&mut link.base, field, there, value);
-            }
+            let there = seen.referral_values.values.get(field).filter(|_| !found).unwrap_or(value);
+            agree(&mut link.base, field, there, value);
         }
         // What Partner Center filled in that the record left empty is no edit of anybody's.
-        let referral_stage = Stage::of(&referral.state()).unwrap_or(Stage::Active);
+        let referral_stage =
+            Stage::of(&referral.state()).filter(|_| !found).unwrap_or(Stage::Active);
         let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
         link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
         link.pending.push(sentence::referral_created().0);

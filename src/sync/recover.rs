@@ -1,11 +1,13 @@
 //! After a crash or a lost answer: did the write land?
 
 use super::attempt::{Attempt, ReadRecord, view};
-use super::execute::token_of;
+use super::execute::{meant_by, token_of};
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::deal::{
+    Conflict, Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values,
+};
+use crate::domain::id::CrmName;
 use crate::domain::referral::Referral;
-use crate::mapping::rule::Occasion;
 use crate::merge::settle;
 use crate::store::StoreError;
 
@@ -24,8 +26,9 @@ impl Attempt<'_> {
         let intents = std::mem::take(&mut deal.intents);
         for intent in intents {
             match (intent.target, intent.action) {
-                (_, IntentAction::Create | IntentAction::Qualify) => deal.intents.push(intent),
-                (_, IntentAction::Invite) => {}
+                (_, IntentAction::Create | IntentAction::Qualify | IntentAction::Invite) => {
+                    deal.intents.push(intent);
+                }
                 (Target::PartnerCenter, _) => self.recover_patch(deal, &intent, referral, records),
                 (Target::Crm(crm), _) => {
                     match records.iter().find(|read| read.record.key.crm == crm) {
@@ -47,19 +50,32 @@ impl Attempt<'_> {
     ) {
         let moved = intent.expect != referral.version();
         let stage = Stage::of(&referral.state());
-        let landed = records.iter().any(|read| {
-            let values = read.mapping.read_referral(referral).values;
-            deal.link(read.record.key.crm)
-                .is_some_and(|link| settle::landed_by_value(intent, link, &values, stage, moved))
+        let senders: Vec<(CrmName, Values)> = deal
+            .links
+            .iter()
+            .map(|link| &link.record)
+            .filter(|key| intent.from.is_empty() || intent.from.contains(&key.crm))
+            .filter_map(|key| Some((key.crm, self.account.part(key.crm)?.mapping(key.kind)?)))
+            .map(|(crm, mapping)| (crm, mapping.read_referral(referral).values))
+            .collect();
+        let landed = senders.iter().any(|(crm, now)| {
+            deal.link(*crm)
+                .is_some_and(|link| settle::landed_by_value(intent, link, now, stage, moved))
         });
         self.decided(deal, intent, landed);
         if !landed {
+            // A value that was to lose and is gone lost, whoever overwrote it.
+            let gone = |conflict: &&Conflict| {
+                let now = senders.iter().find_map(|(_, now)| now.get(&conflict.field));
+                moved && now.is_some_and(|now| *now != conflict.lost)
+            };
+            let losers: Vec<Conflict> = intent.losers.iter().filter(gone).cloned().collect();
+            self.conflicts(deal, &losers);
             return;
         }
-        for read in records.iter().filter(|read| intent.from.contains(&read.record.key.crm)) {
-            let sent = converted(read, &intent.sent, referral);
-            if let Some(link) = deal.link_mut(read.record.key.crm) {
-                settle::settle_landed(link, &intent.sent, &sent, true);
+        for (crm, now) in senders.iter().filter(|(crm, _)| intent.from.contains(crm)) {
+            if let Some(link) = deal.link_mut(*crm) {
+                settle::settle_landed(link, &intent.sent, &intent.sent, now, true);
             }
         }
         for (crm, line) in &intent.lines {
@@ -71,6 +87,11 @@ impl Attempt<'_> {
             for read in records {
                 let seen = view(read, referral);
                 let Some(record) = seen.stage else { continue };
+                // A record that did not move is still to be brought to the new stage.
+                let link = deal.link(read.record.key.crm);
+                if link.and_then(|link| link.base_stage).is_some_and(|base| base.record == record) {
+                    continue;
+                }
                 let further = sent == Stage::Active && record == Stage::Won;
                 if let Some(link) = deal.link_mut(read.record.key.crm) {
                     let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
@@ -104,11 +125,10 @@ impl Attempt<'_> {
         if !landed {
             return;
         }
-        let written = read.mapping.write_record(&intent.sent, Some(referral), Occasion::Update);
-        let held =
-            written.map(|fields| read.mapping.read_record(&fields).values).unwrap_or_default();
+        let meant = meant_by(read, &intent.sent, referral);
         if let Some(link) = deal.link_mut(crm) {
-            settle::settle_landed(link, &intent.sent, &held, false);
+            let now = &seen.record_values.values;
+            settle::settle_landed(link, &intent.sent, &meant, now, false);
             link.pending.clear();
             if let (Some(sent), Some(record)) = (intent.stage, seen.stage) {
                 link.base_stage = Some(StageAgreement { referral: sent, record });
@@ -124,15 +144,4 @@ impl Attempt<'_> {
             self.conflicts(deal, &intent.losers);
         }
     }
-}
-
-/// What the referral holds when it is given exactly `sent`.
-fn converted(read: &ReadRecord, sent: &Values, referral: &Referral) -> Values {
-    let now = read.mapping.read_referral(referral).values;
-    sent.iter()
-        .map(|(field, value)| {
-            let held = now.get(field).filter(|held| *held == value).unwrap_or(value);
-            (field.clone(), held.clone())
-        })
-        .collect()
 }

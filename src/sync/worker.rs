@@ -131,7 +131,9 @@ impl Worker {
             Err(_) => (claim.deal.clone(), Ended::Held(panicked())),
         };
         let fate = self.fate(&claim, &deal, ended, &mut attempt.entries);
-        if let (Some(wake), Some(deal), Fate::Done(_)) = (attempt.wake, &deal, &fate) {
+        if let (Some(wake), Some(deal), Fate::Done(_) | Fate::Held(_)) =
+            (attempt.wake, &deal, &fate)
+        {
             attempt.follow.push(later(account, deal, wake));
         }
         self.finish(&claim, deal, fate, attempt.entries, attempt.follow).await

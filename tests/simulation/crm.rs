@@ -232,8 +232,9 @@ impl FakeCrm {
         let Some(state) = world.crms.get(&self.name) else {
             return Err(ConnectError::CursorExpired);
         };
-        let from: usize = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
-        let expired = cursor.is_some() && from < state.expired_below;
+        let (issued, from) = cursor.and_then(|cursor| cursor.split_once(':')).unwrap_or(("", "0"));
+        let from: usize = from.parse().unwrap_or(0);
+        let expired = cursor.is_some() && issued != state.epoch.to_string();
         let from = match expired {
             true if world.has(Bug::ExpiredMeansNow) => state.log.len(),
             true => return Err(ConnectError::CursorExpired),
@@ -254,7 +255,7 @@ impl FakeCrm {
             }
         }
         let more = state.log.get(covered).is_some_and(|(at, _, _)| ready(*at));
-        Ok(ChangePage { changed, deleted, cursor: covered.to_string(), more })
+        Ok(ChangePage { changed, deleted, cursor: format!("{}:{covered}", state.epoch), more })
     }
 }
 
@@ -390,7 +391,16 @@ impl Crm for FakeCrm {
         let token = shape.token_field.as_ref();
         let written =
             self.write(&mut self.world.lock(), record, &expect, fields, token, "update")?;
-        self.world.end(outcome, written).await
+        if self.name == CrmName::Dynamics365 || self.world.lock().has(Bug::AnswerShowsWhatWasSent) {
+            return self.world.end(outcome, written).await;
+        }
+        // Salesforce answers a write with nothing: the record is read back, and somebody may have
+        // edited it in between.
+        self.world.moment().await;
+        let read = shown(&self.world.lock(), self.name, record.key.id.as_str());
+        let read =
+            read.ok_or_else(|| ConnectError::Unknown("could not be read back".to_owned()))?;
+        self.world.end(outcome, read).await
     }
 
     async fn close(

@@ -219,7 +219,11 @@ impl PartnerCenter for FakePartnerCenter {
         changes: &BTreeMap<String, Json>,
     ) -> Result<Referral, ConnectError> {
         let outcome = self.0.begin("patch", true).await?;
-        let answer = Self::apply(&mut self.0.lock(), id, expect, changes)?;
+        Self::apply(&mut self.0.lock(), id, expect, changes)?;
+        // Where the answer has no body the referral is read back, and somebody may have edited it in
+        // between.
+        self.0.moment().await;
+        let answer = shown(&self.0.lock().referrals[id.as_str()]);
         self.0.end(outcome, answer).await
     }
 

@@ -89,9 +89,7 @@ pub(crate) fn set_record(world: &mut World, crm: CrmName, id: &str, field: &str,
     let value = record_value(world, crm, id, field);
     world.note(format!("person {crm} {id} {field} {saw:?} -> {value:?}"));
     world.journal.acts += 1;
-    let edit =
-        Edit { side: Target::Crm(crm), object: id.to_owned(), field: field.to_owned(), value, saw };
-    world.journal.edits.push(edit);
+    written(world, Target::Crm(crm), id, field, value, saw);
 }
 
 /// A person changes a field of a referral.
@@ -114,14 +112,12 @@ pub(crate) fn set_referral(world: &mut World, id: &str, field: &str, value: Json
     let value = referral_value(world, id, field);
     world.note(format!("person partner_center {id} {field} {saw:?} -> {value:?}"));
     world.journal.acts += 1;
-    let edit = Edit {
-        side: Target::PartnerCenter,
-        object: id.to_owned(),
-        field: field.to_owned(),
-        value,
-        saw,
-    };
-    world.journal.edits.push(edit);
+    written(world, Target::PartnerCenter, id, field, value, saw);
+}
+
+fn written(world: &mut World, side: Target, id: &str, field: &str, value: Value, saw: Value) {
+    let (object, field) = (id.to_owned(), field.to_owned());
+    world.journal.edits.push(Edit { side, object, field, value, saw });
 }
 
 /// A person moves a record to a stage.
@@ -163,7 +159,7 @@ pub(crate) fn move_referral(world: &mut World, id: &str, status: &str, substatus
 pub(crate) fn referral_arrives(world: &mut World) -> String {
     world.journal.acts += 1;
     let number = world.next();
-    let fields = json!({
+    let mut fields = json!({
         "name": format!("Northwind move {number}"), "organizationId": OURS, "type": "Shared",
         "qualification": "SalesQualified", "status": "New", "substatus": "Pending",
         "inviteContext": { "invitedBy": { "organizationId": "msft" } },
@@ -175,13 +171,21 @@ pub(crate) fn referral_arrives(world: &mut World) -> String {
             "consentToToShareInfoWithOthers": true, "consentToContact": true,
             "consentToShareReferralWithMicrosoftSellers": true,
         },
-        "details": {
-            "dealValue": 500, "currency": "EUR", "closingDateTime": "2026-12-31T00:00:00Z",
-            "notes": "first words", "requirements": { "solutions": [{ "id": "SOL-00000-XYZ", "type": "Name" }] },
-        },
+        "details": { "requirements": {} },
         "team": [],
     });
+    for field in FIELDS {
+        let mut at = &mut fields;
+        for step in field.split('.') {
+            at = &mut at[step];
+        }
+        *at = fresh(world, field).0;
+    }
     let id = partner_center::insert(world, fields);
+    for field in FIELDS {
+        let value = referral_value(world, &id, field);
+        written(world, Target::PartnerCenter, &id, field, value, Value::Null);
+    }
     world.note(format!("person partner_center {id} arrives"));
     id
 }
@@ -193,9 +197,9 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
     let control = world.mappings[&crm].control().clone();
     let mut fields = match crm {
         CrmName::Dynamics365 => json!({
-            "name": format!("Fabrikam analytics {number}"), "estimatedvalue": 700,
-            "transactioncurrencyid.isocurrencycode": "USD", "estimatedclosedate": "2027-01-15",
-            "description": "first call", "pc_solutions": "SOL-00009-XYZ",
+            "name": format!("Fabrikam analytics {number}"),
+
+
             "parentaccountid.name": "Fabrikam", "parentaccountid.address1_line1": "1 Main",
             "parentaccountid.address1_city": "Oslo", "parentaccountid.address1_country": "NO",
             "parentcontactid.emailaddress1": "buyer@fabrikam.example",
@@ -204,9 +208,9 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
             "owninguser.address1_telephone1": "+47 1",
         }),
         CrmName::Salesforce => json!({
-            "Name": format!("Fabrikam analytics {number}"), "Amount": 700,
-            "CurrencyIsoCode": "USD", "CloseDate": "2027-01-15",
-            "Description": "first call", "Products__c": "SOL-00009-XYZ",
+            "Name": format!("Fabrikam analytics {number}"),
+
+
             "Account.Name": "Fabrikam", "Account.BillingStreet": "1 Main",
             "Account.BillingCity": "Oslo", "Account.BillingCountry": "NO",
             "Owner.FirstName": "Sam", "Owner.LastName": "Example",
@@ -214,8 +218,16 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
         }),
     };
     fields[control.sync.as_str()] = json!(true);
+    for field in FIELDS {
+        let name = crm_field(world, crm, field);
+        fields[name.as_str()] = fresh(world, field).1;
+    }
     let Json::Object(fields) = fields else { unreachable!("an object") };
     let id = crm::insert(world, crm, &fields);
+    for field in FIELDS {
+        let value = record_value(world, crm, &id, field);
+        written(world, Target::Crm(crm), &id, field, value, Value::Null);
+    }
     world.note(format!("person {crm} {id} shares a deal"));
     id
 }
@@ -275,6 +287,7 @@ fn edit_a_record(world: &mut World, which: usize) {
             let field = FIELDS[world.dice.below(FIELDS.len())];
             edit_record(world, crm, &id, field);
         }
+        150..172 if is_closed(world, crm, &id) => {}
         150..168 => move_record(world, crm, &id, Stage::Active),
         168..170 => move_record(world, crm, &id, Stage::Won),
         170..172 => move_record(world, crm, &id, Stage::Lost),
@@ -304,6 +317,13 @@ fn edit_a_record(world: &mut World, which: usize) {
         }
         _ => {}
     }
+}
+
+/// Whether a record has ended, in either CRM.
+fn is_closed(world: &World, crm: CrmName, id: &str) -> bool {
+    let row = world.crms.get(&crm).and_then(|state| state.rows.get(id));
+    let stage = row.and_then(|row| world.mappings[&crm].stage_of(&row.fields));
+    stage.is_some_and(Stage::is_closed)
 }
 
 /// Whether a referral is shown as own and what its record id at Partner Center is.

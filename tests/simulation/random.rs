@@ -89,7 +89,7 @@ fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
             }
             3 => {
                 for state in world.crms.values_mut() {
-                    state.expired_below = state.log.len();
+                    state.epoch += 1;
                 }
                 world.note("cursors expire".to_owned());
             }

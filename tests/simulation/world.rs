@@ -47,8 +47,8 @@ pub(crate) struct CrmState {
     pub(crate) rows: BTreeMap<String, Row>,
     /// Every change in order: id and whether it was a deletion.
     pub(crate) log: Vec<(i64, String, bool)>,
-    /// Cursors below this are no longer accepted.
-    pub(crate) expired_below: usize,
+    /// Cursors of an earlier epoch are no longer accepted.
+    pub(crate) epoch: u64,
     pub(crate) others: BTreeMap<String, (String, Fields)>,
     /// How far its clock is off, milliseconds.
     pub(crate) skew: i64,
