@@ -8,8 +8,11 @@
 
 mod accounts;
 mod door;
+mod leads;
 mod lifecycle;
 mod lost_answers;
 mod outages;
+mod records;
+mod restarts;
 mod sharing;
 mod support;

@@ -19,7 +19,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 use tokio::time::Instant;
 
-pub(crate) use people::{number, text};
+pub(crate) use people::{number, only, text};
 pub(crate) use setup::Setup;
 
 /// A condition that does not hold within this time has failed. Generous: the machine may be busy.
@@ -119,6 +119,14 @@ impl World {
         }
     }
 
+    /// Asks the admin interface.
+    pub(crate) async fn admin(&self, path: &str, body: Json) -> u16 {
+        let url = format!("http://{}/api/v1{path}", self.app().admin_address);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(url).bearer_auth("sandbox-admin-token").json(&body);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
         self.store().dead_letters(None, 100).await.expect("dead letters")
     }
@@ -145,6 +153,19 @@ impl World {
             self.sandbox.dynamics365.write_count(),
             self.sandbox.salesforce.request_log().writes,
         )
+    }
+
+    /// Waits until every CRM was read twice more, whatever Partner Center does.
+    pub(crate) async fn two_crm_polls(&self) {
+        for _ in 0..2 {
+            let now = self.app().around.clock.now();
+            let read_since = || {
+                let pollers = &self.app().pollers;
+                let mut crms = pollers.iter().filter(|it| it.feed() != Feed::PartnerCenter);
+                crms.all(|poller| poller.health().last_success.is_some_and(|at| at > now))
+            };
+            self.until_true("every CRM is read again", read_since).await;
+        }
     }
 
     /// Waits until every feed was read twice more, those aside that are read less than once a minute.

@@ -15,6 +15,7 @@ pub(crate) struct Setup {
     pub(super) dynamics: bool,
     pub(super) salesforce: bool,
     webhooks: bool,
+    fixed_port: bool,
     pub(super) reconcile_secs: i64,
     settings: Vec<(&'static str, toml::Value)>,
     mappings: Vec<(&'static str, String)>,
@@ -28,6 +29,7 @@ impl Setup {
             dynamics: true,
             salesforce: true,
             webhooks: true,
+            fixed_port: false,
             reconcile_secs: 1,
             settings: Vec::new(),
             mappings: Vec::new(),
@@ -48,6 +50,12 @@ impl Setup {
     /// Events of Partner Center go nowhere.
     pub(crate) fn without_webhooks(mut self) -> Self {
         self.webhooks = false;
+        self
+    }
+
+    /// The daemon knows its own public address, as it must to guard the registration.
+    pub(crate) fn with_public_address(mut self) -> Self {
+        self.fixed_port = true;
         self
     }
 
@@ -83,7 +91,8 @@ impl Setup {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        sandbox.write_files(folder.path(), free, free).expect("the files are written");
+        let public = if self.fixed_port { unused() } else { free };
+        sandbox.write_files(folder.path(), public, free).expect("the files are written");
         let mut world = World { sandbox, folder, setup: self, app: None };
         world.write_configuration();
         world.start_daemon().await;
@@ -152,6 +161,12 @@ impl World {
         });
         self.sandbox.partner_center.set_slot(&slot).expect("a registration");
     }
+}
+
+/// An address that nobody listens on just now.
+fn unused() -> SocketAddr {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address")
 }
 
 fn put(table: &mut toml::Table, key: &str, value: toml::Value) {
