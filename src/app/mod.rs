@@ -16,6 +16,7 @@ mod nightly;
 pub mod operations;
 mod parts;
 mod provisioning;
+mod relay;
 mod schema;
 mod slot;
 mod status;
