@@ -340,7 +340,7 @@ fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
 }
 
 fn stamp_of(version: &Version) -> Result<crate::domain::time::Timestamp, ConnectError> {
-    crate::domain::time::Timestamp::parse(&version.0)
+    convert::stamp_of(version)
         .ok_or_else(|| wire::refused_here("", "the version is not one of Salesforce's", ""))
 }
 
