@@ -46,7 +46,9 @@ async fn an_overwritten_referral_identifier_is_restored_with_a_line() {
     world.edit_dynamics(&id, json!({ "pc_referralidentifier": "something else" }));
     world.edit_sales(&id, json!({ "Referral_Identifier__c": null }));
     world
-        .until_true("both are restored", || world.dynamics(&id).is_some() && world.sales(&id).is_some())
+        .until_true("both are restored", || {
+            world.dynamics(&id).is_some() && world.sales(&id).is_some()
+        })
         .await;
     world.silence().await;
     for audit in [world.dynamics_audit(&dynamics), world.sales_audit(&sales)] {
@@ -96,7 +98,8 @@ async fn a_row_that_carries_a_referral_of_another_row_is_held_with_a_fix() {
     let repaired = json!({ "pc_referralidentifier": null, "pc_syncwithpartnercenter": false });
     world.sandbox.dynamics365.edit_as_person("opportunity", &copy, &repaired).expect("repaired");
     world.silence().await;
-    let referrals: Vec<ReferralId> = world.deals().await.into_iter().filter_map(|it| it.referral_id).collect();
+    let referrals: Vec<ReferralId> =
+        world.deals().await.into_iter().filter_map(|it| it.referral_id).collect();
     assert_eq!(referrals, [id]);
     world.finish().await;
 }
