@@ -513,6 +513,14 @@ pub(super) fn meant_by(read: &ReadRecord, sent: &Values, referral: &Referral) ->
         .collect()
 }
 
+/// The stage in which a record is found after it was brought to `stage`; `None` if the mapping does
+/// not tell, because the CRM has no stage of its own for it.
+pub(super) fn stage_meant(read: &ReadRecord, stage: Stage) -> Option<Stage> {
+    let writable = |rule: &StageRule| !rule.write.is_empty() || rule.close.is_some();
+    let known = |rule: &&StageRule| rule.stage == stage && !rule.when.is_empty() && writable(rule);
+    read.mapping.stages().iter().find(known).map(|rule| rule.stage)
+}
+
 /// Settles those fields of an outcome that `which` picks, and the stage if told to.
 fn settle_part(
     deal: &mut Deal,

@@ -184,9 +184,8 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
-        // What stood in a record that its owner deleted is nobody's loss.
         Target::Crm(crm) => deal.links.iter().any(|link| {
-            link.record.crm == crm && link.record.id.as_str() == edit.object && !link.is_cut()
+            link.record.crm == crm && link.record.id.as_str() == edit.object
         }),
     };
     let edits: Vec<(usize, &Edit)> =
@@ -212,6 +211,10 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
             broken.push(format!("I5: {} lost to itself: {}", change.field, change.before));
         }
     }
+    // What a write is to name once its answer is known, on a link that rests now.
+    for conflict in deal.intents.iter().flat_map(|intent| &intent.losers) {
+        named.entry((conflict.field.clone(), conflict.lost.to_string())).or_default();
+    }
     for ((field, value), times) in &named {
         if *times > 1 {
             broken.push(format!("I2: {field} = {value} is named in {times} conflicts"));
@@ -219,7 +222,12 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     }
     for (at, edit) in &edits {
         let known = named.contains_key(&(edit.field.clone(), edit.value.to_string()));
-        if !known && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
+        // What stood in a record that its owner deleted is nobody's loss.
+        let deleted = deal
+            .links
+            .iter()
+            .any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
+        if !known && !deleted && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
             broken.push(format!(
                 "I2: {} = {} of {:?} {} is lost",
                 edit.field, edit.value, edit.side, edit.object
