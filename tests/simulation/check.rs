@@ -292,21 +292,25 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
 /// I7 and I16: few writes, and an entry for each.
 fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<String>) {
     let journal = &world.journal;
-    let wrote = entries
-        .iter()
-        .filter(|entry| {
-            entry.entry.kind == AuditKind::Wrote && !entry.entry.summary.starts_with("Made the")
-                || entry.entry.kind == AuditKind::Resumed
-                    && entry.entry.summary.contains("missing had landed")
-        })
-        .count() as u64;
-    let writes = journal.writes.len() as u64;
     let unsure = journal.kills + journal.lost_answers;
-    if wrote > writes || writes - wrote > unsure {
-        broken.push(format!(
-            "I16: {writes} writes have {wrote} entries, {unsure} answers were lost"
-        ));
+    let targets = world.crms.keys().map(|crm| Target::Crm(*crm)).chain([Target::PartnerCenter]);
+    for target in targets {
+        let tells = |entry: &&AuditEntry| {
+            let (kind, summary) = (entry.entry.kind, &entry.entry.summary);
+            entry.entry.actor == target.as_str()
+                && (kind == AuditKind::Wrote && !summary.starts_with("Made the")
+                    || kind == AuditKind::Resumed && summary.contains("missing had landed"))
+        };
+        let wrote = entries.iter().filter(tells).count() as u64;
+        let writes = journal.writes.iter().filter(|write| write.target == target).count() as u64;
+        if wrote > writes || writes - wrote > unsure {
+            broken.push(format!(
+                "I16: {writes} writes to {} have {wrote} entries, {unsure} answers were lost",
+                target.as_str()
+            ));
+        }
     }
+    let writes = journal.writes.len() as u64;
     let sides = world.crms.len() as u64 + 1;
     let bound = sides * journal.acts + 3 * (journal.faults + journal.kills) + 6 * sides;
     if writes > bound {

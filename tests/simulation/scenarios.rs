@@ -256,3 +256,21 @@ fn shadow_mode_writes_nothing() {
     let world = sim.world.lock();
     assert!(world.journal.writes.is_empty(), "{:?}", world.journal.writes);
 }
+
+#[test]
+fn two_records_with_one_referral_are_held_and_never_guessed_about() {
+    for crm in CRMS {
+        let mut deal = Deal::arrived(crm, WonEarly::Send);
+        {
+            let mut world = deal.sim.world.lock();
+            let fields = world.crms[&crm].rows[&deal.record].fields.clone();
+            crate::crm::insert(&mut world, crm, &fields);
+        }
+        assert!(deal.sim.come_to_rest());
+        let letters = deal.sim.dead_letters();
+        assert_eq!(letters.len(), 1, "{crm}: the copy waits for a person");
+        assert_eq!(letters[0].hold.code, "two_records", "{crm}");
+        deal.act(Here(Stage::Active));
+        assert_eq!(deal.states(), ("Active/Accepted".to_owned(), Stage::Active), "the deal goes on");
+    }
+}
