@@ -3,7 +3,14 @@
 //!
 //! Start reading at `ARCHITECTURE.md`; the way of one change through the modules is drawn there.
 
+#![cfg_attr(
+    test,
+    allow(clippy::too_many_lines, clippy::type_complexity, reason = "a table of cases is long")
+)]
+
+pub mod admin;
 pub mod app;
+pub mod cli;
 pub mod config;
 pub mod connect;
 pub mod domain;
@@ -11,6 +18,8 @@ pub mod ingress;
 pub mod listen;
 pub mod mapping;
 pub mod merge;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
 pub mod sync;
 pub mod telemetry;

@@ -35,6 +35,7 @@ impl Default for Bounds {
 }
 
 /// Accepts connections until `stop`, then lets the open ones finish for a while.
+#[expect(clippy::disallowed_methods, reason = "paces the operating system, not the work")]
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let room = Arc::new(Semaphore::new(bounds.connections));
     let open = TaskTracker::new();

@@ -1,4 +1,5 @@
 //! The laws of the `Crm` seam, run against the Dynamics 365 client and its emulator over HTTP.
+#![cfg(feature = "sandbox")]
 
 #[path = "support/crm_laws.rs"]
 mod crm_laws;

@@ -1,5 +1,7 @@
 //! The laws of the seam `PartnerCenter`, run against the client and the emulator over real HTTP.
 
+#![cfg(feature = "sandbox")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,6 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cosell_sync::connect::error::ConnectError;
+use cosell_sync::connect::http::{Fetched, PublicFetch};
 use cosell_sync::connect::partner_center::registration::{
     Facts, RegisteredSolution, Registration, missing, operations,
 };
@@ -488,6 +491,68 @@ async fn the_feed_goes_on_while_referrals_change_under_it() {
 }
 
 #[tokio::test]
+async fn a_link_that_died_begins_the_sweep_again_and_does_not_do_so_for_ever() {
+    let world = World::new(|options| {
+        options.refuse_updated_filter = true;
+        options.page_size = 2;
+    })
+    .await;
+    let mut made = BTreeSet::new();
+    for number in 0..6 {
+        made.insert(world.deal(&format!("crm-{number}")).await.id());
+        world.clock.advance(Duration::from_secs(60));
+    }
+    let effect = FaultEffect::Answer {
+        status: 400,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: json!({"error": {"code": "invalidRequest", "message": "m"}}).to_string(),
+    };
+    let dead = Fault::once("GET", "skiptoken", effect);
+    world.sandbox.faults().add(dead.clone());
+    let (all, cursor) = world.sweep(None).await;
+    assert_eq!(ids(&all), made);
+    assert!(cursor.contains("newest_first"), "one dead link is not a refused spelling: {cursor}");
+    world.sandbox.faults().add(Fault { times: 1000, ..dead });
+    let mut cursor = None;
+    for _ in 0..20 {
+        match world.client.changes(cursor.as_deref()).await {
+            Ok(page) => cursor = Some(page.cursor),
+            Err(error) => {
+                assert!(matches!(error, ConnectError::Rejected(_)), "{error}");
+                return;
+            }
+        }
+    }
+    unreachable!("the feed began again and again");
+}
+
+#[tokio::test]
+async fn secrets_never_travel_in_the_open() {
+    let world = World::new(|_| ()).await;
+    let options = world.sandbox.options();
+    let bend: [fn(&mut Settings, Url); 3] = [
+        |settings, url| settings.token_url = url,
+        |settings, url| settings.referrals_url = url,
+        |settings, url| settings.webhooks_url = url,
+    ];
+    for bend in bend {
+        let mut settings =
+            Settings::public(&options.tenant_id, &options.client_id).expect("settings");
+        bend(&mut settings, Url::parse("http://contoso.example/").expect("a url"));
+        let client = Client::new(
+            settings,
+            Credential::Secret(SecretString::from("s")),
+            None,
+            Arc::new(Vault::default()),
+            Arc::new(Shared(world.clock.clone())),
+            Arc::new(Counting::default()),
+        );
+        assert!(client.is_err());
+    }
+}
+
+#[tokio::test]
 async fn a_cursor_that_is_not_ours_is_reported() {
     let world = World::new(|_| ()).await;
     for cursor in ["", "5", "null x", "[]"] {
@@ -651,6 +716,42 @@ async fn the_emulators_signed_events_pass_the_verifier() {
             assert!(verifier.accept(&headers, None, &changed).await.is_err());
         }
     }
+}
+
+#[tokio::test]
+async fn a_certificate_name_never_leads_into_the_own_network() {
+    let world = World::new(|_| ()).await;
+    let literal = Url::parse(&world.sandbox.certificate_url()).expect("a url");
+    let fetch = |bytes| PublicFetch::new(Duration::from_secs(3), bytes).expect("a client");
+    let Fetched::File(file) = fetch(1 << 14).get(&literal).await else { unreachable!("served") };
+    assert_eq!(fetch(file.len()).get(&literal).await, Fetched::File(file.clone()), "just fits");
+    assert_eq!(fetch(file.len() - 1).get(&literal).await, Fetched::TooLong);
+    let named = literal.as_str().replace("127.0.0.1", "localhost");
+    assert_ne!(named, literal.as_str());
+    let redirect = FaultEffect::Answer {
+        status: 302,
+        retry_after: None,
+        content_type: "text/html".to_owned(),
+        body: String::new(),
+    };
+    world.sandbox.faults().add(Fault::once("GET", "/cert", redirect));
+    let table = [
+        (literal.as_str(), "a redirect"),
+        (named.as_str(), "a name of this host"),
+        ("https://localhost/", "the same with TLS"),
+        ("http://contoso.example/", "plain http to the world"),
+        ("https://10.0.0.1/", "a private literal"),
+        ("https://169.254.169.254/", "cloud metadata"),
+        ("https://[::ffff:127.0.0.1]/", "a mapped loopback literal"),
+    ];
+    for (text, why) in table {
+        let fetched = fetch(1 << 14).get(&Url::parse(text).expect("a url")).await;
+        assert!(matches!(fetched, Fetched::Unavailable(_)), "{why}: {fetched:?}");
+    }
+    assert_eq!(world.sandbox.faults().waiting(), 0);
+    let certificates =
+        world.sandbox.request_log().iter().filter(|it| it.path.starts_with("/cert")).count();
+    assert_eq!(certificates, 4, "the name was never connected to");
 }
 
 #[tokio::test]

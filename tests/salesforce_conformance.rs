@@ -2,10 +2,8 @@
 //! special to Salesforce.
 
 #[allow(dead_code, reason = "two laws are about closing actions, which Salesforce does not have")]
-#[allow(unreachable_pub, reason = "shared by several test programs")]
 #[path = "support/crm_laws.rs"]
 mod crm_laws;
-#[allow(unreachable_pub, reason = "shared by the modules of this test program")]
 #[path = "support/salesforce.rs"]
 mod support;
 
@@ -15,6 +13,10 @@ mod burst;
 mod feed;
 #[path = "salesforce/leads.rs"]
 mod leads;
+#[path = "salesforce/lost_edits.rs"]
+mod lost_edits;
+#[path = "salesforce/odd_answers.rs"]
+mod odd_answers;
 #[path = "salesforce/provision.rs"]
 mod provision;
 #[path = "salesforce/sign_in.rs"]

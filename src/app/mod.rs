@@ -3,10 +3,29 @@
 //! * Owns: which part gets which other part, the start, the soft stop.
 //! * May use: everything. Nothing but `cli` and `main` uses it.
 
+mod alert;
+mod backfill;
 pub mod clock;
+mod credentials;
+mod doctor;
+mod gauges;
+mod in_process;
+mod live;
+pub mod login;
+mod mappings;
+mod nightly;
+mod operations;
+mod parts;
+mod provisioning;
+mod relay;
 mod schema;
+mod slot;
+mod status;
 mod systems;
 mod vault;
+
+pub use in_process::InProcess;
+pub use parts::{Parts, open_store, restore_store};
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -18,15 +37,17 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin;
 use crate::config::Config;
 use crate::domain::clock::{Clock, Randomness};
-use crate::domain::id::{AccountName, CrmName, RecordKind};
+use crate::domain::id::AccountName;
+use crate::domain::secret::SecretString;
 use crate::ingress::Door;
 use crate::listen::{self, Bounds};
 use crate::mapping::{Mapping, Problems, load_directory};
 use crate::store::{Store, StoreError};
 use crate::sync::account::{Account, Surroundings};
-use crate::sync::feeds::{Feed, Poller};
+use crate::sync::feeds::Poller;
 use crate::sync::retry::Policy;
 use crate::sync::worker::Worker;
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +78,8 @@ pub enum AppError {
 
 /// The running program.
 pub struct App {
+    /// Everything that the admin interface works on too.
+    pub parts: Arc<Parts>,
     /// What all parts share.
     pub around: Surroundings,
     /// The accounts.
@@ -84,13 +107,8 @@ impl App {
     ///
     /// [`AppError`] with what to do about it.
     pub async fn start(config: &Config) -> Result<Self, AppError> {
-        let store = open_store(&config.path(&config.store.path)).await?;
-        let around = Surroundings {
-            store,
-            clock: Arc::new(clock::SystemClock),
-            randomness: Arc::new(clock::SystemRandomness::default()),
-        };
-        Self::start_with(config, around).await
+        let store = open_store(config).await?;
+        Self::start_with(config, surroundings(store)).await
     }
 
     /// As [`App::start`], in given surroundings.
@@ -99,65 +117,55 @@ impl App {
     ///
     /// As [`App::start`].
     pub async fn start_with(config: &Config, around: Surroundings) -> Result<Self, AppError> {
-        let wake = Arc::new(Notify::new());
-        let metrics = Arc::new(Metrics::default());
-        let mut accounts = Vec::new();
-        let mut pollers = Vec::new();
-        let mut entrances = Vec::new();
-        for (name, settings) in &config.accounts {
-            let mappings = load_mappings(&config.path(&settings.sync.mappings))?;
-            let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);
-            for (feed, every) in feeds_of(&account, settings) {
-                let poller = Poller::new(
-                    around.clone(),
-                    Arc::clone(&account),
-                    feed,
-                    every,
-                    Arc::clone(&wake),
-                );
-                pollers.push(Arc::new(poller));
-            }
-            entrances.extend(systems::entrances(config, name, settings, &around)?);
-            accounts.push(account);
-        }
+        let parts = Arc::new(Parts::build(config, around, true)?);
         let worker = Arc::new(Worker::new(
-            around.clone(),
-            accounts.clone(),
+            parts.around.clone(),
+            parts.accounts.clone(),
             Policy::default(),
             usize::try_from(config.server.lanes).unwrap_or(16),
-            Arc::clone(&wake),
+            Arc::clone(&parts.wake),
         ));
         let door = Door::new(
-            Arc::clone(&around.store),
-            Arc::clone(&around.clock),
-            wake,
-            metrics.clone(),
-            entrances,
+            Arc::clone(&parts.around.store),
+            Arc::clone(&parts.around.clock),
+            Arc::clone(&parts.wake),
+            parts.metrics.clone(),
+            parts::entrances(&parts)?,
         );
+        let token = systems::admin_token(config)?;
         let public = bind("the public listener", config.server.listen).await?;
         let admin = bind("the admin listener", config.admin.listen).await?;
         let app = Self {
             public_address: address_of(&public, config.server.listen),
             admin_address: address_of(&admin, config.admin.listen),
-            around,
-            accounts,
-            pollers,
+            around: parts.around.clone(),
+            accounts: parts.accounts.clone(),
+            pollers: parts.pollers.clone(),
+            metrics: Arc::clone(&parts.metrics),
+            parts,
             worker,
-            metrics,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             failed: Arc::new(Notify::new()),
             stop_within: Duration::from_secs(config.server.stop_secs),
         };
-        app.spawn(public, Arc::new(door).router(), admin);
+        let desk = admin::router(operations::desk(&app.parts), token);
+        app.serve(public, Arc::new(door).router());
+        app.serve(admin, desk);
+        app.spawn_work();
+        app.spawn_care();
+        app.tasks.close();
         Ok(app)
     }
 
-    fn spawn(&self, public: TcpListener, door: axum::Router, admin: TcpListener) {
+    fn serve(&self, listener: TcpListener, router: axum::Router) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(listen::serve(listener, router, Bounds::default(), stop));
+    }
+
+    /// The worker and the feeds.
+    fn spawn_work(&self) {
         let stop = &self.stop;
-        self.tasks.spawn(listen::serve(public, door, Bounds::default(), stop.clone()));
-        let health = axum::Router::new();
-        self.tasks.spawn(listen::serve(admin, health, Bounds::default(), stop.clone()));
         let (worker, failed) = (Arc::clone(&self.worker), Arc::clone(&self.failed));
         let stop_worker = stop.clone();
         self.tasks.spawn(async move {
@@ -185,7 +193,29 @@ impl App {
                 }
             });
         }
-        self.tasks.close();
+    }
+
+    /// What looks after the rest: webhook registration, credentials, mapping files, the nightly
+    /// comparison.
+    fn spawn_care(&self) {
+        for account in &self.accounts {
+            let (parts, account) = (Arc::clone(&self.parts), Arc::clone(account));
+            self.tasks.spawn(slot::guard(
+                Arc::clone(&parts),
+                Arc::clone(&account),
+                self.stop.clone(),
+            ));
+            self.tasks.spawn(credentials::guard(parts, account, self.stop.clone()));
+        }
+        self.tasks.spawn(mappings::watch(Arc::clone(&self.parts), self.stop.clone()));
+        self.tasks.spawn(nightly::run(Arc::clone(&self.parts), self.stop.clone()));
+    }
+
+    /// Ends when every feed has been read once: from then on changes arrive without delay.
+    pub async fn ready(&self) {
+        while self.pollers.iter().any(|poller| poller.health().last_success.is_none()) {
+            self.around.clock.sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Ends when the store has failed: the process must end and start again.
@@ -203,38 +233,10 @@ impl App {
     }
 }
 
-async fn open_store(path: &Path) -> Result<Arc<dyn Store>, AppError> {
-    let path = path.to_owned();
-    let opened =
-        tokio::task::spawn_blocking(move || crate::store::sled::SledStore::open(&path)).await;
-    let store = opened
-        .map_err(|error| AppError::Settings(format!("the store could not be opened: {error}")))??;
-    Ok(Arc::new(store))
-}
-
 /// The compiled mapping files of a folder.
 fn load_mappings(folder: &Path) -> Result<Vec<Arc<Mapping>>, AppError> {
     let mappings = load_directory(folder).map_err(AppError::Mappings)?;
     Ok(mappings.into_iter().map(Arc::new).collect())
-}
-
-/// Every feed of an account with how often it is read.
-fn feeds_of(account: &Account, settings: &crate::config::AccountConfig) -> Vec<(Feed, Duration)> {
-    let mut feeds =
-        vec![(Feed::PartnerCenter, Duration::from_secs(settings.partner_center.reconcile_secs))];
-    for part in &account.crms {
-        let every = match part.name() {
-            CrmName::Dynamics365 => settings.dynamics365.as_ref().map(|crm| crm.poll_secs),
-            CrmName::Salesforce => settings.salesforce.as_ref().map(|crm| crm.poll_secs),
-        };
-        let every = Duration::from_secs(every.unwrap_or(30));
-        for kind in part.kinds() {
-            if kind == RecordKind::Opportunity || account.behaviour.leads {
-                feeds.push((Feed::Crm(part.name(), kind), every));
-            }
-        }
-    }
-    feeds
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<TcpListener, AppError> {
@@ -254,4 +256,20 @@ pub(crate) fn account_name(name: &str) -> AccountName {
 #[must_use]
 pub fn ordinary() -> (Arc<dyn Clock>, Arc<dyn Randomness>) {
     (Arc::new(clock::SystemClock), Arc::new(clock::SystemRandomness::default()))
+}
+
+/// An ordinary process around a store.
+#[must_use]
+pub fn surroundings(store: Arc<dyn Store>) -> Surroundings {
+    let (clock, randomness) = ordinary();
+    Surroundings { store, clock, randomness }
+}
+
+/// The token of administrators, if one is configured.
+///
+/// # Errors
+///
+/// [`AppError::Settings`] if it cannot be read.
+pub fn admin_token(config: &Config) -> Result<Option<SecretString>, AppError> {
+    systems::admin_token(config)
 }

@@ -22,7 +22,7 @@ pub(super) async fn refine(
 ) {
     for part in &account.crms {
         while !stop.is_cancelled() {
-            match refined(part).await {
+            match refined(part, current(part)).await {
                 Ok(mappings) => {
                     part.replace_mappings(mappings);
                     part.be_ready();
@@ -45,12 +45,19 @@ pub(super) async fn refine(
     }
 }
 
-/// The part's mappings without the optional fields that its CRM does not have.
-async fn refined(part: &CrmPart) -> Result<Vec<Arc<Mapping>>, crate::connect::error::ConnectError> {
+/// The mappings that a part uses now.
+pub(super) fn current(part: &CrmPart) -> Vec<Arc<Mapping>> {
+    part.kinds().into_iter().filter_map(|kind| part.mapping(kind)).collect()
+}
+
+/// Mappings without the optional fields that the part's CRM does not have.
+pub(super) async fn refined(
+    part: &CrmPart,
+    wanted: Vec<Arc<Mapping>>,
+) -> Result<Vec<Arc<Mapping>>, crate::connect::error::ConnectError> {
     let mut mappings = Vec::new();
-    for kind in part.kinds() {
-        let Some(mapping) = part.mapping(kind) else { continue };
-        let schema = part.crm.describe(kind).await?;
+    for mapping in wanted {
+        let schema = part.crm.describe(mapping.kind()).await?;
         let there = |field: &str| {
             let own = field.split('.').next().unwrap_or(field);
             field.contains('.')

@@ -1,9 +1,9 @@
 //! Makes the connectors and doors of an account from its configuration.
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::relay::HttpRelay;
 use super::vault::Vault;
 use super::{AppError, account_name};
 use crate::config::{
@@ -12,17 +12,17 @@ use crate::config::{
 };
 use crate::connect::crm::Crm;
 use crate::connect::http::HttpSettings;
-use crate::connect::partner_center_seam::PartnerCenter;
 use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::{ExposeSecret, SecretString};
-use crate::ingress::Entrance;
+use crate::ingress::{Entrance, Relay};
 use crate::mapping::Mapping;
 use crate::merge::share::{Consent, Person, Sharing};
 use crate::merge::view::{Settings, WonEarly};
 use crate::store::seal::Sealer;
 use crate::sync::account::{Account, Behaviour, CrmPart, Surroundings};
 use crate::sync::breaker::Breaker;
+use crate::telemetry::metrics::Metrics;
 
 /// A sentence about a setting, with the key in front.
 fn settings_error(key: &str) -> impl Fn(String) -> AppError + '_ {
@@ -69,6 +69,7 @@ pub(super) fn account(
             create_missing: settings.sync.create_missing,
             shadow: settings.sync.shadow,
             hold_foreign_reference: settings.sync.hold_foreign_reference,
+            related_check: Duration::from_secs(settings.partner_center.reconcile_secs),
             list_lag: Duration::from_secs(settings.sync.list_lag_secs),
             ..Behaviour::default()
         },
@@ -136,6 +137,11 @@ fn optional_secret(
     source.map(|source| secret(config, key, source)).transpose()
 }
 
+/// The token of administrators, if one is configured.
+pub(super) fn admin_token(config: &Config) -> Result<Option<SecretString>, AppError> {
+    optional_secret(config, "admin.token", config.admin.token.as_ref())
+}
+
 /// The sealer for what is kept at rest, if a key is configured.
 pub(super) fn sealer(config: &Config) -> Result<Option<Sealer>, AppError> {
     let key = "store.encryption_key";
@@ -166,22 +172,30 @@ fn http(
     config: &Config,
     key: &str,
     ca_file: Option<&std::path::PathBuf>,
-    per_second: u32,
     in_flight: usize,
 ) -> Result<HttpSettings, AppError> {
     let ca_pem = ca_file.map(|path| std::fs::read(config.path(path))).transpose();
     let ca_pem =
         ca_pem.map_err(|error| settings_error(key)(format!("ca_file cannot be read: {error}")))?;
-    let per_second = NonZeroU32::new(per_second).unwrap_or(NonZeroU32::MIN);
-    Ok(HttpSettings { ca_pem, per_second, in_flight, ..HttpSettings::default() })
+    Ok(HttpSettings { ca_pem, in_flight, ..HttpSettings::default() })
 }
 
-fn partner_center_client(
+/// Where the refresh token of an account's partner tenant is kept.
+pub(super) fn partner_center_vault(
+    config: &Config,
+    account: &AccountName,
+    around: &Surroundings,
+) -> Result<Vault, AppError> {
+    Ok(Vault::new(Arc::clone(&around.store), sealer(config)?, account, "partner_center"))
+}
+
+/// The client of an account's partner tenant.
+pub(super) fn partner_center_client(
     config: &Config,
     account: &AccountName,
     settings: &PartnerCenterConfig,
     around: &Surroundings,
-) -> Result<Arc<dyn PartnerCenter>, AppError> {
+) -> Result<Arc<partner_center::Client>, AppError> {
     let key = format!("accounts.{account}.partner_center");
     let wrong = settings_error(&key);
     let mut client = partner_center::Settings::public(&settings.tenant_id, &settings.client_id)
@@ -196,7 +210,7 @@ fn partner_center_client(
     if let Some(url) = &settings.webhooks_url {
         client.webhooks_url = url.join("/").map_err(|error| wrong(error.to_string()))?;
     }
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 8)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 8)?;
     let credential = match (&settings.client_secret, &settings.certificate) {
         (_, Some(certificate)) => {
             let pem = secret(config, &format!("{key}.certificate"), certificate)?;
@@ -212,7 +226,7 @@ fn partner_center_client(
     };
     let configured =
         optional_secret(config, &format!("{key}.refresh_token"), settings.refresh_token.as_ref())?;
-    let vault = Vault::new(Arc::clone(&around.store), sealer(config)?, account, "partner_center");
+    let vault = partner_center_vault(config, account, around)?;
     let client = partner_center::Client::new(
         client,
         credential,
@@ -254,7 +268,7 @@ fn dynamics365_client(
         credential,
     );
     client.token_url = settings.token_url.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 20, 52)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
     if let Some(budget) = settings.daily_requests {
         client.daily_budget = budget;
         client.daily_reserve = budget / 5;
@@ -304,7 +318,7 @@ fn salesforce_client(
     let mut client = salesforce::Settings::new(settings.url.clone(), auth);
     client.token_url = settings.token_url.clone();
     client.api_version = settings.api_version.clone();
-    client.http = http(config, &key, settings.ca_file.as_ref(), 50, 20)?;
+    client.http = http(config, &key, settings.ca_file.as_ref(), 20)?;
     client.duplicate_rule_allow_save = settings.allow_duplicates;
     client.feed_overlap = Duration::from_secs(settings.overlap_secs);
     #[allow(clippy::cast_precision_loss, reason = "a percentage")]
@@ -322,10 +336,11 @@ pub(super) fn entrances(
     name: &str,
     settings: &AccountConfig,
     around: &Surroundings,
+    metrics: &Arc<Metrics>,
 ) -> Result<Vec<(String, AccountName, Entrance)>, AppError> {
     let mut entrances = Vec::new();
     if let Some(webhook) = &settings.partner_center.webhook {
-        let entrance = partner_center_door(config, name, webhook, around)?;
+        let entrance = partner_center_door(config, name, webhook, around, metrics)?;
         entrances.push(("partner-center".to_owned(), account_name(name), entrance));
     }
     if let Some(source) = settings.dynamics365.as_ref().and_then(|crm| crm.webhook_secret.as_ref())
@@ -343,6 +358,16 @@ pub(super) fn entrances(
             Entrance { source, path_secret: None, relay: None },
         ));
     }
+    if let Some(crm) = settings.salesforce.as_ref()
+        && let Some(secret_source) = &crm.outbound_path_secret
+    {
+        let key = format!("accounts.{name}.salesforce.outbound_path_secret");
+        let path_secret = secret(config, &key, secret_source)?.expose_secret().to_owned();
+        // Outbound messages are not signed: this client asks which organisation is ours.
+        let source = Arc::new(salesforce_client(config, &account_name(name), crm, around)?);
+        let entrance = Entrance { source, path_secret: Some(path_secret), relay: None };
+        entrances.push(("salesforce".to_owned(), account_name(name), entrance));
+    }
     Ok(entrances)
 }
 
@@ -351,6 +376,7 @@ fn partner_center_door(
     name: &str,
     webhook: &WebhookConfig,
     around: &Surroundings,
+    metrics: &Arc<Metrics>,
 ) -> Result<Entrance, AppError> {
     let key = format!("accounts.{name}.partner_center.webhook");
     let wrong = settings_error(&key);
@@ -371,10 +397,14 @@ fn partner_center_door(
         partner_center::Verifier::new(verifier, Arc::new(fetcher), Arc::clone(&around.clock));
     let path_secret =
         optional_secret(config, &format!("{key}.path_secret"), webhook.path_secret.as_ref())?;
+    let relay = webhook.relay_url.as_ref().map(|address| {
+        HttpRelay::new(name, address, Arc::clone(&around.clock), Arc::clone(metrics))
+    });
+    let relay = relay.transpose().map_err(settings_error(&format!("{key}.relay_url")))?;
     Ok(Entrance {
         source: Arc::new(verifier.map_err(&wrong)?),
         path_secret: path_secret.map(|secret| secret.expose_secret().to_owned()),
-        relay: None,
+        relay: relay.map(|relay| Arc::new(relay) as Arc<dyn Relay>),
     })
 }
 

@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::store::seal::Sealer;
 
 /// The vault of one account and system.
-pub struct Vault {
+pub(super) struct Vault {
     store: Arc<dyn Store>,
     sealer: Option<Sealer>,
     name: String,
@@ -28,7 +28,7 @@ struct Kept {
 impl Vault {
     /// A vault for `system` of `account`. Without a sealer nothing can be kept.
     #[must_use]
-    pub fn new(
+    pub(super) fn new(
         store: Arc<dyn Store>,
         sealer: Option<Sealer>,
         account: &AccountName,

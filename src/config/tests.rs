@@ -103,3 +103,24 @@ fn a_secret_has_one_source_and_is_not_shown() {
     let error = source.read("client_secret", &PathBuf::from("/nowhere")).expect_err("no such file");
     assert!(error.to_string().contains("/run/secrets/pc"), "{error}");
 }
+
+#[test]
+fn the_example_is_good_and_names_every_setting() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let config = Config::load(&path, std::iter::empty()).expect("good");
+    let account = &config.accounts["contoso"];
+    assert!(account.dynamics365.is_some() && account.salesforce.is_some());
+    let text = std::fs::read_to_string(&path).expect("a file");
+    let sources = [
+        include_str!("server.rs"),
+        include_str!("partner_center.rs"),
+        include_str!("systems.rs"),
+        include_str!("account.rs"),
+    ];
+    for line in sources.iter().flat_map(|source| source.lines()) {
+        let field = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": "));
+        if let Some((name, _)) = field.filter(|(name, _)| *name != "webhook") {
+            assert!(text.contains(&format!("{name} = ")), "`{name}` is not in the example");
+        }
+    }
+}

@@ -32,6 +32,8 @@ pub struct Mapping {
     pub(super) stages: Vec<StageRule>,
     pub(super) related: Vec<RelatedRule>,
     pub(super) cases: Arc<[Case]>,
+    /// Every path that some formula reads, so that only these are handed to formulas.
+    pub(super) paths: Arc<[String]>,
 }
 
 /// One compiled `[[field]]` row; its rule stands at the same index of [`Mapping::rules`].
@@ -44,6 +46,8 @@ pub(super) struct Row {
     pub(super) to_partner_center: Option<Formula>,
     pub(super) default: Option<Value>,
     pub(super) optional_field: bool,
+    /// An earlier row has the same name, and what that one reads counts.
+    pub(super) repeated: bool,
 }
 
 impl Mapping {
@@ -158,8 +162,9 @@ impl Mapping {
         let mut context = None;
         let mut side = SideValues::default();
         for (rule, row) in self.rules.iter().zip(&self.rows) {
-            if !side.values.contains_key(&rule.name) {
-                take(&mut side, rule, row.read_referral(referral, &mut context));
+            if !(row.repeated && side.values.contains_key(&rule.name)) {
+                let reading = row.read_referral(referral, &self.paths, &mut context);
+                take(&mut side, rule, reading);
             }
         }
         side
@@ -172,8 +177,10 @@ impl Mapping {
         let mut context = None;
         let mut side = SideValues::default();
         for (rule, row) in self.rules.iter().zip(&self.rows) {
-            if !side.values.contains_key(&rule.name) {
-                take(&mut side, rule, row.read_record(rule.crm.as_deref(), record, &mut context));
+            if !(row.repeated && side.values.contains_key(&rule.name)) {
+                let field = rule.crm.as_deref();
+                let reading = row.read_record(field, record, &self.paths, &mut context);
+                take(&mut side, rule, reading);
             }
         }
         side
@@ -217,42 +224,61 @@ pub(super) fn problem_of(rule: &FieldRule, fault: Fault) -> FieldProblem {
 }
 
 impl Row {
-    fn read_referral(&self, referral: &Referral, context: &mut Option<Context>) -> Reading {
-        if self.rests(referral, context) {
+    fn read_referral(
+        &self,
+        referral: &Referral,
+        paths: &[String],
+        context: &mut Option<Context>,
+    ) -> Reading {
+        if self.rests(referral, paths, context)? {
             return Ok(None);
         }
         if let Some(formula) = &self.to_crm {
-            let context = context.get_or_insert_with(|| Context::referral(referral.fields()));
+            let context = context.get_or_insert_with(|| Context::referral(referral, paths));
             return self.converter.canonical(&formula.value(context)?).map(Some);
         }
         let json = self.path.as_ref().and_then(|path| path.get(referral));
-        self.converter.from_referral(json.unwrap_or(&Json::Null)).map(Some)
+        self.converter.of_referral(json.unwrap_or(&Json::Null)).map(Some)
     }
 
     fn read_record(
         &self,
         field: Option<&str>,
         record: &Fields,
+        paths: &[String],
         context: &mut Option<Context>,
     ) -> Reading {
         if let Some(when) = self.when.as_ref().filter(|when| when.reads("record"))
-            && !when.holds(context.get_or_insert_with(|| Context::record(record)))
+            && !when.holds(context.get_or_insert_with(|| Context::record(record, paths)))?
         {
             return Ok(None);
         }
         if let Some(formula) = &self.to_partner_center {
-            let context = context.get_or_insert_with(|| Context::record(record));
+            let context = context.get_or_insert_with(|| Context::record(record, paths));
             return self.converter.canonical(&formula.value(context)?).map(Some);
         }
         let json = field.and_then(|field| record.get(field));
-        self.converter.from_record(json.unwrap_or(&Json::Null)).map(Some)
+        self.converter.of_record(json.unwrap_or(&Json::Null)).map(Some)
+    }
+
+    /// Every path that its formulas read.
+    pub(super) fn formulas(&self) -> impl Iterator<Item = &String> {
+        let formulas = [&self.when, &self.to_crm, &self.to_partner_center];
+        formulas.into_iter().flatten().flat_map(Formula::paths)
     }
 
     /// Whether a condition over the referral keeps the row from acting.
-    pub(super) fn rests(&self, referral: &Referral, context: &mut Option<Context>) -> bool {
-        self.when.as_ref().filter(|when| when.reads("referral")).is_some_and(|when| {
-            !when.holds(context.get_or_insert_with(|| Context::referral(referral.fields())))
-        })
+    pub(super) fn rests(
+        &self,
+        referral: &Referral,
+        paths: &[String],
+        context: &mut Option<Context>,
+    ) -> Result<bool, Fault> {
+        let Some(when) = self.when.as_ref().filter(|when| when.reads("referral")) else {
+            return Ok(false);
+        };
+        let context = context.get_or_insert_with(|| Context::referral(referral, paths));
+        when.holds(context).map(|holds| !holds)
     }
 }
 
@@ -267,9 +293,17 @@ fn fits_value(actual: &Json, expected: &Json) -> bool {
     match (actual, expected) {
         (_, Json::Array(any)) => any.iter().any(|one| fits_value(actual, one)),
         (Json::Null, Json::Bool(false)) => true,
-        (Json::String(left), Json::String(right)) => left.trim() == right.trim(),
-        (Json::String(left), right @ Json::Number(_)) => left.trim() == right.to_string(),
-        (left @ Json::Number(_), Json::String(right)) => left.to_string() == right.trim(),
+        (Json::String(_) | Json::Number(_), Json::String(_) | Json::Number(_)) => {
+            code(actual) == code(expected)
+        }
         (left, right) => left == right,
+    }
+}
+
+/// A code as text.
+fn code(json: &Json) -> String {
+    match json {
+        Json::String(text) => text.trim().to_owned(),
+        other => other.to_string(),
     }
 }

@@ -11,8 +11,10 @@ use super::table::Table;
 #[schemars(deny_unknown_fields)]
 pub(crate) struct MappingFile {
     /// `dynamics365` or `salesforce`.
+    #[schemars(extend("enum" = ["dynamics365", "salesforce"]))]
     pub(crate) crm: Option<Spot<String>>,
     /// `opportunity` or `lead`.
+    #[schemars(extend("enum" = ["opportunity", "lead"]))]
     pub(crate) record: Option<Spot<String>>,
     /// A file whose rows this one takes over; this one then holds only the differences.
     pub(crate) extends: Option<Spot<String>>,
@@ -43,21 +45,26 @@ pub(crate) struct MappingFile {
 pub(crate) struct FieldRow {
     #[schemars(skip)]
     pub(crate) place: Place,
+    /// Something in the row could not be read, so that what seems missing may not be.
+    #[schemars(skip)]
+    pub(crate) broken: bool,
     /// Dotted path in the referral: `details.dealValue`, `team.0.email`.
     pub(crate) referral: Option<Spot<String>>,
     /// Field of the record, dotted for a field of a related record.
     pub(crate) crm: Option<Spot<String>>,
     /// How values are compared: `text`, `money`, `decimal`, `integer`, `boolean`, `date`, `instant`,
     /// `option` or `list`.
-    #[schemars(rename = "type")]
+    #[schemars(rename = "type", extend("enum" = ["text", "money", "decimal", "integer", "boolean", "date", "instant", "option", "list"]))]
     pub(crate) kind: Option<Spot<String>>,
     /// Steps that convert between the two ends, from the referral to the record.
     pub(crate) codec: Vec<Spot<String>>,
     /// `both`, `to_crm` or `to_partner_center`.
+    #[schemars(extend("enum" = ["both", "to_crm", "to_partner_center"]))]
     pub(crate) direction: Option<Spot<String>>,
     /// `create`, `update`, or both (the default).
     pub(crate) on: Option<Vec<Spot<String>>>,
     /// Who wins when both sides changed: `partner_center`, `crm`, `newest` or `ask`.
+    #[schemars(extend("enum" = ["partner_center", "crm", "newest", "ask"]))]
     pub(crate) conflict: Option<Spot<String>>,
     /// Rows of one group are merged as one.
     pub(crate) group: Option<Spot<String>>,
@@ -110,6 +117,7 @@ pub(crate) struct LookupTable {
     /// Pairs back, record to referral, where one record word has several referral words.
     pub(crate) reverse: Option<Spot<Json>>,
     /// What becomes of a word that is in no row: `refuse` (the default), `pass` or `empty`.
+    #[schemars(extend("enum" = ["refuse", "pass", "empty"]))]
     pub(crate) on_unknown: Option<Spot<String>>,
 }
 
@@ -157,6 +165,7 @@ pub(crate) struct StageRow {
     #[schemars(skip)]
     pub(crate) place: Place,
     /// `on_hold`, `active`, `won`, `lost`, `declined`, `expired` or `error`.
+    #[schemars(extend("enum" = ["on_hold", "active", "won", "lost", "declined", "expired", "error"]))]
     pub(crate) stage: Option<Spot<String>>,
     /// Field values by which the stage is recognised; without them the row is only written.
     #[schemars(with = "Option<std::collections::BTreeMap<String, Json>>")]
@@ -212,6 +221,7 @@ pub(crate) struct CaseRow {
     /// What the case shows.
     pub(crate) name: Option<Spot<String>>,
     /// `create` or `update` (the default).
+    #[schemars(extend("enum" = ["create", "update"]))]
     pub(crate) on: Option<Spot<String>>,
     /// `referral = { "dotted.path" = value }` or `crm = { Field = value }`.
     pub(crate) given: Option<Spot<Json>>,
@@ -258,8 +268,10 @@ fn rows<T>(
 
 impl FieldRow {
     fn read(mut table: Table<'_, '_>, findings: &mut Findings) -> Self {
-        let row = Self {
+        let before = findings.count();
+        let mut row = Self {
             place: table.place().clone(),
+            broken: false,
             referral: table.text("referral", findings),
             crm: table.text("crm", findings),
             kind: table.text("type", findings),
@@ -282,6 +294,7 @@ impl FieldRow {
             optional_field: table.boolean("optional_field", findings),
         };
         table.finish(findings);
+        row.broken = findings.count() > before;
         row
     }
 }

@@ -13,9 +13,11 @@ use super::problem::{Problem, Problems, Source};
 const LARGEST: u64 = 1 << 20;
 
 /// The files that come with the program, which a customer's file may extend.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("dynamics365-opportunity.toml", include_str!("../../mappings/dynamics365-opportunity.toml")),
+    ("dynamics365-lead.toml", include_str!("../../mappings/dynamics365-lead.toml")),
     ("salesforce-opportunity.toml", include_str!("../../mappings/salesforce-opportunity.toml")),
+    ("salesforce-lead.toml", include_str!("../../mappings/salesforce-lead.toml")),
 ];
 
 /// The file of that name as it comes with the program.
@@ -23,6 +25,22 @@ const SHIPPED: [(&str, &str); 2] = [
 pub fn shipped(name: &str) -> Option<Source> {
     let (name, text) = SHIPPED.iter().find(|(known, _)| *known == name)?;
     Some(Source { name: format!("shipped {name}"), text: (*text).to_owned() })
+}
+
+/// Compiles the files that come with the program, for a start without a directory.
+///
+/// # Errors
+///
+/// None in a released program: the tests compile the same files.
+pub fn load_shipped() -> Result<Vec<Mapping>, Problems> {
+    let load = |name: &str| shipped(name).ok_or_else(|| "there is no such file".to_owned());
+    SHIPPED.iter().map(|(name, _)| compile(name, &load)).collect()
+}
+
+/// Every file that comes with the program: name and text.
+#[must_use]
+pub fn shipped_files() -> &'static [(&'static str, &'static str)] {
+    &SHIPPED
 }
 
 /// Compiles every `*.toml` of `directory`. A file that another one extends is only its base. What a

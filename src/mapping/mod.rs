@@ -29,7 +29,7 @@ pub use cases::{CaseOutcome, CaseReport, run_cases};
 pub use compile::compile;
 pub use compiled::Mapping;
 pub use diff::{DiffLine, DiffReport, diff};
-pub use load::{load_directory, shipped};
+pub use load::{load_directory, load_shipped, shipped, shipped_files};
 pub use preview::{PreviewInput, PreviewLine, preview};
 pub use problem::{Problem, Problems, Source};
 pub use schema::json_schema;

@@ -9,6 +9,8 @@ use crate::domain::referral::Referral;
 pub(crate) struct ReferralPath {
     /// Path up to a list index, or the whole path: the part that is written as one value.
     pub(crate) root: String,
+    /// The steps of [`ReferralPath::root`].
+    steps: Vec<String>,
     /// Index and the steps below it, if the path goes into a list.
     pub(crate) inside: Option<(usize, Vec<String>)>,
 }
@@ -20,15 +22,20 @@ impl ReferralPath {
         let index = steps
             .iter()
             .position(|step| !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit()));
-        let Some(at) = index else { return Self { root: path.to_owned(), inside: None } };
-        let inside = steps[at + 1..].iter().map(|step| (*step).to_owned()).collect();
-        let number = steps[at].parse().unwrap_or(usize::MAX);
-        Self { root: steps[..at].join("."), inside: Some((number, inside)) }
+        let owned = |steps: &[&str]| steps.iter().map(|step| (*step).to_owned()).collect();
+        let end = index.unwrap_or(steps.len());
+        let inside = index.map(|at| {
+            let number = steps[at].parse().unwrap_or(usize::MAX);
+            (number, owned(&steps[at + 1..]))
+        });
+        Self { root: steps[..end].join("."), steps: owned(&steps[..end]), inside }
     }
 
     /// The value in `referral`; `None` if any step is missing.
     pub(crate) fn get<'r>(&self, referral: &'r Referral) -> Option<&'r Json> {
-        let root = referral.get(&self.root)?;
+        let (first, rest) = self.steps.split_first()?;
+        let root = referral.fields().get(first)?;
+        let root = rest.iter().try_fold(root, |at, step| at.get(step))?;
         let Some((index, steps)) = &self.inside else { return Some(root) };
         steps.iter().try_fold(root.get(*index)?, |at, step| at.get(step))
     }

@@ -7,6 +7,9 @@ use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::Serialize;
 
+/// The most problems that are reported one by one.
+const MOST_PROBLEMS: usize = 200;
+
 /// A file as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -153,23 +156,31 @@ impl Findings {
         self.found.push((place.clone(), message.into(), suggestion));
     }
 
+    /// How many were found so far.
+    pub(crate) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether nothing was found.
     pub(crate) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    /// The problems in the order of the files, each once.
+    /// The problems in the order of the files, each once. Beyond [`MOST_PROBLEMS`] they are only
+    /// counted, so that a hopeless file is refused quickly.
     pub(crate) fn into_problems(mut self, sources: &[Source]) -> Problems {
         self.found.sort_by_key(|(place, ..)| (place.file, place.span.start));
         self.found.dedup();
-        let problems = self.found.into_iter();
-        Problems(
-            problems
-                .map(|(place, message, suggestion)| {
-                    Problem::at(&place, sources, message, suggestion)
-                })
-                .collect(),
-        )
+        let more = self.found.len().saturating_sub(MOST_PROBLEMS);
+        let found = self.found.into_iter().take(MOST_PROBLEMS);
+        let mut problems: Vec<Problem> = found
+            .map(|(place, message, suggestion)| Problem::at(&place, sources, message, suggestion))
+            .collect();
+        if more > 0 {
+            let file = sources.first().map_or("mapping", |source| source.name.as_str());
+            problems.push(Problem::of_file(file, format!("and {more} more problems"), None));
+        }
+        Problems(problems)
     }
 }
 

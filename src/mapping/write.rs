@@ -33,10 +33,15 @@ impl Mapping {
         let mut problems = Vec::new();
         let mut context = None;
         for (rule, row) in self.active(occasion).filter(|(rule, _)| rule.direction.to_crm()) {
-            let rests = referral.is_some_and(|referral| row.rests(referral, &mut context));
-            let (Some(field), false) = (&rule.crm, rests) else { continue };
+            let Some(field) = &rule.crm else { continue };
             let Some(value) = chosen(values.get(&rule.name), row, occasion) else { continue };
-            match row.converter.to_record(value) {
+            let converted =
+                match referral.map(|referral| row.rests(referral, &self.paths, &mut context)) {
+                    Some(Ok(true)) => continue,
+                    Some(Err(fault)) => Err(fault),
+                    _ => row.converter.to_record(value),
+                };
+            match converted {
                 Ok(json) => {
                     fields.insert(field.clone(), json);
                 }
@@ -64,11 +69,16 @@ impl Mapping {
         let mut context = None;
         let rows = self.active(occasion).filter(|(rule, _)| rule.direction.to_partner_center());
         for (rule, row) in rows {
-            let rests = current.is_some_and(|referral| row.rests(referral, &mut context));
-            let (Some(path), false) = (&row.path, rests) else { continue };
+            let Some(path) = &row.path else { continue };
             let Some(value) = chosen(values.get(&rule.name), row, occasion) else { continue };
             let known = current.and_then(|referral| path.get(referral));
-            match row.converter.to_referral(value, known) {
+            let converted =
+                match current.map(|referral| row.rests(referral, &self.paths, &mut context)) {
+                    Some(Ok(true)) => continue,
+                    Some(Err(fault)) => Err(fault),
+                    _ => row.converter.to_referral(value, known),
+                };
+            match converted {
                 Ok(json) => put(&mut paths, path, json, current),
                 Err(fault) => problems.push(problem_of(rule, fault)),
             }

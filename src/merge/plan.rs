@@ -562,19 +562,26 @@ impl<'a> Draft<'a> {
                 write.asked_by.push(self.view.crm());
                 self.lines.push(sentence::shared());
             }
+            Some(true) => self.remember("was_visible"),
             Some(false) if self.is_shared() => {
                 if let Some(field) = &control.visibility {
                     self.control.insert(field.clone(), Json::Bool(true));
-                    let line = sentence::sharing_is_final();
-                    self.tell_once("visibility", line);
+                    if self.remembers("was_visible") {
+                        self.tell_once("visibility", sentence::sharing_is_final());
+                    }
                 }
             }
             _ => {}
         }
         match self.view.help() {
-            Some(Ok(_))
-                if self.situation.deal.microsoft.is_none() && self.link.base_stage.is_some() =>
-            {
+            Some(Ok(_)) if self.situation.deal.microsoft.is_some() => {
+                self.remember("asked_for_help")
+            }
+            Some(Ok(_)) if !self.has_customer_contact() => {
+                let missing = ["a contact of the customer with an e-mail".to_owned()];
+                self.tell_once("help_needs_contact", sentence::missing_for_help(&missing));
+            }
+            Some(Ok(_)) if self.link.base_stage.is_some() => {
                 *invite = invite.or(Some(self.view.crm()));
                 if visible == Some(false)
                     && let Some(field) = &control.visibility
@@ -586,9 +593,31 @@ impl<'a> Draft<'a> {
                 let line = sentence::unknown_help(&value);
                 self.tell_once(&format!("help:{value}"), line);
             }
-            None => self.restore_help(),
-            Some(Ok(_)) => {}
+            None if self.remembers("asked_for_help") => self.restore_help(),
+            None | Some(Ok(_)) => {}
         }
+    }
+
+    /// Whether the referral names somebody at the customer, without whom Microsoft takes no request.
+    fn has_customer_contact(&self) -> bool {
+        let team = self.situation.referral.get("customerProfile.team").and_then(Json::as_array);
+        team.is_some_and(|team| {
+            let email =
+                |member: &Json| member.get("email").and_then(Json::as_str).map(str::to_owned);
+            team.iter().filter_map(email).any(|email| email.contains('@'))
+        })
+    }
+
+    /// Notes something about the record for later, without a sentence.
+    fn remember(&mut self, key: &str) {
+        let key = sentence::key(key);
+        if !self.link.told.contains(&key) && !self.told.contains(&key) {
+            self.told.push(key);
+        }
+    }
+
+    fn remembers(&self, key: &str) -> bool {
+        self.link.told.contains(&sentence::key(key))
     }
 
     /// Help that was asked for cannot be withdrawn: an emptied field is filled again.

@@ -233,6 +233,11 @@ pub fn missing(what: &[String]) -> Line {
     Line(format!("Not shared yet. Please add: {}.", what.join(", ")))
 }
 
+/// Microsoft cannot be asked for help yet.
+pub(super) fn missing_for_help(what: &[String]) -> Line {
+    Line(format!("Microsoft was not asked for help yet. Please add: {}.", what.join(", ")))
+}
+
 /// A system refused what the seller entered; its own words.
 #[must_use]
 pub fn refused(system: &str, message: &str) -> Line {

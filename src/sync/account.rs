@@ -1,10 +1,12 @@
 //! One account while it runs: its systems, its mappings, its settings.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::breaker::Breaker;
 use crate::connect::crm::Crm;
@@ -17,6 +19,9 @@ use crate::mapping::Mapping;
 use crate::merge::share::Sharing;
 use crate::merge::view::Settings;
 use crate::store::Store;
+
+/// Rows of so many names are looked for and made at a time, in each CRM.
+const ROW_LOCKS: usize = 64;
 
 /// What all accounts share.
 #[derive(Clone)]
@@ -60,6 +65,9 @@ pub struct Behaviour {
     pub hold_foreign_reference: bool,
     /// The lead status that stands for *qualified*, per CRM.
     pub qualified_status: Vec<(CrmName, String)>,
+    /// How often Microsoft's own record is looked at while it has not answered: the list shows our
+    /// referrals only, so an event that was never delivered is found no other way.
+    pub related_check: Duration,
     /// How long a list may lag behind a write: after a create whose answer was lost, nothing is
     /// looked for, and so nothing created again, before this has passed.
     pub list_lag: Duration,
@@ -75,6 +83,7 @@ impl Default for Behaviour {
             shadow: false,
             hold_foreign_reference: false,
             qualified_status: Vec::new(),
+            related_check: Duration::from_secs(300),
             list_lag: Duration::from_secs(5),
             not_found_patience: Duration::from_secs(600),
         }
@@ -88,6 +97,7 @@ pub struct CrmPart {
     /// Opens when it fails again and again.
     pub breaker: Breaker,
     ready: AtomicBool,
+    rows: [Mutex<()>; ROW_LOCKS],
     mappings: ArcSwap<Vec<Arc<Mapping>>>,
 }
 
@@ -98,6 +108,7 @@ impl CrmPart {
             crm,
             breaker: Breaker::default(),
             ready: AtomicBool::new(false),
+            rows: std::array::from_fn(|_| Mutex::new(())),
             mappings: ArcSwap::from_pointee(mappings),
         }
     }
@@ -118,6 +129,21 @@ impl CrmPart {
     /// Opens the way: the mappings fit the live schema.
     pub fn be_ready(&self) {
         self.ready.store(true, Ordering::Release);
+    }
+
+    /// Whether the way is open: the live schema was compared with the mappings.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire)
+    }
+
+    /// Waits for the turn to look for a row of `table` that says `wanted`, and to make it if there is
+    /// none: two deals of one new customer that arrive together must not make it twice.
+    pub(super) async fn turn(&self, table: &str, wanted: &str) -> MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        (table, wanted.to_lowercase()).hash(&mut hasher);
+        let place = usize::try_from(hasher.finish() % ROW_LOCKS as u64).unwrap_or(0);
+        self.rows[place].lock().await
     }
 
     /// Which CRM.

@@ -405,6 +405,12 @@ impl Attempt<'_> {
         if let (Some(field), Some(link)) = (&control.link, sentence::link(control, referral)) {
             fields.insert(field.clone(), json!(link));
         }
+        let shared = referral.get("consent.consentToShareReferralWithMicrosoftSellers");
+        if let (Some(field), Some(json @ serde_json::Value::Bool(true))) =
+            (&control.visibility, shared)
+        {
+            fields.insert(field.clone(), json.clone());
+        }
         if let Some(field) = &control.token {
             fields.insert(field.clone(), json!(token));
         }

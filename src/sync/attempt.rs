@@ -11,7 +11,7 @@ use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind, ReferralId};
 use crate::domain::notice::{Done, NewNotice, Notice, Source, Subject};
 use crate::domain::record::Record;
-use crate::domain::referral::Referral;
+use crate::domain::referral::{Referral, Status};
 use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::merge::view::RecordView;
@@ -20,6 +20,9 @@ use crate::store::{Claim, Commit, Lane, StoreError};
 
 /// So many rounds of reading and writing in one try; more is a ping-pong.
 const MOST_ROUNDS: u32 = 8;
+
+/// How often Microsoft's record is looked at once it has answered.
+const RARELY: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
 
 /// How a try went, besides what it committed on the way.
 #[derive(Debug)]
@@ -52,6 +55,13 @@ pub(super) struct Attempt<'a> {
     asked: Option<Hold>,
     /// When something is due by itself.
     pub(super) wake: Option<Timestamp>,
+}
+
+/// What one round of a try works on.
+struct Round<'r> {
+    deal: &'r mut Deal,
+    referral: &'r mut Referral,
+    records: &'r mut Vec<ReadRecord>,
 }
 
 /// A CRM record with what it was read by.
@@ -97,6 +107,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Brings a known deal in step.
+    #[allow(clippy::too_many_lines, reason = "one whole try, told in its order")]
     pub(super) async fn bring_in_step(
         &mut self,
         mut deal: Deal,
@@ -134,34 +145,10 @@ impl<'a> Attempt<'a> {
                 return Ok(self.close(deal, &referral, &records));
             }
             let asked_by = asked_by(&plan);
-            let Some((target, fault)) =
-                self.execute(&mut deal, plan, &mut referral, &mut records).await?
-            else {
-                continue;
-            };
-            match (target, fault) {
-                (Target::PartnerCenter, ConnectError::Stale) => {
-                    match self.fetch_referral(&referral_id).await {
-                        Ok(Some(fresh)) => referral = fresh,
-                        Ok(None) => return Ok((Some(deal), self.not_there_yet())),
-                        Err(fault) => return Ok((Some(deal), Ended::Failed(target, fault))),
-                    }
-                }
-                (Target::Crm(_), ConnectError::Stale) => {
-                    records = self.read_records(&mut deal, &referral).await?;
-                }
-                (Target::PartnerCenter, fault) => {
-                    if !self.hold_links(&mut deal, target, &asked_by, &fault) {
-                        return Ok((Some(deal), Ended::Failed(target, fault)));
-                    }
-                    self.tell_held(&mut deal, &mut records).await;
-                    records.retain(|read| !asked_by.contains(&read.record.key.crm));
-                }
-                (Target::Crm(crm), fault) => {
-                    self.fault(&mut deal, target, fault);
-                    self.tell_held(&mut deal, &mut records).await;
-                    records.retain(|read| read.record.key.crm != crm);
-                }
+            let faults = self.execute(&mut deal, plan, &mut referral, &mut records).await?;
+            let round = Round { deal: &mut deal, referral: &mut referral, records: &mut records };
+            if let Some(ended) = self.after(round, faults, &asked_by).await? {
+                return Ok((Some(deal), ended));
             }
         }
         let hold = Hold::new(
@@ -173,6 +160,47 @@ impl<'a> Attempt<'a> {
             link.hold = Some(hold.clone());
         }
         Ok((Some(deal), Ended::Held(hold)))
+    }
+
+    /// Prepares the next round after the faults of one, every one of them; `Some` if the try is over.
+    async fn after(
+        &mut self,
+        round: Round<'_>,
+        faults: Vec<(Target, ConnectError)>,
+        asked_by: &[CrmName],
+    ) -> Result<Option<Ended>, StoreError> {
+        let Round { deal, referral, records } = round;
+        let mut read_again = false;
+        let mut over = None;
+        for (target, fault) in faults {
+            match (target, fault) {
+                (Target::PartnerCenter, ConnectError::Stale) => {
+                    match self.fetch_referral(&referral.id()).await {
+                        Ok(Some(fresh)) => *referral = fresh,
+                        Ok(None) => over = Some(self.not_there_yet()),
+                        Err(fault) => over = Some(Ended::Failed(target, fault)),
+                    }
+                }
+                (Target::Crm(_), ConnectError::Stale) => read_again = true,
+                (Target::PartnerCenter, fault) => {
+                    if !self.hold_links(deal, target, asked_by, &fault) {
+                        over = Some(Ended::Failed(target, fault));
+                        continue;
+                    }
+                    self.tell_held(deal, records).await;
+                    records.retain(|read| !asked_by.contains(&read.record.key.crm));
+                }
+                (Target::Crm(crm), fault) => {
+                    self.fault(deal, target, fault);
+                    self.tell_held(deal, records).await;
+                    records.retain(|read| read.record.key.crm != crm);
+                }
+            }
+        }
+        if read_again && over.is_none() {
+            *records = self.read_records(deal, referral).await?;
+        }
+        Ok(over)
     }
 
     /// The end of a try in which nothing more is to be written.
@@ -261,9 +289,12 @@ impl<'a> Attempt<'a> {
     ) -> Result<(), ConnectError> {
         deal.engagement_id = deal.engagement_id.take().or_else(|| referral.engagement_id());
         let own = referral.id();
+        let known = deal.microsoft.is_some();
         let spoken_of = self.notices.iter().any(|notice| {
+            let source = notice.notice.source;
             speaks_of_others(notice, &own)
-                || matches!(notice.notice.source, Source::Reconcile | Source::Operator)
+                || matches!(source, Source::Reconcile | Source::Operator)
+                || source == Source::Daemon && known
         });
         let first_look = deal.microsoft.is_none() && deal.referral_version.is_none();
         let shared = referral.text("type").is_some_and(|kind| kind.eq_ignore_ascii_case("Shared"));
@@ -419,9 +450,8 @@ impl<'a> Attempt<'a> {
     }
 
     fn note_holds(&mut self, deal: &mut Deal, plan: &plan::Plan) {
-        let asks = |link: &Link| {
-            link.hold.as_ref().is_some_and(|hold| hold.code == plan::BOTH_CHANGED)
-        };
+        let asks =
+            |link: &Link| link.hold.as_ref().is_some_and(|hold| hold.code == plan::BOTH_CHANGED);
         for link in deal.links.iter_mut().filter(|link| asks(link)) {
             link.hold = None;
         }
@@ -539,6 +569,7 @@ impl<'a> Attempt<'a> {
     fn deadlines(&mut self, deal: &mut Deal, referral: &Referral, wait: Option<Timestamp>) {
         let now = self.around.clock.now();
         self.wake = wait.into_iter().chain(self.invitation_shows_at(deal)).min();
+        self.look_again_at_microsoft(deal, referral);
         let zone = self.account.settings.time_zone.clone();
         let due = deadline::deadlines(referral, deal.microsoft.as_ref());
         for deadline in due.iter().filter(|deadline| deadline.at > now) {
@@ -564,6 +595,22 @@ impl<'a> Attempt<'a> {
                 self.wake = Some(now);
             }
         }
+    }
+
+    /// While Microsoft has not ended its own record, it is looked at again from time to time.
+    fn look_again_at_microsoft(&mut self, deal: &Deal, referral: &Referral) {
+        let Some(record) = deal.microsoft.as_ref().filter(|record| !record.state.is_terminal())
+        else {
+            return;
+        };
+        if referral.state().is_terminal() {
+            return;
+        }
+        let often = self.account.behaviour.related_check;
+        let waiting = record.state.status == Status::New;
+        let wait = if waiting { often } else { often.max(RARELY) };
+        let at = self.around.clock.now().plus(wait);
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 
     /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
@@ -626,8 +673,7 @@ impl<'a> Attempt<'a> {
 
     /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.
     pub(super) fn kind_for(&self, referral: &Referral, part: &CrmPart) -> Option<RecordKind> {
-        let waiting_lead = referral.class().is_lead()
-            && referral.state().status == crate::domain::referral::Status::New;
+        let waiting_lead = referral.class().is_lead() && referral.state().status == Status::New;
         let kind = if waiting_lead { RecordKind::Lead } else { RecordKind::Opportunity };
         if kind == RecordKind::Lead && !self.account.behaviour.leads {
             return None;

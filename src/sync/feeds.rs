@@ -1,6 +1,7 @@
 //! The feeds: what changed in each system since we last looked, made durable before the cursor moves.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ pub struct Poller {
     every: Duration,
     wake: Arc<Notify>,
     hint: Arc<Notify>,
+    start_over: AtomicBool,
     health: Mutex<FeedHealth>,
 }
 
@@ -86,7 +88,16 @@ impl Poller {
         wake: Arc<Notify>,
     ) -> Self {
         let hint = Arc::new(Notify::new());
-        Self { around, account, feed, every, wake, hint, health: Mutex::default() }
+        Self {
+            around,
+            account,
+            feed,
+            every,
+            wake,
+            hint,
+            start_over: AtomicBool::new(false),
+            health: Mutex::default(),
+        }
     }
 
     /// The account it belongs to.
@@ -104,6 +115,13 @@ impl Poller {
     /// Asks for a poll now.
     pub fn hint(&self) {
         self.hint.notify_one();
+    }
+
+    /// Asks for a poll now that reads the feed from its start. A poll under way ends first, so that
+    /// its last cursor cannot undo this.
+    pub fn start_over(&self) {
+        self.start_over.store(true, Ordering::Release);
+        self.hint();
     }
 
     /// How it is doing.
@@ -141,6 +159,9 @@ impl Poller {
     /// A fault of the other side, with everything read so far kept; or of the store.
     #[tracing::instrument(name = "feed.poll", skip_all, fields(feed = %self.feed.name(), account = %self.account.name))]
     pub async fn poll(&self) -> Result<(), PollError> {
+        if self.start_over.swap(false, Ordering::AcqRel) {
+            self.forget_cursor().await?;
+        }
         let polled = match self.feed {
             Feed::PartnerCenter => self.poll_partner_center().await,
             Feed::Crm(crm, kind) => match self.account.part(crm) {
@@ -155,7 +176,9 @@ impl Poller {
                 health.fault = None;
             }
             Err(error) => {
-                tracing::warn!("The feed could not be read to its end: {error}");
+                if !matches!(error, PollError::Connect(ConnectError::Throttled(_))) {
+                    tracing::warn!("The feed could not be read to its end: {error}");
+                }
                 health.fault = Some(error.to_string());
             }
         }

@@ -30,7 +30,9 @@ impl Attempt<'_> {
         let mut fields = Fields::new();
         let mut found: BTreeMap<String, Reference> = BTreeMap::new();
         for rule in mapping.related() {
-            let Some(choice) = self.choose_row(rule, referral, part).await? else { continue };
+            let Some(wanted) = wanted(rule, referral) else { continue };
+            let _turn = part.turn(&rule.table, &wanted).await;
+            let choice = self.choose_row(rule, wanted, referral, part).await?;
             let id = match choice {
                 Choice::Reuse(id) => RecordId::new(id),
                 Choice::Create if self.account.behaviour.create_missing => {
@@ -48,18 +50,14 @@ impl Attempt<'_> {
         Ok(fields)
     }
 
-    /// `None` if the referral does not say enough to look for a row.
     async fn choose_row(
         &self,
         rule: &RelatedRule,
+        wanted: String,
         referral: &Referral,
         part: &CrmPart,
-    ) -> Result<Option<Choice>, ConnectError> {
-        let (field, path) = match &rule.by {
-            Match::NameAndPostalCode { name, .. } => name,
-            Match::Equal { field } => field,
-        };
-        let Some(wanted) = text_at(referral, path) else { return Ok(None) };
+    ) -> Result<Choice, ConnectError> {
+        let (field, _) = key(rule);
         let postal = match &rule.by {
             Match::NameAndPostalCode { postal_code, .. } => Some(postal_code),
             Match::Equal { .. } => None,
@@ -85,7 +83,7 @@ impl Attempt<'_> {
             })
             .collect();
         let postal_code = postal.and_then(|(_, path)| text_at(referral, path)).unwrap_or_default();
-        Ok(Some(choose(&candidates, &postal_code)))
+        Ok(choose(&candidates, &postal_code))
     }
 
     async fn make_row(
@@ -111,6 +109,19 @@ impl Attempt<'_> {
         self.entry(None, AuditKind::Wrote, part.name().as_str(), summary);
         Ok(id)
     }
+}
+
+/// The field that a row is looked for by, and where the referral holds its value.
+fn key(rule: &RelatedRule) -> &(String, String) {
+    match &rule.by {
+        Match::NameAndPostalCode { name, .. } => name,
+        Match::Equal { field } => field,
+    }
+}
+
+/// What a row must say; `None` if the referral does not say enough to look for one.
+fn wanted(rule: &RelatedRule, referral: &Referral) -> Option<String> {
+    text_at(referral, &key(rule).1)
 }
 
 /// Two customers fit equally well: a person chooses, nobody guesses.

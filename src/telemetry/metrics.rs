@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::ingress::Tally;
@@ -15,6 +16,19 @@ type Labels = Vec<(String, String)>;
 pub struct Metrics {
     registry: Mutex<Registry>,
     deliveries: Family<Labels, Counter>,
+    relayed: Family<Labels, Counter>,
+    ledger: Family<Labels, Gauge>,
+    feed_lag: Family<Labels, Gauge>,
+    feed_failing: Family<Labels, Gauge>,
+    system_paused: Family<Labels, Gauge>,
+    system_refused: Family<Labels, Gauge>,
+    webhook_ours: Family<Labels, Gauge>,
+    credential_days: Family<Labels, Gauge>,
+    mappings_rejected: Family<Labels, Gauge>,
+}
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 impl Default for Metrics {
@@ -26,7 +40,39 @@ impl Default for Metrics {
             "Webhook deliveries by system and status",
             deliveries.clone(),
         );
-        Self { registry: Mutex::new(registry), deliveries }
+        let relayed = Family::<Labels, Counter>::default();
+        registry.register(
+            "ingress_relayed",
+            "Deliveries of other kinds passed on to another tool, by outcome",
+            relayed.clone(),
+        );
+        let mut gauge = |name: &str, help: &str| {
+            let family = Family::<Labels, Gauge>::default();
+            registry.register(name, help, family.clone());
+            family
+        };
+        let ledger = gauge("ledger_notices", "Notices by source and state");
+        let feed_lag = gauge("feed_lag_seconds", "Seconds since a feed was read to its end");
+        let feed_failing = gauge("feed_failing", "1 while the last poll of a feed failed");
+        let system_paused = gauge("system_paused", "1 while no call to a system is allowed");
+        let system_refused = gauge("system_refused", "1 while a system refuses our credentials");
+        let webhook_ours = gauge("webhook_ours", "1 while the webhook registration is ours");
+        let credential_days = gauge("credential_left_days", "Days until a refresh token dies");
+        let mappings_rejected =
+            gauge("mappings_rejected", "1 while the mapping files on the disk are not in use");
+        Self {
+            registry: Mutex::new(registry),
+            deliveries,
+            relayed,
+            ledger,
+            feed_lag,
+            feed_failing,
+            system_paused,
+            system_refused,
+            webhook_ours,
+            credential_days,
+            mappings_rejected,
+        }
     }
 }
 
@@ -39,6 +85,51 @@ impl Metrics {
         // Writing into a text cannot fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    /// One delivery was to be passed on: `passed_on`, `refused`, `failed` or `dropped`.
+    pub fn relayed(&self, account: &str, outcome: &str) {
+        let labels = labels(&[("account", account), ("outcome", outcome)]);
+        self.relayed.get_or_create(&labels).inc();
+    }
+}
+
+/// Gauges, set when Prometheus asks.
+impl Metrics {
+    /// Notices of a source in a state.
+    pub fn ledger(&self, source: &str, state: &str, count: i64) {
+        let labels = labels(&[("source", source), ("state", state)]);
+        self.ledger.get_or_create(&labels).set(count);
+    }
+
+    /// How far a feed is behind, in seconds, and whether its last poll failed.
+    pub fn feed(&self, account: &str, feed: &str, lag_secs: i64, failing: bool) {
+        let labels = labels(&[("account", account), ("feed", feed)]);
+        self.feed_lag.get_or_create(&labels).set(lag_secs);
+        self.feed_failing.get_or_create(&labels).set(i64::from(failing));
+    }
+
+    /// Whether calls to a system are paused, and whether it refuses our credentials.
+    pub fn system(&self, account: &str, system: &str, paused: bool, refused: bool) {
+        let labels = labels(&[("account", account), ("system", system)]);
+        self.system_paused.get_or_create(&labels).set(i64::from(paused));
+        self.system_refused.get_or_create(&labels).set(i64::from(refused));
+    }
+
+    /// Whether the webhook registration is ours.
+    pub fn webhook(&self, account: &str, ours: bool) {
+        self.webhook_ours.get_or_create(&labels(&[("account", account)])).set(i64::from(ours));
+    }
+
+    /// Days until the refresh token of Partner Center dies unused.
+    pub fn credential(&self, account: &str, days: i64) {
+        self.credential_days.get_or_create(&labels(&[("account", account)])).set(days);
+    }
+
+    /// Whether the mapping files on the disk are not in use.
+    pub fn mappings(&self, account: &str, rejected: bool) {
+        let labels = labels(&[("account", account)]);
+        self.mappings_rejected.get_or_create(&labels).set(i64::from(rejected));
     }
 }
 

@@ -163,3 +163,60 @@ async fn close_lead(world: &World, lead: &Record, status: i64) -> Result<Record,
     let change = Fields::new();
     world.client.close(lead, &lead.version, &losing(status), &change, &lead_shape()).await
 }
+
+/// Every other end whose answer is lost happens once as well.
+#[tokio::test]
+async fn every_end_with_a_lost_answer_happens_once() {
+    let world = World::plain().await;
+    let open = opportunity(&world).await;
+    world.fault("POST", "/$batch", FaultEffect::ApplyThenDrop);
+    let lost = close(&world, &open, &losing(4), &json!({"pc_synctoken": "token-1"})).await;
+    assert!(matches!(lost, Err(ConnectError::Unknown(_))), "{lost:?}");
+    let again = close(&world, &open, &losing(4), &json!({})).await.expect("a repeated close");
+    assert_eq!(again.fields["pc_synctoken"], json!("token-1"));
+    assert_eq!(world.closings(&open.key).await, Some(1));
+
+    let lead = lead(&world, &json!({})).await;
+    world.fault("POST", "/$batch", FaultEffect::ApplyThenDrop);
+    let lost = close_lead(&world, &lead, 7).await;
+    assert!(matches!(lost, Err(ConnectError::Unknown(_))), "{lost:?}");
+    let again = close_lead(&world, &lead, 7).await.expect("a repeated close");
+    assert_eq!(again.fields["statuscode"], json!(7));
+}
+
+/// The words of a plug-in that refused a part of a batch reach the admin, with the request id.
+#[tokio::test]
+async fn a_plug_ins_refusal_inside_a_batch_is_passed_on() {
+    let world = World::plain().await;
+    let open = opportunity(&world).await;
+    let body = "--b\r\nContent-Type: application/http\r\n\r\nHTTP/1.1 400 Bad Request\r\n\
+        REQ_ID: request-1\r\nContent-Type: application/json\r\n\r\n\
+        {\"error\":{\"code\":\"0x80040265\",\"message\":\"Legal has not approved this deal.\"}}\r\n\
+        --b--\r\n";
+    let refusal = FaultEffect::Answer {
+        status: 400,
+        retry_after: None,
+        content_type: "multipart/mixed; boundary=b".to_owned(),
+        body: body.to_owned(),
+    };
+    world.fault("POST", "/$batch", refusal);
+    let refused = close(&world, &open, &world.winning(), &json!({"pc_synctoken": "t"})).await;
+    let Err(ConnectError::Rejected(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.message, "Legal has not approved this deal.");
+    assert_eq!(refusal.request_id.as_deref(), Some("request-1"));
+}
+
+/// A close costs three requests once the schema is known: a look, the status reasons, the change
+/// set with the read behind it; the second one does not ask for the reasons again.
+#[tokio::test]
+async fn a_close_costs_few_requests() {
+    let world = World::plain().await;
+    for expected in [3, 2] {
+        let open = opportunity(&world).await;
+        world.sandbox.clear_request_log();
+        close(&world, &open, &world.winning(), &json!({"pc_synctoken": "t"})).await.expect("won");
+        let log = world.sandbox.request_log();
+        let inside = log.iter().filter(|request| request.path.contains("/$batch")).count() * 3;
+        assert_eq!(log.len() - inside, expected, "{log:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! Lookups, refusals and keys.
 
-use cosell_sync::connect::crm::Crm;
+use cosell_sync::connect::crm::{Crm, Search};
 use cosell_sync::connect::dynamics365::sandbox::{
     KeyActivation, SandboxOptions, VersionClash, clash,
 };
@@ -200,4 +200,94 @@ async fn an_empty_update_writes_nothing() {
     let stale = update(&world, &made, &json!({})).await;
     assert!(matches!(stale, Err(ConnectError::Stale)), "{stale:?}");
     assert_eq!(world.sandbox.write_count(), writes);
+}
+
+/// A row of another table whose answer is lost is `Unknown`; the search finds it.
+#[tokio::test]
+async fn a_row_with_a_lost_answer_is_unknown_and_found() {
+    let world = World::plain().await;
+    let (table, name, new) = world.account("Adventure Works");
+    world.fault("POST", "/accounts", FaultEffect::ApplyThenDrop);
+    let lost = world.client.create_row(&table, &new).await;
+    assert!(matches!(lost, Err(ConnectError::Unknown(_))), "{lost:?}");
+    let search = Search {
+        table,
+        equals: vec![(name.clone(), "Adventure Works".to_owned())],
+        fields: vec![name],
+        limit: 5,
+    };
+    assert_eq!(world.client.search(&search).await.expect("rows").len(), 1);
+}
+
+/// A contact is bound to its account although both accounts and contacts may be its parent.
+#[tokio::test]
+async fn a_contact_is_bound_to_its_account() {
+    let world = World::plain().await;
+    let (table, _, new) = world.account("Fabrikam");
+    let account = world.client.create_row(&table, &new).await.expect("an account");
+    let contact = json!({
+        "firstname": "Avery", "lastname": "Buyer", "emailaddress1": "buyer@fabrikam.example",
+        "parentcustomerid": {"table": "account", "id": account},
+    });
+    let contact = world.client.create_row("contact", &fields(&contact)).await.expect("a contact");
+    let row = world.sandbox.row("contact", contact.as_str()).expect("the row");
+    assert_eq!(row["_parentcustomerid_value"], json!(account));
+    let search = Search {
+        table: "contact".to_owned(),
+        equals: vec![("parentcustomerid".to_owned(), account.as_str().to_owned())],
+        fields: vec!["emailaddress1".to_owned(), "parentcustomerid.name".to_owned()],
+        limit: 5,
+    };
+    let found = world.client.search(&search).await.expect("rows");
+    assert_eq!(found[0].id, contact);
+    assert_eq!(found[0].fields["parentcustomerid.name"], json!("Fabrikam"));
+}
+
+/// Somebody who left shares an e-mail address with nobody, and gets no deals.
+#[tokio::test]
+async fn a_disabled_user_is_not_found() {
+    let world = World::plain().await;
+    let user = |disabled: bool| {
+        json!({
+            "fullname": "Former Seller", "isdisabled": disabled,
+            "internalemailaddress": "former@contoso.example",
+        })
+    };
+    world.sandbox.create_as_person("systemuser", &user(true)).expect("a user");
+    let owner = json!({"ownerid.internalemailaddress": "former@contoso.example"});
+    let refused = create(&world, &owner).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+    let able = world.sandbox.create_as_person("systemuser", &user(false)).expect("a user");
+    create(&world, &owner).await.expect("a record");
+    let rows = world.sandbox.rows("opportunity");
+    assert_eq!(rows[0]["_ownerid_value"], json!(able));
+}
+
+/// The names of the ways come from the environment, to the letter, where it tells them.
+#[tokio::test]
+async fn ways_are_named_as_the_environment_names_them() {
+    for (name, works) in [("parentaccountid", true), ("ParentAccountId", false)] {
+        let world = World::plain().await;
+        let account = world.sandbox.seed_account(&json!({})).expect("an account");
+        let told = json!({"value": [{
+            "ReferencingAttribute": "parentaccountid",
+            "ReferencedEntity": "account",
+            "ReferencingEntityNavigationPropertyName": name,
+        }]});
+        let told = FaultEffect::Answer {
+            status: 200,
+            retry_after: None,
+            content_type: "application/json".to_owned(),
+            body: told.to_string(),
+        };
+        world.fault("GET", "ManyToOneRelationships", told);
+        let parent = json!({"parentaccountid": {"table": "account", "id": account}});
+        let refused = match create(&world, &parent).await {
+            Ok(_) => None,
+            Err(ConnectError::Rejected(refusal)) => Some(refusal.code),
+            Err(other) => panic!("{other:?}"),
+        };
+        let expected = (!works).then(|| "0x80048d19".to_owned());
+        assert_eq!(refused, expected, "{name}: the wrong case is the platform's to refuse");
+    }
 }

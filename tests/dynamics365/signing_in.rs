@@ -176,3 +176,29 @@ async fn an_html_page_is_not_an_answer() {
         assert!(temporary, "{status}: {answer:?}");
     }
 }
+
+/// A body over the cap is not taken; after a write that means "look first".
+#[tokio::test]
+async fn an_answer_over_the_cap_is_not_taken() {
+    let world = World::new(SandboxOptions::default(), |settings| {
+        settings.http.body_bytes = 60_000;
+    })
+    .await;
+    let referral = "11111111-2222-4333-8444-555555555555";
+    let new = world.create_fields();
+    let kind = RecordKind::Opportunity;
+    let made = world.client.create(kind, referral, &new, &world.shape()).await.expect("a record");
+    let huge = |status| FaultEffect::Answer {
+        status,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: " ".repeat(60_001),
+    };
+    world.fault("GET", "/opportunities(", huge(200));
+    let read = world.client.fetch(kind, &made.key.id, &world.shape()).await;
+    assert!(matches!(read, Err(ConnectError::Broken(_))), "{read:?}");
+    world.fault("PATCH", "/opportunities(", huge(200));
+    let change = json!({"description": "x"}).as_object().cloned().expect("an object");
+    let written = world.client.update(&made, &made.version, &change, &world.shape()).await;
+    assert!(matches!(written, Err(ConnectError::Unknown(_))), "{written:?}");
+}

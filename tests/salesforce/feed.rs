@@ -46,6 +46,20 @@ async fn rows_of_one_second_are_paged_without_gap_or_double() {
 }
 
 #[tokio::test]
+async fn pages_that_the_server_cuts_short_go_on_without_a_locator() {
+    let options = SandboxOptions { page_size: 3, ..SandboxOptions::default() };
+    let world = World::new(options, |_| {}).await;
+    let seeded: BTreeSet<String> = (0..8).map(|_| world.seed(&json!({})).to_string()).collect();
+    let first = page(&world, None).await.expect("a page");
+    assert!(first.more && first.changed.len() == 3);
+    world.sandbox.make_cursors_stale();
+    let (rest, _, _) = drain(&world, Some(&first.cursor)).await;
+    let ids = first.changed.iter().chain(&rest).map(|record| record.key.id.to_string());
+    assert_eq!(ids.collect::<BTreeSet<String>>(), seeded);
+    assert_eq!(rest.len(), 5, "none twice");
+}
+
+#[tokio::test]
 async fn a_second_change_in_one_second_is_seen() {
     let world = World::plain().await;
     let id = world.seed(&json!({ "Description": "first" }));

@@ -94,6 +94,18 @@ async fn where_conversion_is_not_permitted_there_is_none() {
 }
 
 #[tokio::test]
+async fn a_merged_lead_is_followed_to_the_one_that_survived() {
+    let world = World::plain().await;
+    let (winner, loser) = (lead(&world).await, lead(&world).await);
+    let (winner, loser) = (winner.key.id.as_str(), loser.key.id.as_str());
+    world.sandbox.merge_as_person("Lead", winner, loser).expect("a merge");
+    assert_eq!(read(&world, loser).await.key.id.as_str(), winner);
+    world.sandbox.delete_as_person("Lead", winner).expect("a deletion");
+    let gone = world.client.fetch(RecordKind::Lead, &RecordId::new(loser), &shape(&world)).await;
+    assert_eq!(gone.expect("an answer"), None);
+}
+
+#[tokio::test]
 async fn our_writes_do_not_move_a_lead_to_another_owner() {
     let world = World::plain().await;
     let lead = lead(&world).await;

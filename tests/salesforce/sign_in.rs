@@ -8,7 +8,7 @@ use cosell_sync::connect::crm::Crm;
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::{SandboxOptions, trouble};
 use cosell_sync::connect::salesforce::{Auth, RefreshTokenVault, Salesforce};
-use cosell_sync::connect::sandbox::{Fault, FaultEffect};
+use cosell_sync::connect::sandbox::Fault;
 use cosell_sync::domain::secret::{ExposeSecret, SecretString};
 use serde_json::json;
 
@@ -163,32 +163,4 @@ async fn a_session_refused_twice_is_reported_and_not_tried_for_ever() {
     let refused = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
     assert!(matches!(refused, Err(ConnectError::Unauthorized(_))), "{refused:?}");
     assert_eq!(world.client.calls() - before, 4, "two tries, one sign-in with its userinfo");
-}
-
-#[tokio::test]
-async fn an_answer_that_is_no_json_breaks_nothing() {
-    let world = World::plain().await;
-    let id = world.seed(&json!({}));
-    world.read(&id).await;
-    let page = |status| FaultEffect::Answer {
-        status,
-        retry_after: None,
-        content_type: "text/html".to_owned(),
-        body: "<html>sign in</html>".to_owned(),
-    };
-    let shape = world.shape();
-    world.fault("GET", "/query", page(200));
-    let odd = world.client.fetch(OPPORTUNITY, &id, &shape).await;
-    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
-    world.fault("GET", "/query", trouble::unavailable_page());
-    let busy = world.client.fetch(OPPORTUNITY, &id, &shape).await;
-    assert!(matches!(busy, Err(ConnectError::Unavailable(_))), "{busy:?}");
-    world.clock.advance(Duration::from_secs(5));
-    let record = world.read(&id).await;
-    for effect in [page(200), trouble::unavailable_page(), trouble::server_error()] {
-        world.fault("POST", "/composite", effect);
-        let change = fields(&json!({ "Description": "ours" }));
-        let lost = world.client.update(&record, &record.version, &change, &shape).await;
-        assert!(matches!(lost, Err(ConnectError::Unknown(_))), "{lost:?}");
-    }
 }

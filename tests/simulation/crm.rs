@@ -151,7 +151,9 @@ impl FakeCrm {
         let world = self.world.lock();
         let again = shown(&world, self.name, record.key.id.as_str());
         match again {
-            Some(again) if again.fields == record.fields && again.version.0 == second.to_string() => {
+            Some(again)
+                if again.fields == record.fields && again.version.0 == second.to_string() =>
+            {
                 Ok(again.version)
             }
             _ => Err(ConnectError::Stale),
@@ -315,7 +317,10 @@ impl Crm for FakeCrm {
                 .into_iter()
                 .flatten()
                 .filter(|(_, (table, fields))| *table == search.table && fits(fields))
-                .map(|(id, (_, fields))| OtherRow { id: RecordId::new(id.as_str()), fields: fields.clone() })
+                .map(|(id, (_, fields))| OtherRow {
+                    id: RecordId::new(id.as_str()),
+                    fields: fields.clone(),
+                })
                 .collect()
         };
         self.world.end(outcome, found).await

@@ -218,13 +218,18 @@ impl Sim {
                 request_ids: Vec::new(),
                 duration_ms: None,
             };
-            finish(self.memory.release(&letter.notice.id, Release::Retry, entry)).expect("released");
+            finish(self.memory.release(&letter.notice.id, Release::Retry, entry))
+                .expect("released");
         }
         letters.len()
     }
 }
 
-fn parts(world: &Shared, around: &Surroundings, setup: &Setup) -> (Arc<Account>, Worker, Vec<Poller>) {
+fn parts(
+    world: &Shared,
+    around: &Surroundings,
+    setup: &Setup,
+) -> (Arc<Account>, Worker, Vec<Poller>) {
     let crms: Vec<CrmPart> = setup
         .crms
         .iter()
@@ -256,8 +261,13 @@ fn parts(world: &Shared, around: &Surroundings, setup: &Setup) -> (Arc<Account>,
         breaker: Breaker::default(),
     });
     let wake = Arc::new(Notify::new());
-    let worker =
-        Worker::new(around.clone(), vec![Arc::clone(&account)], Policy::default(), 2, Arc::clone(&wake));
+    let worker = Worker::new(
+        around.clone(),
+        vec![Arc::clone(&account)],
+        Policy::default(),
+        2,
+        Arc::clone(&wake),
+    );
     let mut feeds = vec![Feed::PartnerCenter];
     feeds.extend(setup.crms.iter().map(|crm| Feed::Crm(*crm, RecordKind::Opportunity)));
     let pollers = feeds

@@ -58,7 +58,9 @@ pub(crate) fn insert(world: &mut World, mut fields: Json) -> String {
     let now = world.partner_now();
     fields["createdDateTime"] = json!(Timestamp::from_millis(now).to_string());
     fields["unmapped"] = json!(format!("keep-{number}"));
-    world.referrals.insert(id.clone(), StoredReferral { fields, created: now, updated: now, version: 0 });
+    world
+        .referrals
+        .insert(id.clone(), StoredReferral { fields, created: now, updated: now, version: 0 });
     touch(world, &id, "referral-created");
     id
 }
@@ -86,7 +88,12 @@ fn put(at: &mut Json, path: &str, value: Json) {
 }
 
 fn refused(code: &str, message: String) -> ConnectError {
-    ConnectError::Rejected(Refusal { status: 400, code: code.to_owned(), message, ..Refusal::default() })
+    ConnectError::Rejected(Refusal {
+        status: 400,
+        code: code.to_owned(),
+        message,
+        ..Refusal::default()
+    })
 }
 
 impl FakePartnerCenter {

@@ -197,9 +197,9 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
     let control = world.mappings[&crm].control().clone();
     let mut fields = match crm {
         CrmName::Dynamics365 => json!({
-            "name": format!("Fabrikam analytics {number}"), 
-            
-            
+            "name": format!("Fabrikam analytics {number}"),
+
+
             "parentaccountid.name": "Fabrikam", "parentaccountid.address1_line1": "1 Main",
             "parentaccountid.address1_city": "Oslo", "parentaccountid.address1_country": "NO",
             "parentcontactid.emailaddress1": "buyer@fabrikam.example",
@@ -208,9 +208,9 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
             "owninguser.address1_telephone1": "+47 1",
         }),
         CrmName::Salesforce => json!({
-            "Name": format!("Fabrikam analytics {number}"), 
-            
-            
+            "Name": format!("Fabrikam analytics {number}"),
+
+
             "Account.Name": "Fabrikam", "Account.BillingStreet": "1 Main",
             "Account.BillingCity": "Oslo", "Account.BillingCountry": "NO",
             "Owner.FirstName": "Sam", "Owner.LastName": "Example",

@@ -64,7 +64,13 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     }
     let mut world = sim.world.lock();
     let (edits, writes) = (world.journal.acts, world.journal.writes.len());
-    Report { broken, trace: world.trace(), edits, writes, notes: std::mem::take(&mut world.journal.notes) }
+    Report {
+        broken,
+        trace: world.trace(),
+        edits,
+        writes,
+        notes: std::mem::take(&mut world.journal.notes),
+    }
 }
 
 fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {

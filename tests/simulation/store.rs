@@ -95,10 +95,14 @@ impl Store for SimStore {
         self.world.moment().await;
         self.spoil(&mut commit);
         if self.world.lock().has(Bug::AuditLost) {
-            commit.entries.retain(|entry| entry.kind != AuditKind::Wrote || entry.at.as_secs() % 5 != 0);
+            commit
+                .entries
+                .retain(|entry| entry.kind != AuditKind::Wrote || entry.at.as_secs() % 5 != 0);
         }
         for entry in &commit.entries {
-            self.world.lock().note(format!("audit {:?} {} {}", entry.kind, entry.actor, entry.summary));
+            self.world
+                .lock()
+                .note(format!("audit {:?} {} {}", entry.kind, entry.actor, entry.summary));
         }
         if let Some(ending) = &commit.ending {
             self.world.lock().note(format!("ended {:?}", ending.fate));

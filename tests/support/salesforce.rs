@@ -20,11 +20,11 @@ use serde_json::{Value as Json, json};
 
 use crate::crm_laws::Harness;
 
-pub const REFERRAL: &str = "11111111-2222-4333-8444-555555555555";
-pub const OPPORTUNITY: RecordKind = RecordKind::Opportunity;
+pub(crate) const REFERRAL: &str = "11111111-2222-4333-8444-555555555555";
+pub(crate) const OPPORTUNITY: RecordKind = RecordKind::Opportunity;
 
 /// The emulator's clock as the client's: sleeping moves it.
-pub struct HandClock(pub SandboxClock);
+pub(crate) struct HandClock(pub(crate) SandboxClock);
 
 #[async_trait]
 impl Clock for HandClock {
@@ -40,7 +40,7 @@ impl Clock for HandClock {
 
 /// Numbers that are never the same and always the same run after run.
 #[derive(Default)]
-pub struct Counting(AtomicU64);
+pub(crate) struct Counting(AtomicU64);
 
 impl Randomness for Counting {
     fn bits(&self) -> u64 {
@@ -49,16 +49,16 @@ impl Randomness for Counting {
 }
 
 /// Everything a test needs.
-pub struct World {
-    pub sandbox: SalesforceSandbox,
-    pub clock: SandboxClock,
-    pub client: Salesforce,
-    pub serving: Serving,
-    pub fields: Vec<String>,
+pub(crate) struct World {
+    pub(crate) sandbox: SalesforceSandbox,
+    pub(crate) clock: SandboxClock,
+    pub(crate) client: Salesforce,
+    pub(crate) serving: Serving,
+    pub(crate) fields: Vec<String>,
 }
 
 /// Settings of a client for the emulator behind `serving`.
-pub fn settings(serving: &Serving, options: &SandboxOptions) -> Settings {
+pub(crate) fn settings(serving: &Serving, options: &SandboxOptions) -> Settings {
     let auth = Auth::ClientCredentials {
         client_id: options.client_id.clone(),
         secret: SecretString::from(options.client_secret.clone()),
@@ -69,7 +69,7 @@ pub fn settings(serving: &Serving, options: &SandboxOptions) -> Settings {
 }
 
 /// A client on the emulator's clock.
-pub fn client(
+pub(crate) fn client(
     settings: Settings,
     clock: &SandboxClock,
     vault: Option<Arc<dyn RefreshTokenVault>>,
@@ -79,13 +79,13 @@ pub fn client(
 }
 
 /// An object as fields.
-pub fn fields(object: &Json) -> Fields {
+pub(crate) fn fields(object: &Json) -> Fields {
     object.as_object().cloned().expect("an object")
 }
 
 impl World {
     /// A fresh organisation and a client that `change` may set up.
-    pub async fn new(options: SandboxOptions, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) async fn new(options: SandboxOptions, change: impl FnOnce(&mut Settings)) -> Self {
         // The program does this once; an error says that another test of this process did it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let start = Timestamp::parse("2026-09-01T10:00:00Z").expect("an instant");
@@ -102,12 +102,12 @@ impl World {
     }
 
     /// An organisation with the shipped fields and a client with the defaults.
-    pub async fn plain() -> Self {
+    pub(crate) async fn plain() -> Self {
         Self::new(SandboxOptions::default(), |_| {}).await
     }
 
     /// As [`World::plain`] with the package's prefix and fields of related rows.
-    pub async fn related() -> Self {
+    pub(crate) async fn related() -> Self {
         let mut world = Self::plain().await;
         for path in ["Account.Name", "Owner.Email", "OwnerId"] {
             world.fields.push(path.to_owned());
@@ -116,12 +116,12 @@ impl World {
     }
 
     /// Commits a fault.
-    pub fn fault(&self, method: &str, path: &str, effect: FaultEffect) {
+    pub(crate) fn fault(&self, method: &str, path: &str, effect: FaultEffect) {
         self.sandbox.faults().add(Fault::once(method, path, effect));
     }
 
     /// A person's opportunity, shared or not.
-    pub fn seed(&self, more: &Json) -> RecordId {
+    pub(crate) fn seed(&self, more: &Json) -> RecordId {
         let mut seed = fields(&json!({
             "Name": "Contoso rollout", "StageName": "Prospecting", "CloseDate": "2026-12-31",
             "Sync_With_Partner_Center__c": true,
@@ -132,18 +132,18 @@ impl World {
     }
 
     /// Reads an opportunity.
-    pub async fn read(&self, id: &RecordId) -> Record {
+    pub(crate) async fn read(&self, id: &RecordId) -> Record {
         let found = self.client.fetch(OPPORTUNITY, id, &self.shape()).await;
         found.expect("an answer").expect("the record")
     }
 
     /// What the emulator holds.
-    pub fn held(&self, id: &RecordId) -> Json {
+    pub(crate) fn held(&self, id: &RecordId) -> Json {
         self.sandbox.row("Opportunity", id.as_str()).expect("the row")
     }
 
     /// The key of an opportunity.
-    pub fn key(id: &RecordId) -> RecordKey {
+    pub(crate) fn key(id: &RecordId) -> RecordKey {
         RecordKey { crm: CrmName::Salesforce, kind: OPPORTUNITY, id: id.clone() }
     }
 }

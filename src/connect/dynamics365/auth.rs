@@ -23,7 +23,7 @@ const ASSERTION_SECS: i64 = 300;
 /// What proves who we are.
 enum Proof {
     Secret(SecretString),
-    Assertion { key: SigningKey, thumbprint: String },
+    Assertion { key: Box<SigningKey>, thumbprint: String },
 }
 
 /// The token source of one application user.
@@ -56,7 +56,7 @@ impl Entra {
                 let der = certificate_der(certificate_pem)?;
                 let digest = ring::digest::digest(&ring::digest::SHA256, &der);
                 Proof::Assertion {
-                    key: SigningKey::from_pem(key_pem.expose_secret().as_bytes())?,
+                    key: Box::new(SigningKey::from_pem(key_pem.expose_secret().as_bytes())?),
                     thumbprint: URL_SAFE_NO_PAD.encode(digest),
                 }
             }

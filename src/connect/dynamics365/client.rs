@@ -185,12 +185,12 @@ impl Client {
             .map_err(ConnectError::Throttled)?;
         let _place = self.parallelism.enter().await;
         let token = self.tokens.token().await?;
-        let mut answer = self.http.send(request.call(&token)).await?;
+        let mut answer = self.once(request, &token).await?;
         if answer.status == 401 {
             // Refused at the door: nothing was done, so sending it again is safe.
             self.tokens.refused(&token).await;
             let fresh = self.tokens.token().await?;
-            answer = self.http.send(request.call(&fresh)).await?;
+            answer = self.once(request, &fresh).await?;
         }
         if answer.is_success() {
             self.throttles.store(0, Ordering::Relaxed);
@@ -198,6 +198,14 @@ impl Client {
             self.parallelism.good(hint);
         }
         Ok(answer)
+    }
+
+    async fn once(&self, request: &Request, token: &Token) -> Result<Answer, ConnectError> {
+        self.http.send(request.call(token)).await.map_err(|error| match (request.purpose, error) {
+            // An answer that cannot be taken is still an answer: the write may have landed.
+            (Purpose::Write, ConnectError::Broken(what)) => ConnectError::Unknown(what),
+            (_, error) => error,
+        })
     }
 
     /// Sorts an error answer and closes the gate if it asks for a wait.

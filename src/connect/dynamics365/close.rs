@@ -6,9 +6,10 @@ use super::Dynamics365;
 use super::batch;
 use super::body::{Body, Occasion};
 use super::client::{Request, rows, text};
-use super::metadata::{Table, definition};
+use super::metadata::Table;
 use super::odata::{guid, refuse};
 use super::records::{ALWAYS, landed, row_address};
+use super::select::{Selection, columns};
 use super::wire::{self, Condition};
 use crate::connect::error::ConnectError;
 use crate::domain::id::{RecordId, RecordKind};
@@ -21,6 +22,12 @@ const WON: i64 = 1;
 /// `statecode` of a lost opportunity or a disqualified lead.
 const LOST: i64 = 2;
 
+/// A row that is to be ended, as it was found.
+enum Before {
+    Open(Record),
+    Done(Record),
+}
+
 impl Dynamics365 {
     pub(super) async fn close_record(
         &self,
@@ -31,31 +38,22 @@ impl Dynamics365 {
         shape: &Shape,
     ) -> Result<Record, ConnectError> {
         let kind = record.key.kind;
-        let state = if close.won { WON } else { LOST };
         if kind == RecordKind::Lead && close.won {
             return Err(refuse(&["statecode"], "a lead is not won, it is qualified"));
         }
         let (table, selection) = self.plan(kind, shape).await?;
         let address = row_address(&table, &record.key.id)?;
-        let read =
-            format!("{address}?{}", selection.query(&["modifiedon", "statecode", "statuscode"]));
-        let row = self.client.get(&read).await?;
-        let now = selection.record(kind, &table, &row)?;
-        let code = |name: &str| row.get(name).and_then(Json::as_i64);
-        match (code("statecode"), code("statuscode")) {
-            (Some(OPEN), _) => {}
-            // An earlier try whose answer was lost: a second closing activity must not be made.
-            (Some(found), Some(status)) if found == state && status == close.status => {
-                return Ok(now);
-            }
-            (Some(found), status) => return Err(closed_otherwise(&table, found, status)),
-            (None, _) => return Err(ConnectError::Broken("a row without its state".to_owned())),
-        }
+        let state = if close.won { WON } else { LOST };
+        let target = (kind, &*table, &selection, address.as_str());
+        let now = match self.look(target, state, close.status).await? {
+            Before::Open(now) => now,
+            Before::Done(now) => return Ok(now),
+        };
         if now.version != *expect {
             return Err(ConnectError::Stale);
         }
         self.check_status(&table.name, state, close.status).await?;
-        let sent = super::select::columns(fields.keys().map(String::as_str));
+        let sent = columns(fields.keys().map(String::as_str));
         let table = self.metadata.table_with(&self.client, &table.name, sent).await?;
         let mut body = self.writer().body(&table, Occasion::Update, fields).await?;
         let writes = if kind == RecordKind::Lead {
@@ -65,12 +63,34 @@ impl Dynamics365 {
         } else {
             self.closing(&address, &record.key.id, (expect, &body), close)?
         };
-        let read = self.client.url(&format!("{address}?{}", selection.query(ALWAYS)))?;
-        let row =
-            batch::write_then_read(&self.client, &*self.randomness, &writes, &Request::get(read))
-                .await
-                .map_err(|error| self.write_failed(error, &body, fields))?;
+        let read =
+            Request::get(self.client.url(&format!("{address}?{}", selection.query(ALWAYS)))?);
+        let row = batch::write_then_read(&self.client, &*self.randomness, &writes, &read)
+            .await
+            .map_err(|error| self.write_failed(error, &body, fields))?;
         landed(selection.record(kind, &table, &row))
+    }
+
+    /// Looks at a row that is to be ended.
+    async fn look(
+        &self,
+        (kind, table, selection, address): (RecordKind, &Table, &Selection, &str),
+        state: i64,
+        status: i64,
+    ) -> Result<Before, ConnectError> {
+        let extra = ["modifiedon", "statecode", "statuscode"];
+        let row = self.client.get(&format!("{address}?{}", selection.query(&extra))).await?;
+        let now = selection.record(kind, table, &row)?;
+        let code = |name: &str| row.get(name).and_then(Json::as_i64);
+        match (code("statecode"), code("statuscode")) {
+            (Some(OPEN), _) => Ok(Before::Open(now)),
+            // An earlier try whose answer was lost: a second closing activity must not be made.
+            (Some(found), Some(reason)) if found == state && reason == status => {
+                Ok(Before::Done(now))
+            }
+            (Some(found), reason) => Err(closed_otherwise(table, found, reason)),
+            (None, _) => Err(ConnectError::Broken("a row without its state".to_owned())),
+        }
     }
 
     fn patch(&self, address: &str, expect: &Version, body: &Body) -> Result<Request, ConnectError> {
@@ -115,20 +135,7 @@ impl Dynamics365 {
 
     /// Refuses a status that does not belong to the state, before anything is written.
     async fn check_status(&self, table: &str, state: i64, status: i64) -> Result<(), ConnectError> {
-        let address = format!(
-            "{}/Attributes/Microsoft.Dynamics.CRM.StatusAttributeMetadata?$select=LogicalName\
-             &$expand=OptionSet($select=Options)",
-            definition(table)?
-        );
-        let json = self.client.get(&address).await?;
-        let valid: Vec<i64> = rows(&json)?
-            .iter()
-            .filter(|attribute| text(attribute, "LogicalName") == "statuscode")
-            .filter_map(|attribute| attribute.pointer("/OptionSet/Options")?.as_array())
-            .flatten()
-            .filter(|option| option.get("State").and_then(Json::as_i64) == Some(state))
-            .filter_map(|option| option.get("Value")?.as_i64())
-            .collect();
+        let valid = self.statuses.of_state(&self.client, (table, state), status).await?;
         if valid.contains(&status) {
             return Ok(());
         }

@@ -4,6 +4,7 @@
 //!   environment is refused, other columns start the feed again.
 //! * Records of a page hold plain columns only: the platform refuses `$expand` in a tracked read.
 //!   Whoever needs fields of related rows fetches the record.
+//! * A poll by `modifiedon` does not see deletions; a full comparison does.
 //! * A page that does not arrive twice in a row makes pages smaller. A run of pages keeps its size,
 //!   because a link counts pages; a smaller size begins the run again from its start.
 

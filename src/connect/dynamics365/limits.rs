@@ -1,6 +1,7 @@
 //! Our own limits towards one environment: a daily budget and an adaptive parallelism.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -87,7 +88,9 @@ impl Parallelism {
     /// Waits for a place.
     pub(super) async fn enter(&self) -> Place<'_> {
         loop {
-            let freed = self.freed.notified();
+            let mut freed = pin!(self.freed.notified());
+            // In line before looking, so that no place that becomes free in between is missed.
+            freed.as_mut().enable();
             if let Some(place) = self.try_enter() {
                 return place;
             }

@@ -39,6 +39,9 @@ pub(super) struct Lookups {
     age: Duration,
 }
 
+/// The column of users that says they may not sign in.
+const DISABLED: &str = "isdisabled";
+
 /// More than any environment's currencies and sellers; beyond it, everything is forgotten.
 const MOST: usize = 10_000;
 
@@ -92,8 +95,14 @@ async fn search(
     let (column, value) = (&sought.column, &sought.value);
     let literal = literal(&attribute.kind, value)
         .ok_or_else(|| refuse(&[path], format!("`{value}` is not a value of {column}")))?;
+    // Nobody is made the owner of a deal after they left.
+    let able = if table.attributes.contains_key(DISABLED) {
+        format!("%20and%20{DISABLED}%20eq%20false")
+    } else {
+        String::new()
+    };
     let address = format!(
-        "{}?$select={}&$filter={}%20eq%20{literal}&$top=2",
+        "{}?$select={}&$filter={}%20eq%20{literal}{able}&$top=2",
         table.set,
         table.id,
         attribute.wire_name()

@@ -140,7 +140,7 @@ pub(super) struct Metadata {
 }
 
 /// A column that is missing is looked for afresh, but not more often than this.
-const RECHECK: Duration = Duration::from_secs(60);
+pub(super) const RECHECK: Duration = Duration::from_secs(60);
 
 impl Metadata {
     /// An empty cache that believes what it read for `age`.
@@ -362,5 +362,31 @@ fn key(json: &Json) -> Key {
             .filter_map(|column| column.as_str().map(str::to_owned))
             .collect(),
         status: text(json, "EntityKeyIndexStatus").to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Attribute, by_rule};
+
+    #[test]
+    fn ways_are_named_by_the_platforms_rules() {
+        let column = |name: &str, kind: &str, custom: bool| Attribute {
+            name: name.to_lowercase(),
+            schema_name: name.to_owned(),
+            kind: kind.to_owned(),
+            custom,
+            ..Attribute::default()
+        };
+        let table = [
+            (column("ParentAccountId", "Lookup", false), 1, "parentaccountid", "lower case"),
+            (column("pc_Solution", "Lookup", true), 1, "pc_Solution", "as it was made"),
+            (column("CustomerId", "Customer", false), 2, "customerid_account", "names its table"),
+            (column("ParentCustomerId", "Lookup", false), 2, "parentcustomerid_account", "several"),
+            (column("pc_Partner", "Lookup", true), 2, "pc_Partner_account", "several, custom"),
+        ];
+        for (attribute, targets, expected, why) in table {
+            assert_eq!(by_rule(&attribute, "account", targets), expected, "{why}");
+        }
     }
 }

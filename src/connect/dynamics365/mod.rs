@@ -27,6 +27,7 @@ mod records;
 pub mod sandbox;
 mod select;
 mod settings;
+mod status;
 mod webhook;
 mod wire;
 
@@ -50,6 +51,7 @@ use feed::PageSize;
 use lookup::Lookups;
 use metadata::Metadata;
 pub use settings::{Credential, Settings};
+use status::Statuses;
 pub use webhook::{DataverseHook, SecretPlace};
 
 /// One Dataverse environment.
@@ -58,6 +60,7 @@ pub struct Dynamics365 {
     client: Client,
     metadata: Metadata,
     lookups: Lookups,
+    statuses: Statuses,
     page_size: PageSize,
     modified_overlap: Duration,
     key_wait: Duration,
@@ -98,6 +101,7 @@ impl Dynamics365 {
             client: Client::new(&settings, clock, Arc::clone(&randomness))?,
             metadata: Metadata::new(settings.cache_age),
             lookups: Lookups::new(settings.cache_age),
+            statuses: Statuses::new(settings.cache_age),
             page_size: PageSize::new(settings.full_read_page_size),
             modified_overlap: settings.modified_overlap,
             key_wait: settings.key_wait,

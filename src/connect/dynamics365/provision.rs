@@ -210,8 +210,10 @@ impl Dynamics365 {
                 None if run.make(&what) => {
                     let json = body::key(field, self.language().await?);
                     let address = format!("{}/Keys", definition(&table.name)?);
+                    // The column may be seconds old, and caches older.
                     let request = Request::write("POST", self.client.url(&address)?, &json)
-                        .header(SOLUTION, wanted.container.as_str());
+                        .header(SOLUTION, wanted.container.as_str())
+                        .header("consistency", "Strong");
                     self.client.send(&request).await?;
                 }
                 None => {}

@@ -153,6 +153,8 @@ mod tests {
     use super::{DataverseHook, Delivery, Hint, Refused, SecretPlace, WebhookSource};
     use crate::domain::secret::SecretString;
 
+    type Headers<'a> = &'a [(String, String)];
+
     const SECRET: &str = "a-secret-of-some-length";
     const ID: &str = "AAAAAAAA-BBBB-4CCC-8DDD-EEEEEEEEEEEE";
 
@@ -177,7 +179,7 @@ mod tests {
     #[tokio::test]
     async fn only_the_whole_secret_opens_the_door() {
         let organization = "x-ms-dynamics-organization";
-        let table: &[(&[(String, String)], bool, &str)] = &[
+        let table: &[(Headers<'_>, bool, &str)] = &[
             (&[header("X-PC-Key", SECRET)], true, "header names have no case"),
             (&[header("x-pc-key", "a-secret-of-some-lengtH")], false, "one letter differs"),
             (&[header("x-pc-key", "")], false, "empty"),

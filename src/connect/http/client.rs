@@ -25,6 +25,8 @@ pub struct HttpSettings {
     pub timeout: Duration,
     /// Most calls per second, on average.
     pub per_second: NonZeroU32,
+    /// Calls that may be made at once after a rest.
+    pub burst: NonZeroU32,
     /// Most calls in flight.
     pub in_flight: usize,
     /// Longest body taken, after decompression, in bytes.
@@ -37,7 +39,9 @@ impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             timeout: Duration::from_secs(100),
-            per_second: NonZeroU32::new(20).unwrap_or(NonZeroU32::MIN),
+            // 19 a second and 300 at once stay within 6,000 in 300 seconds.
+            per_second: NonZeroU32::new(19).unwrap_or(NonZeroU32::MIN),
+            burst: NonZeroU32::new(300).unwrap_or(NonZeroU32::MIN),
             in_flight: 8,
             body_bytes: 64 << 20,
             ca_pem: None,
@@ -197,6 +201,8 @@ impl Http {
     ///
     /// A sentence if the certificates of `ca_pem` cannot be read or TLS cannot be set up.
     pub fn new(settings: &HttpSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        // The second call in a process changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -213,7 +219,7 @@ impl Http {
         Ok(Self {
             client,
             limiter: RateLimiter::direct_with_clock(
-                Quota::per_second(settings.per_second),
+                Quota::per_second(settings.per_second).allow_burst(settings.burst),
                 MonotonicClock,
             ),
             in_flight: Semaphore::new(settings.in_flight.max(1)),

@@ -137,44 +137,8 @@ pub fn is_public(ip: IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
-    #[cfg(feature = "sandbox")]
-    use std::time::Duration;
-
-    #[cfg(feature = "sandbox")]
-    use bytes::Bytes;
-    #[cfg(feature = "sandbox")]
-    use url::Url;
 
     use super::is_public;
-    #[cfg(feature = "sandbox")]
-    use super::{Fetched, PublicFetch};
-
-    #[cfg(feature = "sandbox")]
-    #[tokio::test]
-    async fn a_name_never_leads_into_the_own_network() {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let router = axum::Router::new().fallback(|| async { "0123456789" });
-        let listen = "127.0.0.1:0".parse().expect("an address");
-        let serving = crate::connect::sandbox::serve(router, listen).await.expect("serving");
-        let fetch = |cap| PublicFetch::new(Duration::from_secs(3), cap).expect("a client");
-        let port = serving.address().port();
-        let literal = Url::parse(&format!("http://127.0.0.1:{port}/")).expect("a url");
-        let file = Fetched::File(Bytes::from_static(b"0123456789"));
-        assert_eq!(fetch(10).get(&literal).await, file, "a literal, as configured");
-        assert_eq!(fetch(9).get(&literal).await, Fetched::TooLong);
-        let inside = [
-            (format!("http://localhost:{port}/"), "a name of this host"),
-            ("https://localhost/".to_owned(), "the same with TLS"),
-            ("http://contoso.example/".to_owned(), "plain http to the world"),
-            ("https://10.0.0.1/".to_owned(), "a private literal"),
-            ("https://169.254.169.254/".to_owned(), "cloud metadata"),
-        ];
-        for (text, why) in inside {
-            let url = Url::parse(&text).expect("a url");
-            let fetched = fetch(10).get(&url).await;
-            assert!(matches!(fetched, Fetched::Unavailable(_)), "{why}: {fetched:?}");
-        }
-    }
 
     #[test]
     fn only_the_public_internet_is_public() {

@@ -9,6 +9,7 @@ use super::auth::{FamilySignIn, Principal, RefreshTokenVault};
 use super::fault;
 use super::settings::{Credential, Family, Settings};
 use crate::connect::error::ConnectError;
+use crate::connect::http::address::is_safe;
 use crate::connect::http::{Answer, Call, Http, Purpose, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
 
@@ -35,7 +36,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A sentence if the TLS settings cannot be used.
+    /// A sentence if the TLS settings cannot be used, or if an address is neither https nor plain
+    /// http to a loopback host: secrets would travel in the open.
     pub fn new(
         settings: Settings,
         credential: Credential,
@@ -44,6 +46,11 @@ impl Client {
         clock: Arc<dyn Clock>,
         randomness: Arc<dyn Randomness>,
     ) -> Result<Self, String> {
+        for url in [&settings.token_url, &settings.referrals_url, &settings.webhooks_url] {
+            if !is_safe(url) {
+                return Err(format!("{url} is neither https nor a loopback address"));
+            }
+        }
         let settings = Arc::new(settings);
         let http = Http::new(&settings.http, Arc::clone(&clock))?;
         let login = Http::new(&settings.http, clock)?;
@@ -97,7 +104,11 @@ impl Client {
         purpose: Purpose,
         build: impl Fn() -> Call + Send + Sync,
     ) -> Result<Answer, ConnectError> {
-        let answer = self.send(family, &build).await?;
+        let answer = self.send(family, &build).await.map_err(|error| match error {
+            // A write whose answer is too long to read may have landed all the same.
+            ConnectError::Broken(text) if purpose == Purpose::Write => ConnectError::Unknown(text),
+            other => other,
+        })?;
         let now = self.http.clock().now();
         if answer.is_success() {
             return Ok(answer);

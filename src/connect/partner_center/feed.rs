@@ -24,6 +24,9 @@ use crate::domain::time::Timestamp;
 /// A `Date` header further ahead of us than this is not believed.
 const BELIEVED_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// A sweep whose links die again and again is given up after so many starts.
+const RESTARTS: u32 = 3;
+
 /// How the list is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -60,6 +63,9 @@ struct Cursor {
     /// The sweep under way.
     #[serde(default)]
     sweep: Option<Sweep>,
+    /// How often this sweep began again because a link of the service's had died.
+    #[serde(default)]
+    restarts: u32,
 }
 
 impl Cursor {
@@ -67,6 +73,19 @@ impl Cursor {
     fn read(text: &str) -> Option<Self> {
         let fields: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).ok()?;
         serde_json::from_value(fields.into()).ok()
+    }
+
+    /// Begins the sweep again after a refused query: in the same way if a link of the service's was
+    /// refused, which may just have died, else in the next spelling. False if nothing is left to try.
+    fn begin_again(&mut self) -> bool {
+        let by_link = self.sweep.take().is_some_and(|sweep| sweep.by_link);
+        if by_link && self.restarts < RESTARTS {
+            self.restarts += 1;
+            return true;
+        }
+        let Some(next) = self.spelling.next() else { return false };
+        self.spelling = next;
+        true
     }
 }
 
@@ -77,6 +96,9 @@ struct Sweep {
     then: Option<Timestamp>,
     /// Query of the next page.
     query: String,
+    /// Whether that query is the service's own link.
+    #[serde(default)]
+    by_link: bool,
     /// Begin of that query, to see headway.
     #[serde(default)]
     from: Option<Timestamp>,
@@ -105,11 +127,9 @@ impl Client {
             };
             match self.read_page(&query).await {
                 Err(ConnectError::Rejected(refusal)) if refusal.status != 403 => {
-                    let Some(next) = cursor.spelling.next() else {
+                    if !cursor.begin_again() {
                         return Err(ConnectError::Rejected(refusal));
-                    };
-                    cursor.spelling = next;
-                    cursor.sweep = None;
+                    }
                 }
                 Err(error) => return Err(error),
                 Ok((page, answer)) => {
@@ -155,6 +175,7 @@ impl Client {
         let mut sweep = cursor.sweep.take().unwrap_or_else(|| Sweep {
             then: date.or_else(|| newest(&page.referrals)).max(cursor.watermark),
             query: String::new(),
+            by_link: false,
             from: floor,
             pages: 0,
             seen: String::new(),
@@ -167,22 +188,26 @@ impl Client {
         let next = match (cursor.spelling, page.next) {
             (_, None) => None,
             (Spelling::NewestFirst, Some(link)) => {
-                (!is_older(&page.referrals, floor)).then_some((link, sweep.from))
+                (!is_older(&page.referrals, floor)).then_some((link, true, sweep.from))
             }
             (spelling, Some(link)) => Some(match headway(&page.referrals, sweep.from) {
-                Some(last) => (self.ask(spelling, Some(last)), Some(last)),
-                None => (link, sweep.from),
+                Some(last) => (self.ask(spelling, Some(last)), false, Some(last)),
+                None => (link, true, sweep.from),
             }),
         };
         let more = next.is_some();
         match next {
-            Some((query, from)) => {
+            Some((query, by_link, from)) => {
                 watch_for_circle(&mut sweep, asked, &query)?;
                 sweep.query = query;
+                sweep.by_link = by_link;
                 sweep.from = from;
                 cursor.sweep = Some(sweep);
             }
-            None => cursor.watermark = sweep.then,
+            None => {
+                cursor.watermark = sweep.then;
+                cursor.restarts = 0;
+            }
         }
         let cursor = serde_json::to_string(&cursor)
             .map_err(|error| ConnectError::Broken(format!("the cursor cannot be kept: {error}")))?;

@@ -8,6 +8,7 @@ use super::sandbox::{Options, PartnerCenterSandbox, SignInFailure};
 use super::testing::{Counting, HandClock, MemoryVault};
 use super::{Client, Credential, Settings};
 use crate::connect::error::ConnectError;
+use crate::connect::http::{Call, Http, HttpSettings};
 use crate::connect::partner_center_seam::PartnerCenter;
 use crate::connect::sandbox::{Fault, FaultEffect, SandboxClock, Serving};
 use crate::domain::clock::Clock;
@@ -252,12 +253,9 @@ async fn a_code_login_checks_state_and_gives_a_refresh_token() {
     assert!(login.code("code=abc&state=other").is_err(), "another request's redirect");
     let state = login.url.query_pairs().find(|(name, _)| name == "state").expect("a state").1;
     assert!(login.code(&format!("error=access_denied&state={state}")).is_err());
-    let http = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .build()
-        .expect("a browser");
-    let answer = http.get(login.url.clone()).send().await.expect("an answer");
-    let location = answer.headers()["location"].to_str().expect("text").to_owned();
+    let browser = Http::new(&HttpSettings::default(), bench.clock.clone()).expect("a browser");
+    let answer = browser.send(Call::read("GET", login.url.clone())).await.expect("an answer");
+    let location = answer.header("location").expect("a redirect").to_owned();
     let query = Url::parse(&location).expect("a url").query().unwrap_or_default().to_owned();
     let code = login.code(&query).expect("the code");
     let done = client.redeem(&login, &code).await.expect("redeemed");

@@ -92,6 +92,7 @@ pub(super) struct Client {
     tokens: TokenCache<SignIn>,
     budget: Budget,
     server_ahead_millis: Mutex<Option<i64>>,
+    last_call_millis: AtomicU64,
     calls: AtomicU64,
     randomness: Arc<dyn Randomness>,
 }
@@ -110,6 +111,7 @@ impl Client {
             budget: Budget::new(settings.people_reserve, settings.hard_reserve),
             tokens: TokenCache::new(sign_in),
             server_ahead_millis: Mutex::new(None),
+            last_call_millis: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             settings,
             http,
@@ -154,8 +156,13 @@ impl Client {
     /// Sends a call and returns the JSON of its success.
     pub(super) async fn json(&self, request: &Request) -> Result<(Json, Moment), ConnectError> {
         let reply = self.send(request).await?;
+        self.success(&reply)
+    }
+
+    /// The JSON of an answer that is a success.
+    pub(super) fn success(&self, reply: &Reply) -> Result<(Json, Moment), ConnectError> {
         if !reply.answer.is_success() {
-            return Err(self.refused(&reply));
+            return Err(self.refused(reply));
         }
         let json = reply.answer.json().ok_or_else(|| reply.failure_without_body().class())?;
         Ok((json, reply.moment))
@@ -192,13 +199,19 @@ impl Client {
     async fn timed(&self, call: Call, purpose: Purpose) -> Result<Reply, ConnectError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         let before = self.http.clock().now();
-        let answer = self.http.send(call).await?;
+        let answer = self.http.send(call).await.map_err(|error| match (purpose, error) {
+            // The answer to a write was too long to be read: it may have landed.
+            (Purpose::Write, ConnectError::Broken(text)) => ConnectError::Unknown(text),
+            (_, error) => error,
+        })?;
         let now = self.http.clock().now();
         self.budget.note(answer.header("sforce-limit-info"), now);
         let moment = Moment { date: answer.date(), elapsed: now.since(before) };
+        let millis = u64::try_from(moment.elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.last_call_millis.store(millis, Ordering::Relaxed);
         if let Some(date) = moment.date {
-            *self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(date.as_millis() - now.as_millis());
+            let mut ahead = self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner);
+            *ahead = Some(ahead_by(*ahead, date.as_millis() - now.as_millis()));
         }
         Ok(Reply { answer, moment, purpose })
     }
@@ -256,10 +269,20 @@ impl Client {
         Timestamp::from_millis(self.http.clock().now().as_millis() + ahead.unwrap_or(0))
     }
 
+    /// How long the last call took.
+    pub(super) fn last_call(&self) -> Duration {
+        Duration::from_millis(self.last_call_millis.load(Ordering::Relaxed))
+    }
+
     /// Waits, a little longer by chance so that many waiters do not come back in one moment.
     pub(super) async fn wait(&self, duration: Duration) {
         let jitter = Duration::from_millis(50).mul_f64(self.randomness.unit());
         self.http.clock().sleep(duration + jitter).await;
+    }
+
+    /// Waits for those who are about to ask something: the time of a few conversions.
+    pub(super) async fn gather(&self) {
+        self.http.clock().sleep(Duration::from_millis(2)).await;
     }
 
     fn quota_left(&self) -> Option<bool> {
@@ -280,6 +303,12 @@ impl Reply {
         }
     }
 
+    /// Whether the answer is a failure with this error code.
+    pub(super) fn has_code(&self, client: &Client, code: &str) -> bool {
+        let failure = self.failure(client);
+        !self.answer.is_success() && failure.errors.iter().any(|error| error.code == code)
+    }
+
     /// A success whose body is not what was promised.
     fn failure_without_body(&self) -> Failure {
         Failure {
@@ -292,7 +321,37 @@ impl Reply {
     }
 }
 
+/// How far the server's clock is ahead of ours, in milliseconds, after one more observation.
+///
+/// The server tells whole seconds, so each observation is up to a second too small: the largest is
+/// the best, until one falls more than a second below it, which means that a clock was set.
+fn ahead_by(known: Option<i64>, observed: i64) -> i64 {
+    match known {
+        Some(known) if (0..1000).contains(&(known - observed)) => known,
+        _ => observed,
+    }
+}
+
 fn unsendable(path: &str) -> ConnectError {
     let shown: String = path.chars().take(80).collect();
     ConnectError::Broken(format!("`{shown}` is no address"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ahead_by;
+
+    #[test]
+    fn the_servers_clock_is_known_better_than_it_is_told() {
+        let table = [
+            (None, -400, -400, "the first observation"),
+            (Some(-400), -900, -400, "cut to the second more than before"),
+            (Some(-400), -100, -100, "cut less: closer to the truth"),
+            (Some(-100), -1100, -1100, "a whole second less: a clock was set"),
+            (Some(-100), 60_000, 60_000, "a clock was set the other way"),
+        ];
+        for (known, observed, expected, why) in table {
+            assert_eq!(ahead_by(known, observed), expected, "{why}");
+        }
+    }
 }

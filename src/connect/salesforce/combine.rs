@@ -1,9 +1,11 @@
 //! Sends questions that wait at the same time as one call.
 //!
 //! A question at rest flies at once, alone; whatever arrives while it is in the air goes together
-//! with the next flight. There is no artificial delay.
+//! with the next flight. Only right after a shared flight, when its passengers are about to ask
+//! again, the next one waits for them a moment.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -30,19 +32,29 @@ pub(super) trait Batch: Send + Sync + 'static {
     /// Asks; the answers are in the order of the questions.
     async fn run(&self, questions: &[Self::Question]) -> Vec<Result<Self::Answer, ConnectError>>;
 
+    /// Waits a moment for more passengers.
+    async fn gather(&self);
+
     /// What a question gets whose flight ended without an answer.
     fn lost() -> ConnectError;
 }
 
 type Sender<B> = oneshot::Sender<Result<<B as Batch>::Answer, ConnectError>>;
+/// Questions that travel together, and who asked them.
+type Load<B> = (Vec<<B as Batch>::Question>, Vec<Sender<B>>);
 
 struct Waiting<B: Batch> {
     queue: VecDeque<(B::Question, Sender<B>)>,
     flights: usize,
 }
 
+/// How many shared the last flight of any of the combiners that know this.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Crowd(Arc<AtomicUsize>);
+
 struct Shared<B: Batch> {
     batch: B,
+    crowd: Crowd,
     waiting: Mutex<Waiting<B>>,
 }
 
@@ -51,9 +63,9 @@ pub(super) struct Combiner<B: Batch>(Arc<Shared<B>>);
 
 impl<B: Batch> Combiner<B> {
     /// Nothing is in the air yet.
-    pub(super) fn new(batch: B) -> Self {
+    pub(super) fn new(batch: B, crowd: Crowd) -> Self {
         let waiting = Mutex::new(Waiting { queue: VecDeque::new(), flights: 0 });
-        Self(Arc::new(Shared { batch, waiting }))
+        Self(Arc::new(Shared { batch, crowd, waiting }))
     }
 
     /// Asks, together with others if others wait.
@@ -84,7 +96,7 @@ impl<B: Batch> Shared<B> {
 
     /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
     /// are left out. `None` lands the flight.
-    fn load(&self) -> Option<(Vec<B::Question>, Vec<Sender<B>>)> {
+    fn load(&self) -> Option<Load<B>> {
         let mut waiting = self.lock();
         let (mut questions, mut senders) = (Vec::new(), Vec::new());
         let mut left = VecDeque::with_capacity(waiting.queue.len());
@@ -123,10 +135,14 @@ async fn fly<B: Batch>(flight: Flight<B>) {
     loop {
         // Whoever is ready to ask in this very moment gets on board.
         tokio::task::yield_now().await;
+        if flight.0.crowd.0.load(Ordering::Relaxed) > 1 {
+            flight.0.batch.gather().await;
+        }
         let Some((questions, senders)) = flight.0.load() else {
             return;
         };
         let mut answers = flight.0.batch.run(&questions).await.into_iter();
+        flight.0.crowd.0.store(questions.len(), Ordering::Relaxed);
         for sender in senders {
             // A caller that has gone needs no answer.
             let _ = sender.send(answers.next().unwrap_or_else(|| Err(B::lost())));
@@ -141,7 +157,7 @@ mod tests {
 
     use async_trait::async_trait;
 
-    use super::{Batch, Combiner};
+    use super::{Batch, Combiner, Crowd};
     use crate::connect::error::ConnectError;
 
     /// Doubles numbers; odd and even ones never travel together.
@@ -164,6 +180,10 @@ mod tests {
             questions.iter().map(|number| Ok(number * 2)).collect()
         }
 
+        async fn gather(&self) {
+            tokio::task::yield_now().await;
+        }
+
         fn lost() -> ConnectError {
             ConnectError::Unavailable("lost".to_owned())
         }
@@ -172,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn many_askers_share_few_flights_and_get_their_own_answers() {
         let flights = Arc::new(AtomicUsize::new(0));
-        let combiner = Arc::new(Combiner::new(Doubling(flights.clone())));
+        let combiner = Arc::new(Combiner::new(Doubling(flights.clone()), Crowd::default()));
         let asked = (0..100u32).map(|number| {
             let combiner = combiner.clone();
             async move { (number, combiner.ask(number).await) }

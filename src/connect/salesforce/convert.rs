@@ -1,10 +1,13 @@
 //! Rows to the seam's flat fields, in one form whatever the field.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value as Json;
 
 use super::describe::Table;
 use super::soql;
 use crate::connect::error::ConnectError;
+use crate::domain::deal::hex;
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use crate::domain::record::{Fields, Record, Shape, Version};
 use crate::domain::time::Timestamp;
@@ -56,12 +59,28 @@ pub(super) fn record(
     row: &Json,
 ) -> Result<Record, ConnectError> {
     let modified = stamp(row)?;
+    let fields = fields(table, paths, row);
     Ok(Record {
         key: RecordKey { crm: CrmName::Salesforce, kind, id: id(row)? },
-        version: Version(modified.to_string()),
+        version: version(modified, &fields),
         modified,
-        fields: fields(table, paths, row),
+        fields,
     })
+}
+
+/// `STAMP#DIGEST`: a stamp has whole seconds, so two edits in one second differ only in the digest
+/// of what the row says.
+fn version(modified: Timestamp, fields: &Fields) -> Version {
+    let sorted: BTreeMap<&String, String> =
+        fields.iter().map(|(name, value)| (name, value.to_string())).collect();
+    let digest = hex(format!("{sorted:?}").as_bytes());
+    Version(format!("{modified}#{}", digest.get(..16).unwrap_or(&digest)))
+}
+
+/// The stamp of a version that [`record`] made.
+pub(super) fn stamp_of(version: &Version) -> Option<Timestamp> {
+    let (stamp, _) = version.0.split_once('#')?;
+    Timestamp::parse(stamp)
 }
 
 /// The id of a row.
@@ -153,9 +172,10 @@ fn whole(number: &serde_json::Number) -> Json {
 mod tests {
     use serde_json::{Value as Json, json};
 
-    use super::{at_path, paths, select, value};
+    use super::{at_path, paths, select, stamp_of, value, version};
     use crate::domain::id::RecordKind;
     use crate::domain::record::Shape;
+    use crate::domain::time::Timestamp;
 
     #[test]
     fn values_have_one_form() {
@@ -198,6 +218,16 @@ mod tests {
         assert_eq!(at_path(&row, "Account.Name"), &json!("Contoso"));
         assert_eq!(at_path(&row, "account.name"), &json!("Contoso"));
         assert_eq!(at_path(&row, "Owner.Email"), &Json::Null);
+    }
+
+    #[test]
+    fn two_edits_within_one_second_are_two_versions() {
+        let at = Timestamp::parse("2026-09-01T10:00:00Z").expect("an instant");
+        let holding = |amount: u32| json!({ "Amount": amount }).as_object().cloned();
+        let [first, second] = [1, 2].map(|amount| holding(amount).unwrap_or_default());
+        assert_ne!(version(at, &first), version(at, &second));
+        assert_eq!(version(at, &first), version(at, &first));
+        assert_eq!(stamp_of(&version(at, &first)), Some(at));
     }
 
     #[test]

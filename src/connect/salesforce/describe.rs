@@ -73,6 +73,10 @@ struct Described {
     name: String,
     #[serde(default)]
     replicateable: bool,
+    #[serde(default)]
+    createable: bool,
+    #[serde(default)]
+    updateable: bool,
     fields: Vec<Field>,
 }
 
@@ -81,6 +85,8 @@ struct Described {
 pub(super) struct Table {
     /// API name.
     pub(super) name: String,
+    /// Whether we may both create and edit its rows.
+    pub(super) writable: bool,
     replicateable: bool,
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
@@ -100,6 +106,7 @@ impl Table {
         }
         Self {
             name: described.name,
+            writable: described.createable && described.updateable,
             replicateable: described.replicateable,
             fields: described.fields,
             by_name,
@@ -235,7 +242,10 @@ impl Schemas {
             return Err(unknown_field(&table.name, &absent));
         }
         let _one_reader = self.loading.lock().await;
-        let table = self.read(name).await?;
+        let table = match self.cached(name) {
+            Some(fresh) if fresh.read != table.read => fresh,
+            _ => self.read(name).await?,
+        };
         match missing(&table) {
             Some(absent) => Err(unknown_field(&table.name, &absent)),
             None => Ok(table),

@@ -3,11 +3,13 @@
 //! * Owns: sign-in, the error table, conversion to the seam's values, the change feed, provisioning.
 //! * May use: `domain`, the seams and [`crate::connect::http`]. Never another vendor.
 //! * Salesforce has no `If-Match` for deals. A write is conditional on `If-Unmodified-Since`, which
-//!   sees whole seconds, so [`validator`] proves first that the version was read in a later second.
+//!   sees whole seconds, so `validator` proves first that the version was read in a later second.
+//! * Changes are polled; outbound messages only hint. Change events over gRPC (Pub/Sub) are not
+//!   used: they would save seconds, need three more crates, and the poll is needed beside them.
 //! * Nothing here retries, except one new sign-in after a 401 and one restart of a query whose
 //!   locator died.
 //!
-//! Start reading at [`records`], which is what the worker calls most.
+//! Start reading at `records`, which is what the worker calls most.
 
 mod auth;
 mod client;
@@ -37,7 +39,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::client::Client;
-use self::combine::Combiner;
+use self::combine::{Combiner, Crowd};
 use self::describe::Schemas;
 use self::lookup::Lookups;
 use self::query::ReadBatch;
@@ -84,11 +86,12 @@ impl Salesforce {
     ) -> Result<Self, String> {
         settings.check()?;
         let settings = Arc::new(settings);
+        let crowd = Crowd::default();
         let client = Arc::new(Client::new(settings.clone(), clock, randomness, vault)?);
         Ok(Self {
             schemas: Schemas::new(client.clone()),
-            reads: Combiner::new(ReadBatch::new(client.clone())),
-            writes: Combiner::new(WriteBatch::new(client.clone())),
+            reads: Combiner::new(ReadBatch::new(client.clone()), crowd.clone()),
+            writes: Combiner::new(WriteBatch::new(client.clone()), crowd),
             validators: Validators::default(),
             lookups: Lookups::default(),
             settings,

@@ -63,6 +63,12 @@ impl Salesforce {
     async fn make_all(&self, work: &mut Work<'_>) -> Result<(), ConnectError> {
         self.schemas.forget(work.table);
         let visible = self.schemas.table(work.table).await?;
+        if !visible.writable {
+            work.step(
+                format!("grant the integration user Read, Create and Edit on {}", work.table),
+                ADVICE,
+            );
+        }
         let hidden = self.custom_fields(work.table).await?;
         let mut grants = Vec::new();
         for field in &work.wanted.fields {

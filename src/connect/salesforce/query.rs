@@ -13,8 +13,11 @@ use crate::connect::error::ConnectError;
 /// Most batches of one query: 2,000 rows each at best, 200 at worst.
 const MOST_BATCHES: usize = 100;
 
-/// Most ids in one query: the address may have 16,384 bytes.
+/// Most ids in one query.
 const MOST_IDS: usize = 200;
+
+/// Longest query, in bytes before encoding; the whole address may have 16,384.
+const LONGEST: usize = 8_000;
 
 /// One batch of a query.
 pub(super) struct RowBatch {
@@ -32,28 +35,32 @@ impl Client {
     /// A locator that died on the way restarts the query once.
     pub(super) async fn query(&self, soql: &str) -> Result<(Vec<Json>, Moment), ConnectError> {
         let path = soql::path(&self.data(""), "query", soql);
-        match self.all_batches(&path).await {
-            Err(ConnectError::Unavailable(text)) if text.contains("INVALID_QUERY_LOCATOR") => {
-                self.all_batches(&path).await
-            }
-            done => done,
+        match self.all_batches(&path).await? {
+            Some(rows) => Ok(rows),
+            None => self.all_batches(&path).await?.ok_or_else(dead_locator),
         }
     }
 
     /// All rows of a query of the metadata tables.
     pub(super) async fn tooling_query(&self, soql: &str) -> Result<Vec<Json>, ConnectError> {
         let path = soql::path(&self.data("/tooling"), "query", soql);
-        Ok(self.all_batches(&path).await?.0)
+        self.all_batches(&path).await?.map(|(rows, _)| rows).ok_or_else(dead_locator)
     }
 
-    async fn all_batches(&self, path: &str) -> Result<(Vec<Json>, Moment), ConnectError> {
+    /// All rows; `None` if the locator died on the way.
+    async fn all_batches(&self, path: &str) -> Result<Option<(Vec<Json>, Moment)>, ConnectError> {
         let first = self.batch(&Request::get(path.to_owned())).await?;
         let (mut rows, moment, mut next) = (first.rows, first.moment, first.next);
         for _ in 0..MOST_BATCHES {
             let Some(path) = next else {
-                return Ok((rows, moment));
+                return Ok(Some((rows, moment)));
             };
-            let batch = self.batch(&Request::get(path)).await?;
+            let reply = self.send(&Request::get(path)).await?;
+            if reply.has_code(self, "INVALID_QUERY_LOCATOR") {
+                return Ok(None);
+            }
+            let (json, moment) = self.success(&reply)?;
+            let batch = read_batch(json, moment, &self.data("/"))?;
             rows.extend(batch.rows);
             next = batch.next;
         }
@@ -65,6 +72,10 @@ impl Client {
         let (json, moment) = self.json(request).await?;
         read_batch(json, moment, &self.data("/"))
     }
+}
+
+fn dead_locator() -> ConnectError {
+    ConnectError::Unavailable("the locator of a query died".to_owned())
 }
 
 /// Reads the body of a query's answer. The next batch must be on this host, below the data path.
@@ -150,7 +161,10 @@ impl Batch for ReadBatch {
     const FLIGHTS: usize = 4;
 
     fn fits(&self, taken: &[Read], next: &Read) -> bool {
-        taken.len() < MOST_IDS && taken.first().is_some_and(|first| first.goes_with(next))
+        let values: usize = taken.iter().chain([next]).map(|read| read.value.len() + 4).sum();
+        taken.len() < MOST_IDS
+            && values + next.select.len() < LONGEST
+            && taken.first().is_some_and(|first| first.goes_with(next))
     }
 
     async fn run(&self, questions: &[Read]) -> Vec<Result<Self::Answer, ConnectError>> {
@@ -164,6 +178,10 @@ impl Batch for ReadBatch {
             }
             Err(error) => questions.iter().map(|_| Err(error.clone())).collect(),
         }
+    }
+
+    async fn gather(&self) {
+        self.client.gather().await;
     }
 
     fn lost() -> ConnectError {

@@ -18,7 +18,8 @@ use crate::domain::record::{Fields, Record, Shape, Version};
 const MOST_PROOFS: usize = 4;
 
 impl Salesforce {
-    /// One record; `None` for an id that is not one of Salesforce's, not there, or deleted.
+    /// One record; `None` for an id that is not one of Salesforce's, not there, or deleted. For a
+    /// lead that was merged into another the answer is the surviving one, under its own id.
     pub(super) async fn fetch_record(
         &self,
         kind: RecordKind,
@@ -29,8 +30,30 @@ impl Salesforce {
             return Ok(None);
         };
         let paths = convert::paths(kind, shape);
-        let found = self.read(kind, &paths, "Id", id).await?;
+        let found = self.read(kind, &paths, "Id", id.clone()).await?;
+        if let Some((record, _)) = found.into_iter().next() {
+            return Ok(Some(record));
+        }
+        // The surviving row of a merge stands in for the one that is gone.
+        let Some(survivor) = self.survivor(kind, &id).await? else {
+            return Ok(None);
+        };
+        let found = self.read(kind, &paths, "Id", survivor).await?;
         Ok(found.into_iter().next().map(|(record, _)| record))
+    }
+
+    /// The row into which a row that is gone was merged. Opportunities cannot be merged.
+    async fn survivor(&self, kind: RecordKind, id: &str) -> Result<Option<String>, ConnectError> {
+        let table = self.schemas.table(table_of(kind)).await?;
+        if table.field("MasterRecordId").is_none() {
+            return Ok(None);
+        }
+        let soql =
+            format!("SELECT Id, MasterRecordId FROM {} WHERE Id = {}", table.name, soql::text(id));
+        let path = soql::path(&self.client.data(""), "queryAll", &soql);
+        let batch = self.client.batch(&Request::get(path)).await?;
+        let master = batch.rows.first().and_then(|row| row.get("MasterRecordId"));
+        Ok(master.and_then(Json::as_str).and_then(soql::long_id))
     }
 
     /// The records that carry a referral id.
@@ -103,12 +126,14 @@ impl Salesforce {
         let table = self.schemas.table_with(table_of(kind), &paths).await?;
         let body = self.body(&table, fields).await?;
         self.prove(record, expect).await?;
-        let id = record.key.id.as_str();
+        let id = soql::long_id(record.key.id.as_str()).ok_or_else(|| {
+            wire::refused_here("MALFORMED_ID", "that is no id of Salesforce", "Id")
+        })?;
         let write = Write {
             path: self.client.data(&format!("/sobjects/{}/{id}", table.name)),
             unmodified_since: Some(record_date(expect)?),
             body,
-            proof: self.proof(&table, &paths, "Id", id),
+            proof: self.proof(&table, &paths, "Id", &id),
         };
         let written = self.writes.ask(write).await.inspect_err(|error| {
             self.doubt_schema(&table.name, error);
@@ -148,7 +173,7 @@ impl Salesforce {
         let stamp = stamp_of(expect)?;
         let paths: Vec<String> = record.fields.keys().cloned().collect();
         for _ in 0..MOST_PROOFS {
-            let wait = wait_to_prove(stamp, self.client.server_now());
+            let wait = wait_to_prove(stamp, self.client.server_now(), self.client.last_call());
             if !wait.is_zero() {
                 self.client.wait(wait).await;
             }
@@ -315,7 +340,7 @@ fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
 }
 
 fn stamp_of(version: &Version) -> Result<crate::domain::time::Timestamp, ConnectError> {
-    crate::domain::time::Timestamp::parse(&version.0)
+    convert::stamp_of(version)
         .ok_or_else(|| wire::refused_here("", "the version is not one of Salesforce's", ""))
 }
 

@@ -64,14 +64,14 @@ impl Validators {
     }
 }
 
-/// How long to wait at `now` until a read can prove `stamp`; a little more than the end of the
-/// second, for the duration of the call.
-pub(super) fn wait_to_prove(stamp: Timestamp, now: Timestamp) -> Duration {
+/// How long to wait at `now` until a read can prove `stamp`.
+///
+/// The server's clock is told in whole seconds, so a call that takes any time at all proves the
+/// stamp only when it is answered in the second after the next.
+pub(super) fn wait_to_prove(stamp: Timestamp, now: Timestamp, last_call: Duration) -> Duration {
     let from = proven_from(stamp);
-    if now >= from.plus(Duration::from_secs(1)) {
-        return Duration::ZERO;
-    }
-    from.since(now) + Duration::from_millis(100)
+    let from = if last_call.is_zero() { from } else { from.plus(Duration::from_secs(1)) };
+    from.since(now)
 }
 
 #[cfg(test)]
@@ -99,7 +99,9 @@ mod tests {
         }
         let unknown = Moment { date: None, elapsed: Duration::ZERO };
         assert!(!proves(unknown, stamp), "no clock, no proof");
-        assert_eq!(wait_to_prove(stamp, at("2026-09-01T10:00:05Z")), Duration::ZERO);
-        assert_eq!(wait_to_prove(stamp, stamp), Duration::from_millis(1100));
+        let call = Duration::from_millis(200);
+        assert_eq!(wait_to_prove(stamp, at("2026-09-01T10:00:05Z"), call), Duration::ZERO);
+        assert_eq!(wait_to_prove(stamp, stamp, call), Duration::from_secs(2));
+        assert_eq!(wait_to_prove(stamp, stamp, Duration::ZERO), Duration::from_secs(1));
     }
 }

@@ -221,6 +221,10 @@ impl Batch for WriteBatch {
         }
     }
 
+    async fn gather(&self) {
+        self.client.gather().await;
+    }
+
     fn lost() -> ConnectError {
         ConnectError::Unknown("the write was given up".to_owned())
     }

@@ -108,6 +108,7 @@ impl Faults {
 
     /// An axum middleware (`middleware::from_fn_with_state(faults, Faults::middleware)`) that
     /// commits the faults.
+    #[expect(clippy::disallowed_methods, reason = "a delay that a client has to sit out")]
     pub async fn middleware(State(faults): State<Self>, request: Request, next: Next) -> Response {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         match faults.hit(request.method().as_str(), &path) {

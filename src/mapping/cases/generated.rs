@@ -47,13 +47,13 @@ fn outcome(rule: &FieldRule, row: &Row) -> CaseOutcome {
 /// What is lost of `value` at either end; a refusal loses nothing.
 fn round_trip(converter: &Converter, value: &Value) -> Option<String> {
     if let Ok(json) = converter.to_record(value) {
-        let back = converter.from_record(&json).ok();
+        let back = converter.of_record(&json).ok();
         if back.as_ref() != Some(value) {
             return Some(format!("the record holds {json} for {value:?} and reads back {back:?}"));
         }
     }
     if let Ok(json) = converter.to_referral(value, None) {
-        let back = converter.from_referral(&json).ok();
+        let back = converter.of_referral(&json).ok();
         if back.as_ref() != Some(value) {
             return Some(format!(
                 "the referral holds {json} for {value:?} and reads back {back:?}"
@@ -70,7 +70,7 @@ fn words(converter: &Converter) -> Vec<Value> {
         _ => None,
     });
     let pairs = lookup.map_or(&[][..], |lookup| lookup.pairs.as_slice());
-    pairs.iter().filter_map(|(referral, _)| converter.from_referral(referral).ok()).collect()
+    pairs.iter().filter_map(|(referral, _)| converter.of_referral(referral).ok()).collect()
 }
 
 fn value(converter: &Converter, seed: &mut Seed) -> Value {

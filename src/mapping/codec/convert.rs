@@ -23,7 +23,7 @@ pub(crate) struct Converter {
 
 impl Converter {
     /// The canonical value of what the referral holds.
-    pub(crate) fn from_referral(&self, json: &Json) -> Result<Value, Fault> {
+    pub(crate) fn of_referral(&self, json: &Json) -> Result<Value, Fault> {
         if is_empty(json) {
             return Ok(Value::Null);
         }
@@ -37,7 +37,7 @@ impl Converter {
     }
 
     /// The canonical value of what the record holds.
-    pub(crate) fn from_record(&self, json: &Json) -> Result<Value, Fault> {
+    pub(crate) fn of_record(&self, json: &Json) -> Result<Value, Fault> {
         if is_empty(json) {
             return Ok(Value::Null);
         }
@@ -121,8 +121,8 @@ impl Converter {
     fn text(&self, json: &Json) -> Result<Value, Fault> {
         match json {
             Json::String(text) => Ok(self.cased(text)),
-            Json::Number(number) => Ok(Value::text(&number.to_string())),
-            Json::Bool(value) => Ok(Value::text(if *value { "true" } else { "false" })),
+            Json::Number(number) => Ok(self.cased(&number.to_string())),
+            Json::Bool(value) => Ok(self.cased(if *value { "true" } else { "false" })),
             other => Err(not("text", other, "\"text\"")),
         }
     }
@@ -134,9 +134,14 @@ impl Converter {
             true => std::borrow::Cow::Owned(one_line(text)),
             false => std::borrow::Cow::Borrowed(text),
         };
-        match has(|step| matches!(step, Step::Upper)) {
-            true => Value::text(&text.to_uppercase()),
-            false => Value::text(&text),
+        if has(|step| matches!(step, Step::Upper)) {
+            return Value::text(&text.to_uppercase());
+        }
+        // Nearly all text needs nothing but a look; `Value::text` copies it three times.
+        match text.trim() {
+            "" => Value::Null,
+            trimmed if !trimmed.contains('\r') => Value::Text(trimmed.to_owned()),
+            _ => Value::text(&text),
         }
     }
 

@@ -67,23 +67,30 @@ impl Lookup {
 
     /// The record's word for the referral's.
     pub(crate) fn to_record(&self, word: &Json) -> Result<Json, Fault> {
-        self.find(&self.forth, word, "referral")
+        self.find(&self.forth, &self.back, word, "referral")
     }
 
     /// The referral's word for the record's.
     pub(crate) fn to_referral(&self, word: &Json) -> Result<Json, Fault> {
-        self.find(&self.back, word, "record")
+        self.find(&self.back, &self.forth, word, "record")
     }
 
-    fn find(&self, words: &HashMap<String, Json>, word: &Json, side: &str) -> Result<Json, Fault> {
+    fn find(
+        &self,
+        words: &HashMap<String, Json>,
+        others: &HashMap<String, Json>,
+        word: &Json,
+        side: &str,
+    ) -> Result<Json, Fault> {
         if word.is_null() || word.as_str().is_some_and(|text| text.trim().is_empty()) {
             return Ok(Json::Null);
         }
         match (words.get(&key(word)), self.on_unknown) {
             (Some(found), _) => Ok(found.clone()),
-            (None, OnUnknown::Pass) => Ok(word.clone()),
+            // A word that passes must not be taken for one of the table's words on its way back.
+            (None, OnUnknown::Pass) if !others.contains_key(&key(word)) => Ok(word.clone()),
             (None, OnUnknown::Empty) => Ok(Json::Null),
-            (None, OnUnknown::Refuse) => Err(Fault::new(
+            (None, OnUnknown::Refuse | OnUnknown::Pass) => Err(Fault::new(
                 format!(
                     "the {side} holds {}, which is in no row of `lookup.{}`",
                     shown(word),

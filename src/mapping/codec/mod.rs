@@ -10,6 +10,8 @@ mod list;
 mod lookup;
 mod number;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::sync::Arc;
@@ -53,6 +55,9 @@ impl Step {
         match self {
             Self::Max(_) => Some("what is cut off does not come back"),
             Self::HtmlText => Some("entities do not come back as entities"),
+            Self::Lookup(lookup) if lookup.on_unknown == OnUnknown::Empty => {
+                Some("a word that is in no row of the lookup becomes nothing")
+            }
             Self::Date(_)
             | Self::Trim
             | Self::Upper

@@ -6,7 +6,10 @@ use serde_json::{Number, Value as Json};
 use super::{Fault, shown};
 
 /// A JSON number is exact up to this many significant digits; a longer one is refused.
-const SIGNIFICANT_DIGITS: usize = 15;
+const SIGNIFICANT_DIGITS: u32 = 15;
+
+/// The smallest whole number that has one digit too many.
+const FIRST_TOO_LONG: u128 = 10_u128.pow(SIGNIFICANT_DIGITS);
 
 /// Reads a number, or a text that is a number, rounded half to even to `scale` digits.
 pub(crate) fn decimal_of(json: &Json, scale: u32) -> Result<Decimal, Fault> {
@@ -43,9 +46,11 @@ pub(crate) fn json_of(decimal: Decimal) -> Result<Json, Fault> {
 
 /// Refuses a number that a JSON number cannot carry exactly.
 fn check_digits(decimal: Decimal) -> Result<(), Fault> {
-    let digits = decimal.normalize().mantissa().unsigned_abs().to_string();
-    let digits = digits.trim_end_matches('0').len();
-    if digits <= SIGNIFICANT_DIGITS { Ok(()) } else { Err(too_long(decimal)) }
+    let mut digits = decimal.mantissa().unsigned_abs();
+    while digits >= FIRST_TOO_LONG && digits.is_multiple_of(10) {
+        digits /= 10;
+    }
+    if digits < FIRST_TOO_LONG { Ok(()) } else { Err(too_long(decimal)) }
 }
 
 fn too_long(decimal: Decimal) -> Fault {

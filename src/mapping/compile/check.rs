@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::Ground;
 use super::effective::Effective;
-use super::field::{Compiled, held};
+use super::ends::{held, suggested};
+use super::field::Compiled;
 use crate::domain::id::RecordKind;
 use crate::domain::referral::{FROZEN_AFTER_CREATE, FROZEN_AFTER_SHARE, is_frozen, is_patchable};
 use crate::mapping::codec::Step;
@@ -41,45 +42,61 @@ pub(super) fn check(
         record(compiled, ground, control, findings);
     }
     writers(fields, findings);
-    complete(effective, fields, ground, findings);
+    groups(fields, findings);
+    // A row that did not compile may be the one that is missing.
+    if fields.len() == effective.fields.len() {
+        complete(effective, fields, ground, findings);
+    }
     unused(effective, findings);
 }
 
 /// Each end must be able to hold the row's type.
 fn types(compiled: &Compiled, findings: &mut Findings) {
-    let Compiled { rule, row, place, .. } = compiled;
+    let Compiled { rule, row, at, .. } = compiled;
     let steps = &row.converter.steps;
     let has = |wanted: fn(&Step) -> bool| steps.iter().any(wanted);
     let date = has(|step| matches!(step, Step::Date(_)));
     let split = has(|step| matches!(step, Step::Split(_)));
     let lookup = has(|step| matches!(step, Step::Lookup(_)));
     if date && rule.kind != FieldKind::Date {
-        findings.add(place, "`date` is a step of rows of type `date`");
+        findings.add(&at.codec, "`date` is a step of rows of type `date`");
     }
     if split && rule.kind != FieldKind::List {
-        findings.add(place, "`split` is a step of rows of type `list`");
+        findings.add(&at.codec, "`split` is a step of rows of type `list`");
+    }
+    if rule.kind == FieldKind::List && rule.crm.is_some() && !split {
+        let way = "write codec = [\"split:;\"]";
+        findings.add_with(&at.kind, "a field of a record holds a list as one text", way);
     }
     if let Some(field) = compiled.referral {
         let instant_as_date = field.holds == Holds::Instant && rule.kind == FieldKind::Date;
         if instant_as_date && !date {
             let message = format!("`{}` holds an instant, the row a date", field.path);
-            findings.add_with(place, message, "write codec = [\"date\"]");
+            findings.add_with(&at.kind, message, "write codec = [\"date\"]");
         } else if !instant_as_date && !field.holds.fits(rule.kind) {
-            let message =
-                format!("`{}` holds {}, the row another type", rule.name, field.holds.words());
-            findings.add(place, message);
+            other_type(&rule.name, field.holds, &at.kind, findings);
         }
     }
     let Some(holds) = held(compiled.record) else { return };
     let crm = rule.crm.as_deref().unwrap_or_default();
     if holds == Holds::Lookup {
         let way = "name a field of the row it points to, or use [[related]]";
-        findings.add_with(place, format!("`{crm}` is a lookup, which a row cannot fill"), way);
-    } else if !lookup && !(split && holds == Holds::Text) && !holds.fits(rule.kind) {
-        let message = format!("`{crm}` holds {}, the row another type", holds.words());
-        findings.add(place, message);
+        findings.add_with(&at.crm, format!("`{crm}` is a lookup, which a row cannot fill"), way);
+    } else {
+        let joined = split && holds == Holds::Text;
+        if !(lookup || joined || holds.fits(rule.kind)) {
+            other_type(crm, holds, &at.kind, findings);
+        }
     }
     length(compiled, crm, findings);
+}
+
+fn other_type(field: &str, holds: Holds, place: &Place, findings: &mut Findings) {
+    let message = format!("`{field}` holds {}, which this type does not fit", holds.words());
+    match suggested(holds) {
+        Some(kind) => findings.add_with(place, message, format!("write type = \"{kind}\"")),
+        None => findings.add(place, message),
+    }
 }
 
 /// A length in the codec must not exceed the column's.
@@ -92,18 +109,18 @@ fn length(compiled: &Compiled, crm: &str, findings: &mut Findings) {
             && compiled.rule.direction.to_crm()
         {
             let message = format!("`{crm}` holds {} characters, not {length}", column.length);
-            findings.add(&compiled.place, message);
+            findings.add(&compiled.at.codec, message);
         }
     }
 }
 
 /// A row that travels both ways must not lose anything, unless it says so.
 fn losses(compiled: &Compiled, findings: &mut Findings) {
-    let Compiled { rule, row, place, .. } = compiled;
+    let Compiled { rule, row, at, .. } = compiled;
     if rule.direction == Direction::Both && !compiled.lossy {
         for lost in row.converter.steps.iter().filter_map(Step::loses) {
             findings.add_with(
-                place,
+                &at.codec,
                 format!("the row travels both ways, and {lost}"),
                 "give it one direction, or accept the loss with lossy = true",
             );
@@ -115,7 +132,7 @@ fn losses(compiled: &Compiled, findings: &mut Findings) {
             && let Some(word) = lookup.ambiguous.first()
         {
             findings.add_with(
-                place,
+                &at.codec,
                 format!("`[lookup.{}]` has several referral words for {word}", lookup.name),
                 format!("say which one it becomes: reverse = [[{word}, \"...\"]]"),
             );
@@ -125,7 +142,7 @@ fn losses(compiled: &Compiled, findings: &mut Findings) {
 
 /// What Partner Center lets a row write, and when.
 fn partner_center(compiled: &Compiled, findings: &mut Findings) {
-    let Compiled { rule, row, place, .. } = compiled;
+    let Compiled { rule, row, at, .. } = compiled;
     let (Some(path), Some(field)) = (&row.path, compiled.referral) else { return };
     if !rule.direction.to_partner_center() {
         return;
@@ -133,16 +150,13 @@ fn partner_center(compiled: &Compiled, findings: &mut Findings) {
     let name = &rule.name;
     let one_way = "give the row direction = \"to_crm\"";
     if WRITTEN_BY_STAGES.contains(&name.as_str()) {
-        findings.add_with(
-            place,
-            format!("`{name}` is written by the stages, not by a row"),
-            one_way,
-        );
+        let message = format!("`{name}` is written by the stages, not by a row");
+        findings.add_with(&at.referral, message, one_way);
         return;
     }
     if !field.create {
         let message = format!("Partner Center sets `{name}` itself; nobody can write it");
-        findings.add_with(place, message, one_way);
+        findings.add_with(&at.referral, message, one_way);
         return;
     }
     if !rule.on_update {
@@ -154,42 +168,42 @@ fn partner_center(compiled: &Compiled, findings: &mut Findings) {
     let way = if rule.direction == Direction::Both { split } else { create };
     if is_frozen(name, FROZEN_AFTER_CREATE) {
         let message = format!("Partner Center freezes `{name}` once the referral exists");
-        findings.add_with(place, message, way);
+        findings.add_with(&at.referral, message, way);
     } else if is_frozen(&path.root, FROZEN_AFTER_SHARE) {
         let message = format!("Partner Center freezes `{}` once the deal is shared", path.root);
-        findings.add_with(place, message, way);
+        findings.add_with(&at.referral, message, way);
     } else if !is_patchable(&path.root) {
         let message = format!("Partner Center does not let anyone change `{name}` of a referral");
-        findings.add_with(place, message, way);
+        findings.add_with(&at.referral, message, way);
     }
 }
 
 /// What the CRM lets a row write.
 fn record(compiled: &Compiled, ground: &Ground<'_>, control: &Control, findings: &mut Findings) {
-    let Compiled { rule, place, .. } = compiled;
+    let Compiled { rule, at, .. } = compiled;
     let Some(crm) = rule.crm.as_deref().filter(|_| rule.direction.to_crm()) else { return };
     let title = ground.crm.title();
     let way = "give the row direction = \"to_partner_center\"";
     match compiled.record {
         Some(Known::Standard(column)) if !column.create && !column.update => {
             let message = format!("{title} does not let anyone write `{crm}`");
-            findings.add_with(place, message, way);
+            findings.add_with(&at.crm, message, way);
         }
         Some(Known::Standard(column)) if rule.on_create && !column.create => {
             let message = format!("{title} does not take `{crm}` when a record is made");
-            findings.add_with(place, message, "give the row on = [\"update\"]");
+            findings.add_with(&at.crm, message, "give the row on = [\"update\"]");
         }
         Some(Known::Standard(column)) if rule.on_update && !column.update => {
             let message = format!("{title} takes `{crm}` only when a record is made");
-            findings.add_with(place, message, "give the row on = [\"create\"]");
+            findings.add_with(&at.crm, message, "give the row on = [\"create\"]");
         }
         Some(Known::Related { finds: false, .. }) => {
             let message = format!("`{crm}` belongs to another row, which is not written");
-            findings.add_with(place, message, way);
+            findings.add_with(&at.crm, message, way);
         }
         Some(Known::Custom) if crm.contains('.') => {
             let message = format!("`{crm}` belongs to another row, which is not written");
-            findings.add_with(place, message, way);
+            findings.add_with(&at.crm, message, way);
         }
         _ => {}
     }
@@ -202,7 +216,7 @@ fn record(compiled: &Compiled, ground: &Ground<'_>, control: &Control, findings:
         control.link.as_ref(),
     ];
     if own.into_iter().flatten().any(|field| field == crm) {
-        findings.add(place, format!("`{crm}` is a control field, which only the sync writes"));
+        findings.add(&at.crm, format!("`{crm}` is a control field, which only the sync writes"));
     }
 }
 
@@ -216,31 +230,63 @@ fn writers(fields: &[Compiled], findings: &mut Findings) {
             let clash = together && !conditional;
             let to_crm = earlier.rule.direction.to_crm() && later.rule.direction.to_crm();
             if clash && to_crm && earlier.rule.crm == later.rule.crm {
-                two_writers(later, earlier, later.rule.crm.as_deref(), findings);
+                two_writers(&later.at.crm, later.rule.crm.as_deref(), earlier, later, findings);
             }
             let back = earlier.rule.direction.to_partner_center()
                 && later.rule.direction.to_partner_center();
             if clash && back && overlap(earlier, later) {
-                two_writers(later, earlier, later.rule.referral.as_deref(), findings);
+                let name = later.rule.referral.as_deref();
+                two_writers(&later.at.referral, name, earlier, later, findings);
             }
             if earlier.rule.name == later.rule.name && !alike(earlier, later) {
                 let message = format!(
                     "`{}` is read differently at {}: both rows must have the same type and codec",
                     later.rule.name, earlier.rule.place
                 );
-                findings.add(&later.place, message);
+                findings.add(&later.at.kind, message);
             }
         }
     }
 }
 
-fn two_writers(later: &Compiled, earlier: &Compiled, field: Option<&str>, findings: &mut Findings) {
-    let message = format!(
-        "`{}` already has a writer at {}",
-        field.unwrap_or(later.rule.name.as_str()),
-        earlier.rule.place
-    );
-    findings.add(&later.place, message);
+/// Rows of one group are merged as one, so they travel the same way and one policy decides.
+fn groups(fields: &[Compiled], findings: &mut Findings) {
+    for (at, later) in fields.iter().enumerate() {
+        let Some(group) = &later.rule.group else { continue };
+        let earlier = fields[..at].iter().find(|row| row.rule.group.as_ref() == Some(group));
+        let Some(earlier) = earlier else { continue };
+        let (left, right) = (&earlier.rule, &later.rule);
+        if (left.conflict, left.direction) != (right.conflict, right.direction) {
+            let message = format!(
+                "the rows of group `{group}` are merged as one, but differ in `conflict` or \
+                 `direction` from {}",
+                left.place
+            );
+            findings.add(&later.at.kind, message);
+        }
+    }
+}
+
+fn two_writers(
+    place: &Place,
+    field: Option<&str>,
+    earlier: &Compiled,
+    later: &Compiled,
+    findings: &mut Findings,
+) {
+    let field = field.unwrap_or(later.rule.name.as_str());
+    let message = format!("`{field}` already has a writer at {}", earlier.rule.place);
+    if earlier.at.kind.file == later.at.kind.file {
+        findings.add(place, message);
+        return;
+    }
+    let end = |key: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!("{key} = \"{value}\"")).unwrap_or_default()
+    };
+    let rule = &earlier.rule;
+    let ends = [end("referral", &rule.referral), end("crm", &rule.crm)];
+    let ends: Vec<String> = ends.into_iter().filter(|end| !end.is_empty()).collect();
+    findings.add_with(place, message, format!("take it out with [[remove]] {}", ends.join(", ")));
 }
 
 /// Whether two rows write one path of a referral, or one a list and the other an item of it.

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::Ground;
-use super::field::unknown_field;
+use super::ends::unknown_field;
 use crate::mapping::file::ControlTable;
 use crate::mapping::knowledge::{Known, is_name, record_field};
 use crate::mapping::problem::{Findings, Place, Spot};

@@ -22,20 +22,27 @@ pub(super) struct Effective {
 
 impl Effective {
     /// Lays `files` on top of one another; the first is the file itself, the last the base.
-    pub(super) fn of(files: Vec<MappingFile>, findings: &mut Findings) -> Self {
+    ///
+    /// `None` if they are not about the same records.
+    pub(super) fn of(files: Vec<MappingFile>, findings: &mut Findings) -> Option<Self> {
         let mut effective = Self::default();
         let count = files.len();
         for (at, file) in files.into_iter().rev().enumerate() {
             // Cases show what their own file does; a base's cases need not hold after a change.
             let last = at + 1 == count;
-            effective.lay(file, last, findings);
+            if !effective.lay(file, last, findings) {
+                return None;
+            }
         }
-        effective
+        Some(effective)
     }
 
-    fn lay(&mut self, file: MappingFile, last: bool, findings: &mut Findings) {
-        same(&mut self.crm, file.crm, "crm", findings);
-        same(&mut self.record, file.record, "record", findings);
+    fn lay(&mut self, file: MappingFile, last: bool, findings: &mut Findings) -> bool {
+        let crm = same(&mut self.crm, file.crm, "crm", findings);
+        let record = same(&mut self.record, file.record, "record", findings);
+        if !crm || !record {
+            return false;
+        }
         for row in &file.removed {
             self.remove(row, findings);
         }
@@ -58,6 +65,7 @@ impl Effective {
         if last {
             self.cases = file.cases;
         }
+        true
     }
 
     fn remove(&mut self, row: &RemoveRow, findings: &mut Findings) {
@@ -106,15 +114,18 @@ fn same(
     top: Option<Spot<String>>,
     key: &str,
     findings: &mut Findings,
-) {
-    let Some(top) = top else { return };
+) -> bool {
+    let Some(top) = top else { return true };
     if let Some(base) = known
         && base.value != top.value
     {
         let message = format!("`{key}` is `{}` in the file it extends", base.value);
-        findings.add_with(&top.place, message, format!("leave `{key}` out"));
+        let way = format!("leave `{key}` out, or extend another file");
+        findings.add_with(&top.place, message, way);
+        return false;
     }
     *known = Some(top);
+    true
 }
 
 /// The two ends of a row, which make it the same row in a file that extends.

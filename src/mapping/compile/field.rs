@@ -2,17 +2,15 @@
 
 use serde_json::{Map, Value as Json};
 
+use super::ends::{formula, held, record_end, referral_end, suggested};
 use super::{Ground, word};
 use crate::domain::value::Value;
 use crate::mapping::codec::convert::Converter;
 use crate::mapping::codec::{ListShape, Step, parse_step};
 use crate::mapping::compiled::Row;
 use crate::mapping::file::FieldRow;
-use crate::mapping::formula::Formula;
-use crate::mapping::knowledge::{
-    self, Holds, Known, LIST_ITEMS, ReferralField, is_name, referral_field, referral_names,
-};
-use crate::mapping::path::{LARGEST_INDEX, ReferralPath, without_index};
+use crate::mapping::knowledge::{Known, LIST_ITEMS, ReferralField};
+use crate::mapping::path::{ReferralPath, without_index};
 use crate::mapping::problem::{Findings, Place, Spot};
 use crate::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
 
@@ -20,12 +18,38 @@ use crate::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
 pub(super) struct Compiled {
     pub(super) rule: FieldRule,
     pub(super) row: Row,
-    pub(super) place: Place,
+    pub(super) at: Spots,
     /// What the referral's field holds, if the row has that end.
     pub(super) referral: Option<ReferralField>,
     /// What the record's field is, if the row has that end.
     pub(super) record: Option<Known>,
     pub(super) lossy: bool,
+}
+
+/// Where the parts of a row stand; the row itself where it lacks one.
+pub(super) struct Spots {
+    /// The `referral` end.
+    pub(super) referral: Place,
+    /// The `crm` end.
+    pub(super) crm: Place,
+    /// The `type`.
+    pub(super) kind: Place,
+    /// The `codec`.
+    pub(super) codec: Place,
+}
+
+impl Spots {
+    fn of(row: &FieldRow) -> Self {
+        let place = |spot: Option<&Spot<String>>| {
+            spot.map_or_else(|| row.place.clone(), |spot| spot.place.clone())
+        };
+        Self {
+            referral: place(row.referral.as_ref()),
+            crm: place(row.crm.as_ref()),
+            kind: place(row.kind.as_ref()),
+            codec: place(row.codec.first()),
+        }
+    }
 }
 
 const TYPES: [(&str, FieldKind); 9] = [
@@ -53,60 +77,37 @@ const POLICIES: [(&str, Policy); 4] = [
     ("ask", Policy::Ask),
 ];
 
+/// Fields of a referral that may be changed but never emptied.
+const NEVER_EMPTY: [&str; 5] = [
+    "details.closingDateTime",
+    "details.currency",
+    "details.dealValue",
+    "details.requirements.solutions",
+    "team",
+];
+
 /// Compiles a row; `None` after a problem that makes the rest meaningless.
 pub(super) fn compile(
     row: &FieldRow,
     ground: &Ground<'_>,
     findings: &mut Findings,
 ) -> Option<Compiled> {
+    if row.broken {
+        return None;
+    }
     let to_crm = formula(row.to_crm.as_ref(), "referral", ground, findings);
     let to_partner_center = formula(row.to_partner_center.as_ref(), "record", ground, findings);
     let when = formula(row.when.as_ref(), "", ground, findings);
     let referral = row.referral.as_ref().and_then(|spot| referral_end(spot, findings));
     let record = row.crm.as_ref().and_then(|spot| record_end(spot, ground, findings));
     let direction = direction(row, findings);
-    let kind = match &row.kind {
-        Some(spot) => word(Some(spot), "type", &TYPES, &row.place, findings)?,
-        None => {
-            let message = "`type` is missing";
-            let found = referral.map(|field| field.holds).or(held(record));
-            match found.and_then(suggested) {
-                Some(kind) => {
-                    findings.add_with(&row.place, message, format!("write type = \"{kind}\""));
-                }
-                None => findings.add(&row.place, message),
-            }
-            return None;
-        }
-    };
-    let direction = direction?;
+    let kind = kind(row, referral, record, findings);
+    let (direction, kind) = (direction?, kind?);
     let steps = steps(row, ground, record, direction, findings);
     let list = list_shape(row, kind, &steps, findings);
     let converter = Converter { kind, scale: scale(row, findings), steps, list };
     let default = default(row, &converter, findings);
-    let name = match (&row.referral, &row.crm) {
-        (Some(referral), _) => referral.value.clone(),
-        (None, Some(crm)) => crm.value.clone(),
-        (None, None) => {
-            findings.add(&row.place, "the row has neither `referral` nor `crm`");
-            return None;
-        }
-    };
-    let (on_create, on_update) = occasions(row, findings);
-    let rule = FieldRule {
-        label: row.label.as_ref().map_or_else(|| label(&name), |label| label.value.clone()),
-        name,
-        referral: row.referral.as_ref().map(|spot| spot.value.clone()),
-        crm: row.crm.as_ref().map(|spot| spot.value.clone()),
-        kind,
-        direction,
-        on_create,
-        on_update,
-        conflict: conflict(row, direction, findings),
-        group: row.group.as_ref().map(|group| group.value.clone()),
-        required: row.required.unwrap_or(false),
-        place: row.place.describe(ground.sources),
-    };
+    let rule = rule(row, kind, direction, ground, findings)?;
     let compiled = Row {
         path: row.referral.as_ref().map(|spot| ReferralPath::parse(&spot.value)),
         converter,
@@ -115,135 +116,71 @@ pub(super) fn compile(
         to_partner_center,
         default,
         optional_field: row.optional_field.unwrap_or(false),
+        repeated: false,
     };
     let lossy = row.lossy.unwrap_or(false);
-    Some(Compiled { rule, row: compiled, place: row.place.clone(), referral, record, lossy })
+    Some(Compiled { rule, row: compiled, at: Spots::of(row), referral, record, lossy })
 }
 
-/// Compiles a formula; `reads` is the variable it is about, empty for either but not both.
-fn formula(
-    spot: Option<&Spot<String>>,
-    reads: &str,
+/// The rule that the merge follows.
+fn rule(
+    row: &FieldRow,
+    kind: FieldKind,
+    direction: Direction,
     ground: &Ground<'_>,
     findings: &mut Findings,
-) -> Option<Formula> {
-    let spot = spot?;
-    let formula = match Formula::compile(&spot.value) {
-        Ok(formula) => formula,
-        Err(problems) => {
-            for (message, suggestion) in problems {
-                match suggestion {
-                    Some(suggestion) => findings.add_with(&spot.place, message, suggestion),
-                    None => findings.add(&spot.place, message),
-                }
-            }
-            return None;
-        }
+) -> Option<FieldRule> {
+    let (on_create, on_update) = occasions(row, findings);
+    let conflict = conflict(row, direction, findings);
+    let Some(name) = row.referral.as_ref().or(row.crm.as_ref()) else {
+        findings.add(&row.place, "the row has neither `referral` nor `crm`");
+        return None;
     };
-    let other = if reads == "referral" { "record" } else { "referral" };
-    if !reads.is_empty() && formula.reads(other) {
-        let message = format!("this formula may read `{reads}` only, not `{other}`");
-        findings.add(&spot.place, message);
-    }
-    if reads.is_empty() && formula.reads("referral") && formula.reads("record") {
-        findings.add(&spot.place, "a condition may read `referral` or `record`, not both");
-    }
-    for path in formula.paths() {
-        check_path(path, &spot.place, ground, findings);
-    }
-    Some(formula)
-}
-
-/// Notes a path that neither side has.
-fn check_path(path: &str, place: &Place, ground: &Ground<'_>, findings: &mut Findings) {
-    if let Some(referral) = path.strip_prefix("referral.") {
-        let plain = without_index(referral);
-        let inside = |field: &str| {
-            field == plain
-                || field.strip_prefix(plain.as_str()).is_some_and(|rest| rest.starts_with('.'))
-        };
-        if referral_field(&plain).is_none() && !referral_names().any(inside) {
-            let message = format!("a referral has no `{plain}`");
-            findings.unknown(place, message, &plain, referral_names());
-        }
-    } else if let Some(record) = path.strip_prefix("record.") {
-        if matches!(knowledge::record_field(ground.crm, ground.kind, record), Known::Unknown) {
-            unknown_field(record, place, ground, findings);
-        }
-    }
-}
-
-fn referral_end(spot: &Spot<String>, findings: &mut Findings) -> Option<ReferralField> {
-    let path = ReferralPath::parse(&spot.value);
-    if path.inside.as_ref().is_some_and(|(index, _)| *index > LARGEST_INDEX) {
-        findings.add(&spot.place, format!("a list has at most {} items", LARGEST_INDEX + 1));
-    }
-    let plain = without_index(&spot.value);
-    let field = referral_field(&plain);
-    let in_list = field.is_some() && !referral_names().any(|name| name == plain);
-    if in_list && path.inside.is_none() {
-        let list = plain.rsplit_once('.').map_or("", |(list, _)| list);
-        let member = plain.rsplit_once('.').map_or("", |(_, member)| member);
-        let message = format!("`{list}` is a list: say which item");
-        findings.add_with(&spot.place, message, format!("write `{list}.0.{member}`"));
-        return None;
-    }
-    if field.is_none() {
-        let message = format!("a referral has no `{}`", spot.value);
-        findings.unknown(&spot.place, message, &plain, referral_names());
-    }
-    field
-}
-
-fn record_end(spot: &Spot<String>, ground: &Ground<'_>, findings: &mut Findings) -> Option<Known> {
-    if !spot.value.split('.').all(is_name) {
-        let message = format!("`{}` is not the API name of a field", spot.value);
-        findings.add_with(&spot.place, message, "use letters, digits and underscores");
-        return None;
-    }
-    match knowledge::record_field(ground.crm, ground.kind, &spot.value) {
-        Known::Unknown => {
-            unknown_field(&spot.value, &spot.place, ground, findings);
-            None
-        }
-        known => Some(known),
-    }
-}
-
-/// Notes a field that the record does not have.
-pub(super) fn unknown_field(
-    field: &str,
-    place: &Place,
-    ground: &Ground<'_>,
-    findings: &mut Findings,
-) {
-    let names = knowledge::field_names(ground.crm, ground.kind);
-    let kind = ground.kind.as_str();
-    let message = format!("{} has no standard field `{field}` on {kind}", ground.crm.title());
-    findings.unknown(place, message, field, names.iter().map(String::as_str));
-}
-
-/// What a known record field holds.
-pub(super) fn held(known: Option<Known>) -> Option<Holds> {
-    match known {
-        Some(Known::Standard(column) | Known::Related { column, .. }) => Some(column.holds),
-        _ => None,
-    }
-}
-
-/// The type to write for a field that holds this.
-fn suggested(holds: Holds) -> Option<&'static str> {
-    Some(match holds {
-        Holds::Text => "text",
-        Holds::Money => "money",
-        Holds::Decimal => "decimal",
-        Holds::Integer => "integer",
-        Holds::Boolean => "boolean",
-        Holds::Date | Holds::Instant => "date",
-        Holds::Option => "option",
-        Holds::List => "list",
-        Holds::Lookup => return None,
+    let text = |spot: &Option<Spot<String>>| spot.as_ref().map(|spot| spot.value.clone());
+    Some(FieldRule {
+        name: name.value.clone(),
+        label: text(&row.label).unwrap_or_else(|| label(&name.value)),
+        referral: text(&row.referral),
+        crm: text(&row.crm),
+        kind,
+        direction,
+        on_create,
+        on_update,
+        conflict,
+        group: text(&row.group),
+        required: required(row, &name.value, direction, findings),
+        place: row.place.describe(ground.sources),
     })
+}
+
+/// Whether an emptied value stays away from Partner Center: always for what it requires.
+fn required(row: &FieldRow, name: &str, direction: Direction, findings: &mut Findings) -> bool {
+    let needed = direction.to_partner_center() && NEVER_EMPTY.contains(&name);
+    if needed && row.required == Some(false) {
+        let message = format!("Partner Center does not take an empty `{name}`");
+        findings.add_with(&row.place, message, "leave `required` out");
+    }
+    row.required.unwrap_or(needed)
+}
+
+/// The type written; if it is missing, the way out names the one that the row's ends suggest.
+fn kind(
+    row: &FieldRow,
+    referral: Option<ReferralField>,
+    record: Option<Known>,
+    findings: &mut Findings,
+) -> Option<FieldKind> {
+    if let Some(spot) = &row.kind {
+        return word(Some(spot), "type", &TYPES, &row.place, findings);
+    }
+    let holds = referral.map(|field| field.holds).or(held(record));
+    match holds.and_then(suggested) {
+        Some(kind) => {
+            findings.add_with(&row.place, "`type` is missing", format!("write type = \"{kind}\""));
+        }
+        None => findings.add(&row.place, "`type` is missing"),
+    }
+    None
 }
 
 /// The direction written, or the only one that a formula allows.
@@ -265,6 +202,12 @@ fn direction(row: &FieldRow, findings: &mut Findings) -> Option<Direction> {
         let message = format!("the formula takes the place of `{key}`");
         findings.add_with(&end.place, message, format!("leave `{key}` out"));
     }
+    if only.is_none()
+        && let Some(missing) = missing_end(row)
+    {
+        findings.add(&row.place, format!("`{missing}` is missing"));
+        return None;
+    }
     let Some(spot) = &row.direction else {
         return Some(only.map_or(Direction::Both, |(direction, ..)| direction));
     };
@@ -278,12 +221,16 @@ fn direction(row: &FieldRow, findings: &mut Findings) -> Option<Direction> {
             );
             None
         }
-        None if row.referral.is_none() || row.crm.is_none() => {
-            let missing = if row.referral.is_none() { "referral" } else { "crm" };
-            findings.add(&row.place, format!("`{missing}` is missing"));
-            None
-        }
         _ => Some(direction),
+    }
+}
+
+/// The end that a row without a formula lacks; a row without any end is reported as such.
+fn missing_end(row: &FieldRow) -> Option<&'static str> {
+    match (&row.referral, &row.crm) {
+        (None, Some(_)) => Some("referral"),
+        (Some(_), None) => Some("crm"),
+        _ => None,
     }
 }
 

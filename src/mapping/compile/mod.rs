@@ -3,6 +3,7 @@
 mod check;
 mod control;
 mod effective;
+mod ends;
 mod field;
 mod related;
 mod stage;
@@ -17,11 +18,15 @@ use super::codec::{Lookup, OnUnknown};
 use super::compiled::{Mapping, record_fields};
 use super::file::{LookupTable, MappingFile};
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
+use super::rule::{Control, StageRule};
 use super::table::Table;
 use crate::domain::deal::hex;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Shape;
 use effective::Effective;
+
+/// The most rows of a mapping: several times the columns that anyone keeps in step.
+const MOST_ROWS: usize = 500;
 
 /// How many files may extend one another.
 const LONGEST_CHAIN: usize = 4;
@@ -39,7 +44,11 @@ pub fn compile(
     let mut findings = Findings::default();
     let mut sources = Vec::new();
     let files = chain(file, load, &mut sources, &mut findings)?;
-    let effective = Effective::of(files, &mut findings);
+    // With a file unreadable or built on the wrong one, anything else said would be noise.
+    let Some(files) = files else { return Err(findings.into_problems(&sources)) };
+    let Some(effective) = Effective::of(files, &mut findings) else {
+        return Err(findings.into_problems(&sources));
+    };
     let mapping = build(&effective, &sources, &mut findings);
     match mapping {
         Some(mapping) if findings.is_empty() => Ok(mapping),
@@ -47,13 +56,13 @@ pub fn compile(
     }
 }
 
-/// The file and the files it extends, the file itself first.
+/// The file and the files it extends, the file itself first; `None` if one could not be read.
 fn chain(
     file: &str,
     load: &dyn Fn(&str) -> Result<Source, String>,
     sources: &mut Vec<Source>,
     findings: &mut Findings,
-) -> Result<Vec<MappingFile>, Problems> {
+) -> Result<Option<Vec<MappingFile>>, Problems> {
     let mut files: Vec<MappingFile> = Vec::new();
     let mut names = vec![file.to_owned()];
     let mut wanted = Some(Spot { value: file.to_owned(), place: Place::default() });
@@ -68,37 +77,38 @@ fn chain(
             }
             Err(reason) => {
                 findings.add(&name.place, format!("cannot extend `{}`: {reason}", name.value));
-                break;
+                return Ok(None);
             }
         }
-        let read = parse(sources.len() - 1, sources, findings);
+        let Some(read) = parse(sources.len() - 1, sources, findings) else { return Ok(None) };
         wanted = read.extends.clone();
         files.push(read);
         if let Some(next) = &wanted {
             let again = names.contains(&next.value) && next.value != file;
             if again || files.len() > LONGEST_CHAIN {
                 findings.add(&next.place, "the files extend one another in a circle");
-                break;
+                return Ok(None);
             }
             names.push(next.value.clone());
         }
     }
-    Ok(files)
+    Ok(Some(files))
 }
 
-/// Reads one file; syntax errors are noted, and what could be read is used.
-fn parse(index: usize, sources: &[Source], findings: &mut Findings) -> MappingFile {
+/// Reads one file; `None` after syntax errors, which are all noted.
+fn parse(index: usize, sources: &[Source], findings: &mut Findings) -> Option<MappingFile> {
     let text = &sources[index].text;
     let (table, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let place = Place { file: index, span: 0..0 };
-        return MappingFile::read(Table::new(index, "the file", place, table.get_ref()), findings);
+        let table = Table::new(index, "the file", place, table.get_ref());
+        return Some(MappingFile::read(table, findings));
     }
     for error in errors {
         let place = Place { file: index, span: error.span().unwrap_or(0..0) };
         findings.add(&place, error.message().to_owned());
     }
-    MappingFile::default()
+    None
 }
 
 /// What rows are compiled with.
@@ -118,6 +128,10 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     let lookups = lookups
         .map(|(name, table)| (name.clone(), Arc::new(lookup(name, table, findings))))
         .collect();
+    if let Some(first) = effective.fields.get(MOST_ROWS) {
+        findings.add(&first.place, format!("a mapping has at most {MOST_ROWS} rows"));
+        return None;
+    }
     let ground = Ground { crm, kind, lookups, sources };
     let fields: Vec<field::Compiled> =
         effective.fields.iter().filter_map(|row| field::compile(row, &ground, findings)).collect();
@@ -129,25 +143,48 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     if !findings.is_empty() {
         return None;
     }
+    let shape = shape(&fields, &control, &stages);
+    let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
+    let paths: Arc<[String]> = paths.into_iter().cloned().collect();
+    let mut names = BTreeSet::new();
+    let mut mapping = Mapping {
+        crm,
+        kind,
+        file: sources.first().map_or_else(String::new, |source| source.name.clone()),
+        version: version(sources),
+        shape,
+        rules: Vec::new(),
+        rows: Vec::new(),
+        control,
+        stages,
+        related,
+        cases,
+        paths,
+    };
+    for field::Compiled { rule, mut row, .. } in fields {
+        row.repeated = !names.insert(rule.name.clone());
+        mapping.rules.push(rule);
+        mapping.rows.push(Arc::new(row));
+    }
+    Some(mapping)
+}
+
+/// Every record field that is to be read.
+fn shape(fields: &[field::Compiled], control: &Control, stages: &[StageRule]) -> Shape {
     let mut read: BTreeSet<String> = BTreeSet::new();
-    for compiled in &fields {
+    for compiled in fields {
         read.extend(compiled.rule.crm.clone());
         let formulas = [&compiled.row.when, &compiled.row.to_partner_center];
         read.extend(formulas.into_iter().flatten().flat_map(record_fields).map(str::to_owned));
     }
-    read.extend(control::fields(&control));
+    read.extend(control::fields(control));
     read.extend(stages.iter().flat_map(|rule| rule.when.keys().cloned()));
-    let shape = Shape {
+    Shape {
         fields: read.into_iter().collect(),
         referral_field: control.referral_id.clone(),
         sync_field: control.sync.clone(),
         token_field: control.token.clone(),
-    };
-    let (rules, rows) =
-        fields.into_iter().map(|compiled| (compiled.rule, Arc::new(compiled.row))).unzip();
-    let file = sources.first().map_or_else(String::new, |source| source.name.clone());
-    let version = version(sources);
-    Some(Mapping { crm, kind, file, version, shape, rules, rows, control, stages, related, cases })
+    }
 }
 
 /// The first 12 hex digits of the SHA-256 over all texts.

@@ -17,16 +17,17 @@ pub(super) fn compile(
     findings: &mut Findings,
 ) -> Vec<RelatedRule> {
     let mut rules: Vec<RelatedRule> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for row in rows {
-        let rule = one(row, &rules, ground, findings);
-        rules.extend(rule);
+        rules.extend(one(row, &names, ground, findings));
+        names.extend(row.name.as_ref().map(|name| name.value.clone()));
     }
     rules
 }
 
 fn one(
     row: &RelatedRow,
-    earlier: &[RelatedRule],
+    earlier: &[String],
     ground: &Ground<'_>,
     findings: &mut Findings,
 ) -> Option<RelatedRule> {
@@ -60,9 +61,9 @@ fn one(
     let mut create_links = Vec::new();
     for (column, target) in &row.create_links {
         let target_name = target.value.as_str().unwrap_or_default();
-        if !earlier.iter().any(|rule| rule.name == target_name) {
+        if !earlier.iter().any(|name| name == target_name) {
             let message = format!("there is no earlier [[related]] row named `{target_name}`");
-            let names = earlier.iter().map(|rule| rule.name.as_str());
+            let names = earlier.iter().map(String::as_str);
             findings.unknown(&target.place, message, target_name, names);
         }
         check_column(column, &table.value, ground, findings);

@@ -2,7 +2,7 @@
 
 use serde_json::Value as Json;
 
-use super::field::unknown_field;
+use super::ends::unknown_field;
 use super::{Ground, word};
 use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};
@@ -59,7 +59,9 @@ pub(super) fn compile(
         }
         rules.push(StageRule { stage, when, write, close });
     }
-    missing(&rules, rows, ground.kind, findings);
+    if rules.len() == rows.len() {
+        missing(&rules, rows, ground.kind, findings);
+    }
     rules
 }
 
@@ -73,7 +75,11 @@ fn missing(rules: &[StageRule], rows: &[StageRow], kind: RecordKind, findings: &
     let place = rows.first().map_or(&start, |row| &row.place);
     for stage in needed(kind) {
         if !rules.iter().any(|rule| rule.stage == *stage) {
-            findings.add(place, format!("there is no [[stage]] row for `{}`", stage.as_str()));
+            findings.add_with(
+                place,
+                format!("there is no [[stage]] row for `{}`", stage.as_str()),
+                "the [[stage]] rows of a file take the place of all rows of the file it extends",
+            );
         }
     }
 }

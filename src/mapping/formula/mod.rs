@@ -19,6 +19,7 @@ use serde_json::{Map, Value as Json};
 use super::codec::Fault;
 use super::problem::nearest;
 use crate::domain::record::Fields;
+use crate::domain::referral::Referral;
 
 pub(crate) use filters::FILTERS;
 
@@ -90,19 +91,23 @@ impl Formula {
 
     /// The value of the formula as JSON.
     pub(crate) fn value(&self, context: &Context) -> Result<Json, Fault> {
-        let value = self.expression.eval(context.0.clone()).map_err(|error| {
+        let value = self.evaluate(context)?;
+        self.json(&value)
+    }
+
+    /// Whether the condition holds.
+    pub(crate) fn holds(&self, context: &Context) -> Result<bool, Fault> {
+        Ok(self.evaluate(context)?.is_true())
+    }
+
+    fn evaluate(&self, context: &Context) -> Result<Any, Fault> {
+        self.expression.eval(context.0.clone()).map_err(|error| {
             let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
             Fault::new(
                 format!("the formula `{}` failed: {detail}", self.text),
                 "correct the value it reads, or the formula in the mapping file",
             )
-        })?;
-        self.json(&value)
-    }
-
-    /// Whether the condition holds; a condition that fails does not hold.
-    pub(crate) fn holds(&self, context: &Context) -> bool {
-        self.expression.eval(context.0.clone()).is_ok_and(|value| value.is_true())
+        })
     }
 
     fn json(&self, value: &Any) -> Result<Json, Fault> {
@@ -127,18 +132,36 @@ impl fmt::Debug for Formula {
 pub(crate) struct Context(Any);
 
 impl Context {
-    /// A referral, as `referral`.
-    pub(crate) fn referral(fields: &Fields) -> Self {
-        Self(Any::from(Serde(BTreeMap::from([("referral", fields)]))))
+    /// What `paths` name of a referral, as `referral`.
+    pub(crate) fn referral(referral: &Referral, paths: &[String]) -> Self {
+        if paths.iter().any(|path| path == "referral") {
+            return Self::of("referral", referral.fields());
+        }
+        let mut nested = Map::new();
+        for path in paths.iter().filter_map(|path| path.strip_prefix("referral.")) {
+            if let Some(value) = referral.get(path) {
+                nest(&mut nested, path, value.clone());
+            }
+        }
+        Self::of("referral", &nested)
     }
 
-    /// A flat record, as `record`; `Account.Name` becomes `record.Account.Name`.
-    pub(crate) fn record(fields: &Fields) -> Self {
+    /// What `paths` name of a flat record, as `record`; the field `Account.Name` is
+    /// `record.Account.Name`.
+    pub(crate) fn record(fields: &Fields, paths: &[String]) -> Self {
+        let all = paths.iter().any(|path| path == "record");
         let mut nested = Map::new();
-        for (name, value) in fields {
+        let named = paths.iter().filter_map(|path| path.strip_prefix("record."));
+        let named = named.filter_map(|name| Some((name, fields.get(name)?)));
+        let every = fields.iter().filter(|_| all).map(|(name, value)| (name.as_str(), value));
+        for (name, value) in named.chain(every) {
             nest(&mut nested, name, value.clone());
         }
-        Self(Any::from(Serde(BTreeMap::from([("record", nested)]))))
+        Self::of("record", &nested)
+    }
+
+    fn of(name: &str, fields: &Fields) -> Self {
+        Self(Any::from(Serde(BTreeMap::from([(name, fields)]))))
     }
 }
 
@@ -184,19 +207,18 @@ mod tests {
     use serde_json::json;
 
     use super::{Context, Formula, LONGEST};
+    use crate::domain::referral::Referral;
 
-    fn context() -> Context {
-        let referral = json!({
+    fn value(text: &str) -> Result<serde_json::Value, String> {
+        let referral = Referral::from_json(json!({
+            "id": "11111111-2222-4333-8444-555555555555",
             "salesStage": "80", "name": " A ", "none": null, "zero": 0,
             "smallest": i64::MIN, "list": [{"id": "b"}, {"id": "a"}],
             "dealValue": 0.1, "close": "2026-12-31T23:30:00Z",
-        });
-        Context::referral(referral.as_object().expect("an object"))
-    }
-
-    fn value(text: &str) -> Result<serde_json::Value, String> {
+        }));
         let formula = Formula::compile(text).map_err(|problems| problems[0].0.clone())?;
-        formula.value(&context()).map_err(|fault| fault.reason)
+        let context = Context::referral(&referral.expect("a referral"), formula.paths());
+        formula.value(&context).map_err(|fault| fault.reason)
     }
 
     #[test]
@@ -212,6 +234,9 @@ mod tests {
             ("referral.close|date", json!("2026-12-31")),
             ("referral.none is empty", json!(true)),
             ("'stage ' ~ referral.salesStage", json!("stage 80")),
+            ("referral.list[1].id", json!("a")),
+            ("referral['name']|trim", json!("A")),
+            ("referral|length", json!(0)),
         ];
         for (text, expected) in table {
             assert_eq!(value(text), Ok(expected), "{text}");

@@ -36,7 +36,7 @@ pub(crate) fn names(text: &str) -> Vec<Name> {
             }
             let word: String = letters[start..at].iter().collect();
             let next = letters[at..].iter().find(|letter| !letter.is_whitespace());
-            before = classify(word, before, next == Some(&'('), next == Some(&'='), &mut found);
+            before = classify(word, before, next == Some(&'('), &mut found);
         } else {
             before = Before::after(letter, before);
             at += 1;
@@ -68,13 +68,7 @@ impl Before {
     }
 }
 
-fn classify(
-    word: String,
-    before: Before,
-    called: bool,
-    assigned: bool,
-    found: &mut Vec<Name>,
-) -> Before {
+fn classify(word: String, before: Before, called: bool, found: &mut Vec<Name>) -> Before {
     if before == Before::Is && word == "not" {
         return Before::Is;
     }
@@ -86,15 +80,9 @@ fn classify(
         Before::Nothing if word == "is" => return Before::Is,
         Before::Nothing if WORDS.contains(&word.as_str()) => {}
         Before::Nothing if called => found.push(Name::Function(word)),
-        // `name = ...` inside a call; `==` is a comparison and is reported as a variable anyway.
-        Before::Nothing if assigned && !is_variable(&word) => found.push(Name::Variable(word)),
         Before::Nothing => found.push(Name::Variable(word)),
     }
     Before::Nothing
-}
-
-fn is_variable(word: &str) -> bool {
-    word == "referral" || word == "record"
 }
 
 /// The position after the quoted text that begins at `at`.

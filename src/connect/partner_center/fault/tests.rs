@@ -1,14 +1,13 @@
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
 use url::Url;
 
 use super::{is_stale_token, sort};
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Call, Http, HttpSettings, Purpose};
+use crate::connect::partner_center::sandbox::{Options, PartnerCenterSandbox};
 use crate::connect::partner_center::testing::HandClock;
-use crate::connect::sandbox::{Fault, FaultEffect, Faults, serve};
+use crate::connect::sandbox::{Fault, FaultEffect, SandboxClock};
 
 /// Purpose, status, `Retry-After`, body, expected class, reason.
 type Row<'a> = (Purpose, u16, Option<&'a str>, String, &'a str, &'a str);
@@ -25,10 +24,10 @@ async fn every_error_shape_lands_in_the_class_the_worker_expects() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let clock = Arc::new(HandClock::at("2026-09-01T10:00:00Z"));
     let http = Http::new(&HttpSettings::default(), clock).expect("a client");
-    let faults = Faults::default();
-    let layer = from_fn_with_state(faults.clone(), Faults::middleware);
-    let router = Router::new().fallback(|| async { "" }).layer(layer);
-    let serving = serve(router, "127.0.0.1:0".parse().expect("an address")).await.expect("serving");
+    let sandbox = PartnerCenterSandbox::new(Options::default(), SandboxClock::running());
+    let faults = sandbox.faults();
+    let listen = "127.0.0.1:0".parse().expect("an address");
+    let serving = sandbox.serve(listen).await.expect("serving");
 
     let error = |code: &str| format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#);
     let inner = |outer: &str, inner: &str, name: &str| {

@@ -39,6 +39,7 @@ impl PartnerCenterSandbox {
 
     /// Delivers events as they arrive, until the handle is dropped; failed ones are tried again
     /// after `spacing`.
+    #[expect(clippy::disallowed_methods, reason = "the emulator's own pace, in real time")]
     pub fn deliver_in_background(&self, spacing: Duration) -> AbortOnDropHandle<()> {
         let sandbox = self.clone();
         AbortOnDropHandle::new(tokio::spawn(async move {

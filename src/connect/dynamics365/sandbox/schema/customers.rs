@@ -91,8 +91,12 @@ fn user() -> Table {
         "fullname",
         vec![
             Column::text("fullname", 200),
+            Column::text("firstname", 256),
+            Column::text("lastname", 256),
             Column::text("domainname", 1024),
             Column::text("internalemailaddress", 100),
+            Column::text("address1_telephone1", 64),
+            Column::text("mobilephone", 64),
             Column::text("applicationid", 36),
             Column::boolean("isdisabled"),
         ],

@@ -99,6 +99,7 @@ async fn the_slot_is_one_for_all() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "fetches one file from loopback")]
 async fn a_delivery_verifies_against_the_root_and_a_changed_byte_does_not() {
     for (by_intermediate, ms_header) in [(false, true), (true, false)] {
         let world = World::with(|options| options.certificate_from_intermediate = by_intermediate);

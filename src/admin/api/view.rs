@@ -1,0 +1,105 @@
+//! A deal as people see it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::domain::deal::{Deal, LinkState, Stage};
+use crate::domain::hold::Hold;
+use crate::domain::id::{CrmName, RecordKind};
+use crate::domain::notice::{Notice, Subject};
+use crate::domain::time::Timestamp;
+
+/// One line of the list of deals.
+#[derive(Debug, Serialize)]
+pub(super) struct DealLine {
+    id: String,
+    account: String,
+    /// `in sync`, `waiting`, `needs attention`, `paused`, `closed`.
+    state: &'static str,
+    name: Option<String>,
+    stage: Option<&'static str>,
+    referral_id: Option<String>,
+    engagement_id: Option<String>,
+    links: Vec<LinkLine>,
+    changed: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct LinkLine {
+    crm: CrmName,
+    kind: RecordKind,
+    record: String,
+    state: LinkState,
+    hold: Option<Hold>,
+}
+
+/// What waits in the inbox, to tell *waiting* from *in sync*.
+pub(super) struct Waiting(BTreeSet<(String, Subject)>);
+
+impl Waiting {
+    /// From the notices that wait.
+    pub(super) fn of(notices: Vec<Notice>) -> Self {
+        let subjects = notices.into_iter();
+        Self(subjects.map(|one| (one.notice.account.to_string(), one.notice.subject)).collect())
+    }
+
+    fn has(&self, deal: &Deal) -> bool {
+        let account = deal.account.to_string();
+        let own = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
+        let referrals = own.map(|id| Subject::Referral(id.clone()));
+        let records = deal.links.iter().map(|link| Subject::Record(link.record.clone()));
+        let mut subjects =
+            referrals.chain(records).chain(std::iter::once(Subject::Deal(deal.id.clone())));
+        subjects.any(|subject| self.0.contains(&(account.clone(), subject)))
+    }
+}
+
+impl DealLine {
+    /// The line of `deal`.
+    pub(super) fn of(deal: &Deal, waiting: &Waiting) -> Self {
+        let stage = deal.referral_state.as_ref().and_then(Stage::of);
+        let name = deal.links.iter().find_map(|link| {
+            let agreed = link.base.get("name")?;
+            agreed.referral.value().or(agreed.record.value())?.as_text().map(str::to_owned)
+        });
+        let links = deal.links.iter().map(|link| LinkLine {
+            crm: link.record.crm,
+            kind: link.record.kind,
+            record: link.record.id.to_string(),
+            state: link.state.clone(),
+            hold: link.hold.clone(),
+        });
+        Self {
+            id: deal.id.to_string(),
+            account: deal.account.to_string(),
+            state: state(deal, stage, waiting),
+            name,
+            stage: stage.map(Stage::as_str),
+            referral_id: deal.referral_id.as_ref().map(ToString::to_string),
+            engagement_id: deal.engagement_id.as_ref().map(ToString::to_string),
+            links: links.collect(),
+            changed: deal.changed,
+        }
+    }
+}
+
+/// The word for people.
+pub(super) fn state(deal: &Deal, stage: Option<Stage>, waiting: &Waiting) -> &'static str {
+    let all = |wanted: fn(&LinkState) -> bool| {
+        !deal.links.is_empty() && deal.links.iter().all(|link| wanted(&link.state))
+    };
+    if deal.hold().is_some() {
+        "needs attention"
+    } else if waiting.has(deal) || !deal.intents.is_empty() {
+        "waiting"
+    } else if stage.is_some_and(Stage::is_closed)
+        || all(|state| matches!(state, LinkState::Tombstone { .. }))
+    {
+        "closed"
+    } else if all(|state| *state == LinkState::Paused) {
+        "paused"
+    } else {
+        "in sync"
+    }
+}

@@ -1,0 +1,65 @@
+//! Looks after credentials: an alert when a system refuses them, and before a refresh token dies.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::alert;
+use super::parts::Parts;
+use crate::domain::time::Timestamp;
+use crate::sync::account::Account;
+
+/// How often refusals are looked for; no system is asked.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often the age of the refresh token is asked for.
+const PROBE_EVERY: Duration = Duration::from_secs(3600);
+/// Fewer days than this are worth an alert.
+pub(super) const FEW_DAYS: u32 = 14;
+
+/// Watches the credentials of one account until `stop`.
+pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
+    let mut refused = BTreeSet::new();
+    let mut probed = None;
+    while !stop.is_cancelled() {
+        let now = parts.around.clock.now();
+        if probed.is_none_or(|at: Timestamp| now.since(at) >= PROBE_EVERY) {
+            probed = Some(now);
+            probe(&parts, &account).await;
+        }
+        look(&parts, &account, &mut refused).await;
+        tokio::select! {
+            () = parts.around.clock.sleep(LOOK_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn probe(parts: &Parts, account: &Account) {
+    let probe = account.partner_center.probe().await;
+    account.breaker.learn(&probe, parts.around.clock.now());
+    let Ok(probe) = probe else { return };
+    let days = probe.refresh_token_days_left;
+    parts.slots.change(&account.name, |seen| seen.days_left = days);
+    if let Some(days) = days.filter(|days| *days < FEW_DAYS) {
+        let text = format!("The refresh token of Partner Center dies in {days} days.");
+        alert::raise(parts, &account.name, &text).await;
+    }
+}
+
+/// Raises an alert for each system that has begun to refuse us.
+async fn look(parts: &Parts, account: &Account, refused: &mut BTreeSet<String>) {
+    let crms = account.crms.iter().map(|part| (part.name().title(), &part.breaker));
+    for (system, breaker) in std::iter::once(("Partner Center", &account.breaker)).chain(crms) {
+        match breaker.refusal() {
+            None => drop(refused.remove(system)),
+            Some(why) => {
+                if refused.insert(system.to_owned()) {
+                    let text = format!("{system} refuses our credentials: {why}.");
+                    alert::raise(parts, &account.name, &text).await;
+                }
+            }
+        }
+    }
+}

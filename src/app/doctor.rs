@@ -1,0 +1,325 @@
+//! Looks at everything live and says what is wrong and how to repair it.
+
+use std::time::Duration;
+
+use super::credentials::FEW_DAYS;
+use super::parts::Parts;
+use super::slot;
+use super::systems;
+use crate::admin::operations::{Finding, Level};
+use crate::connect::crm::TableSchema;
+use crate::connect::error::ConnectError;
+use crate::connect::partner_center_seam::PartnerProbe;
+use crate::domain::id::AccountName;
+use crate::domain::time::Timestamp;
+use crate::mapping::Mapping;
+use crate::mapping::rule::Direction;
+use crate::sync::account::{Account, CrmPart};
+
+/// A clock that differs by more is a problem: signatures and tokens are refused.
+const SKEW_PROBLEM: Duration = Duration::from_secs(300);
+/// A clock that differs by more is worth a look.
+const SKEW_ADVICE: Duration = Duration::from_secs(30);
+
+/// Collects findings of one area.
+struct Notes<'a> {
+    account: Option<&'a AccountName>,
+    area: &'static str,
+    found: Vec<Finding>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, level: Level, what: impl Into<String>, fix: Option<&str>) {
+        self.found.push(Finding {
+            account: self.account.cloned(),
+            area: self.area.to_owned(),
+            level,
+            what: what.into(),
+            fix: fix.map(str::to_owned),
+        });
+    }
+
+    fn ok(&mut self, what: impl Into<String>) {
+        self.add(Level::Ok, what, None);
+    }
+
+    fn advice(&mut self, what: impl Into<String>, fix: &str) {
+        self.add(Level::Advice, what, Some(fix));
+    }
+
+    fn problem(&mut self, what: impl Into<String>, fix: &str) {
+        self.add(Level::Problem, what, Some(fix));
+    }
+
+    fn clock(&mut self, now: Timestamp, theirs: Option<Timestamp>) {
+        let Some(theirs) = theirs else { return };
+        let skew = now.since(theirs).max(theirs.since(now));
+        let fix = "Let the clock of this machine follow a time server (chrony, systemd-timesyncd).";
+        if skew > SKEW_PROBLEM {
+            self.problem(format!("Our clock differs by {} s.", skew.as_secs()), fix);
+        } else if skew > SKEW_ADVICE {
+            self.advice(format!("Our clock differs by {} s.", skew.as_secs()), fix);
+        } else {
+            self.ok("The clocks agree.");
+        }
+    }
+
+    fn fault(&mut self, fault: &ConnectError, sign_in: &str) {
+        match fault {
+            ConnectError::Unauthorized(why) => {
+                self.problem(format!("The credentials are refused: {why}."), sign_in);
+            }
+            ConnectError::Throttled(wait) => self.advice(
+                format!("No call is allowed for {} s.", wait.as_secs()),
+                "Wait, then ask again.",
+            ),
+            other => self.problem(
+                format!("It cannot be asked: {other}."),
+                "Check address, firewall and proxy, and the system's own status page.",
+            ),
+        }
+    }
+}
+
+/// Everything, the program itself first.
+pub(super) async fn examine(parts: &Parts) -> Vec<Finding> {
+    let mut found = store(parts).await;
+    for account in &parts.accounts {
+        found.extend(partner_center(parts, account).await);
+        found.extend(webhook(parts, account).await);
+        for part in &account.crms {
+            found.extend(crm(parts, account, part).await);
+        }
+    }
+    found
+}
+
+async fn store(parts: &Parts) -> Vec<Finding> {
+    let mut notes = Notes { account: None, area: "store", found: Vec::new() };
+    match parts.around.store.health().await {
+        Ok(()) => notes.ok("The store takes writes."),
+        Err(error) => notes.problem(error.to_string(), "See docs/runbook.md, section Restore."),
+    }
+    match systems::sealer(&parts.config) {
+        Ok(Some(_)) => notes.ok("Refresh tokens are kept encrypted."),
+        Ok(None) => notes.advice(
+            "No encryption key is configured: a refresh token cannot be kept.",
+            "Set store.encryption_key to a file made with `openssl rand -hex 32`.",
+        ),
+        Err(error) => notes.problem(error.to_string(), "Correct store.encryption_key."),
+    }
+    notes.found
+}
+
+async fn partner_center(parts: &Parts, account: &Account) -> Vec<Finding> {
+    let name = &account.name;
+    let mut notes = Notes { account: Some(name), area: "partner_center", found: Vec::new() };
+    match account.partner_center.probe().await {
+        Ok(probe) => probed(&mut notes, &probe, parts.around.clock.now()),
+        Err(fault) => {
+            notes.fault(
+                &fault,
+                "Sign in with `cosell-sync login`, as a user of the partner tenant.",
+            );
+            return notes.found;
+        }
+    }
+    let mpn_id = parts.settings(name).and_then(|own| own.partner_center.mpn_id.as_deref());
+    if let Some(mpn_id) = mpn_id {
+        match account.partner_center.mpn_profile(Some(mpn_id)).await {
+            Ok(Some(profile)) => {
+                notes.ok(format!("PartnerID {mpn_id} belongs to {}.", profile.partner_name));
+            }
+            Ok(None) => notes.problem(
+                format!("PartnerID {mpn_id} is not known."),
+                "Set mpn_id to a location id of your own organisation.",
+            ),
+            Err(fault) => notes.advice(
+                format!("PartnerID {mpn_id} cannot be looked up: {fault}."),
+                "Check it by hand in Partner Center, Account settings, Identifiers.",
+            ),
+        }
+    }
+    notes.found
+}
+
+fn probed(notes: &mut Notes<'_>, probe: &PartnerProbe, now: Timestamp) {
+    notes.ok("Signed in.");
+    notes.clock(now, probe.server_time);
+    match probe.mfa {
+        Some(true) => notes.ok("The sign-in passed multi-factor authentication."),
+        Some(false) => notes.problem(
+            "The sign-in did not pass multi-factor authentication; calls will be refused.",
+            "Turn it on for the user, then sign in again with `cosell-sync login`.",
+        ),
+        None => notes.advice(
+            "Whether multi-factor authentication was passed cannot be told.",
+            "If calls are refused, sign in again as a user for whom it is required.",
+        ),
+    }
+    match probe.refresh_token_days_left {
+        Some(days) if days < FEW_DAYS => notes.advice(
+            format!("The refresh token dies in {days} days."),
+            "Sign in again with `cosell-sync login`.",
+        ),
+        Some(days) => notes.ok(format!("The refresh token lives {days} more days.")),
+        None => {}
+    }
+    if probe.visible_referrals == 0 {
+        notes.advice(
+            "The list shows no referrals.",
+            "If there should be some, give the user the role Referrals admin in Partner Center.",
+        );
+    } else {
+        notes.ok(format!(
+            "The list shows referrals ({} on its first page).",
+            probe.visible_referrals
+        ));
+    }
+}
+
+async fn webhook(parts: &Parts, account: &Account) -> Vec<Finding> {
+    let name = &account.name;
+    let mut notes = Notes { account: Some(name), area: "webhook", found: Vec::new() };
+    let settings = parts.settings(name).and_then(|own| own.partner_center.webhook.as_ref());
+    let Some(settings) = settings else {
+        notes.advice(
+            "Webhooks are not configured: changes are seen at the next read of the list.",
+            "Add [accounts.NAME.partner_center.webhook] to see them within seconds.",
+        );
+        return notes.found;
+    };
+    match std::fs::read(parts.config.path(&settings.roots)) {
+        Ok(pem) => {
+            let count = String::from_utf8_lossy(&pem).matches("BEGIN CERTIFICATE").count();
+            if count == 0 {
+                notes.problem(
+                    format!("{} holds no certificate.", settings.roots.display()),
+                    "Put the pinned root certificates there as PEM.",
+                );
+            } else {
+                notes.ok(format!("{count} root certificates are pinned."));
+            }
+        }
+        Err(error) => notes.problem(
+            format!("{} cannot be read: {error}.", settings.roots.display()),
+            "Put the pinned root certificates there as PEM.",
+        ),
+    }
+    match slot::look(parts, account).await {
+        Ok(view) if view.owner == "ours" => notes.ok("The registration is ours."),
+        Ok(view) => {
+            let holder = view.url.as_deref().unwrap_or("nobody");
+            let fix = view.fix.as_deref().unwrap_or("Register with `webhook register`.");
+            notes.problem(format!("The registration is {}: {holder}.", view.owner), fix);
+        }
+        Err(error) => notes.problem(error.to_string(), "See the findings of partner_center."),
+    }
+    notes.found
+}
+
+async fn crm(parts: &Parts, account: &Account, part: &CrmPart) -> Vec<Finding> {
+    let area = part.name().as_str();
+    let mut notes = Notes { account: Some(&account.name), area, found: Vec::new() };
+    match part.crm.probe().await {
+        Ok(probe) => {
+            notes.ok(format!("Signed in to organisation {}.", probe.organization_id));
+            notes.clock(parts.around.clock.now(), probe.server_time);
+            if let Some((used, allowed)) =
+                probe.budget.filter(|(used, allowed)| used * 5 > allowed * 4)
+            {
+                notes.advice(
+                    format!("{used} of {allowed} API requests of the day are used."),
+                    "Raise poll_secs, or find out what else uses them.",
+                );
+            }
+        }
+        Err(fault) => {
+            notes.fault(&fault, "Check client id and secret, and that the app may act in the CRM.");
+            return notes.found;
+        }
+    }
+    let settings = parts.settings(&account.name);
+    let folder = settings.map(|own| parts.config.path(&own.sync.mappings)).unwrap_or_default();
+    // The files as they stand, since the mappings in use have lost what the CRM lacks.
+    for mapping in super::load_mappings(&folder).unwrap_or_default() {
+        if mapping.crm() != part.name() {
+            continue;
+        }
+        match part.crm.describe(mapping.kind()).await {
+            Ok(schema) => compare(&mut notes, &mapping, &schema),
+            Err(fault) => notes.fault(&fault, "Give our user the right to read the schema."),
+        }
+    }
+    notes.found
+}
+
+/// The mapping against the live table.
+fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
+    let kind = mapping.kind();
+    let control = mapping.control();
+    let optional = mapping.optional_fields();
+    let required = [&control.referral_id, &control.sync, &control.audit];
+    let mut missing = 0;
+    for field in &mapping.shape().fields {
+        let own = field.split('.').next().unwrap_or(field);
+        if find(schema, own).is_some() || field.contains('.') {
+            continue;
+        }
+        missing += 1;
+        let text = format!("The {kind} has no field {own}.");
+        let make = "Make it with `cosell-sync provision --apply`, or correct the mapping file.";
+        if !required.contains(&field) && optional.contains(&field.as_str()) {
+            notes.advice(format!("{text} It is not kept in step."), make);
+        } else if !required.contains(&field) && is_optional_control(mapping, field) {
+            notes.advice(format!("{text} The sync does without."), make);
+        } else {
+            notes.problem(text, make);
+        }
+    }
+    if missing == 0 {
+        notes.ok(format!("Every mapped field of the {kind} is there."));
+    }
+    let written =
+        mapping.fields().iter().filter(|rule| rule.direction != Direction::ToPartnerCenter);
+    let written = written.filter(|rule| rule.on_update).filter_map(|rule| rule.crm.as_ref());
+    for field in written.chain(required) {
+        if find(schema, field).is_some_and(|live| !live.updatable && live.kind != "lookup") {
+            notes.problem(
+                format!("We may not write {field} of the {kind}."),
+                "Give our user (or its permission set) the right to edit it.",
+            );
+        }
+    }
+    let is_key = |key: &String| key.eq_ignore_ascii_case(&control.referral_id);
+    if find(schema, &control.referral_id).is_some() && !schema.keys.iter().any(is_key) {
+        notes.problem(
+            format!("{} of the {kind} is no unique key.", control.referral_id),
+            "Make the key with `cosell-sync provision --apply`.",
+        );
+    }
+    if !schema.tracks_changes {
+        notes.problem(
+            format!("Changes of the {kind} are not tracked."),
+            "Turn change tracking on with `cosell-sync provision --apply`.",
+        );
+    }
+}
+
+fn find<'s>(schema: &'s TableSchema, name: &str) -> Option<&'s crate::connect::crm::FieldSchema> {
+    schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
+}
+
+fn is_optional_control(mapping: &Mapping, field: &str) -> bool {
+    let control = mapping.control();
+    let all = [
+        &control.link,
+        &control.help,
+        &control.solutions,
+        &control.visibility,
+        &control.microsoft_id,
+        &control.token,
+        &control.status,
+    ];
+    all.into_iter().flatten().any(|name| name == field)
+}

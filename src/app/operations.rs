@@ -1,0 +1,186 @@
+//! What the admin interface asks for, done with the parts of the program.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::parts::Parts;
+use super::{alert, backfill, doctor, gauges, live, mappings, provisioning, slot, status, systems};
+use crate::admin::Admin;
+use crate::admin::operations::{
+    BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
+    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
+    WebhookView,
+};
+use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
+use crate::domain::audit::AuditKind;
+use crate::domain::id::AccountName;
+use crate::domain::secret::SecretString;
+use crate::mapping::PreviewLine;
+use crate::sync::account::Account;
+
+/// The parts as [`Operations`].
+struct Desk(Arc<Parts>);
+
+/// What the admin routes work on.
+pub(super) fn desk(parts: &Arc<Parts>) -> Arc<Admin> {
+    Arc::new(Admin {
+        store: Arc::clone(&parts.around.store),
+        clock: Arc::clone(&parts.around.clock),
+        operations: Arc::new(Desk(Arc::clone(parts))),
+    })
+}
+
+impl Desk {
+    fn account(&self, name: &AccountName) -> Result<&Arc<Account>, OperationError> {
+        self.0.account(name).ok_or_else(|| OperationError::NotFound {
+            what: format!("There is no account `{name}`."),
+            fix: "Name one of the configuration.".to_owned(),
+        })
+    }
+}
+
+#[async_trait]
+impl Operations for Desk {
+    fn accounts(&self) -> Vec<AccountName> {
+        self.0.accounts.iter().map(|account| account.name.clone()).collect()
+    }
+
+    fn wake(&self) {
+        self.0.wake.notify_one();
+    }
+
+    async fn status(&self) -> Result<Status, OperationError> {
+        status::status(&self.0).await
+    }
+
+    async fn metrics(&self) -> String {
+        gauges::text(&self.0).await
+    }
+
+    async fn reconcile(
+        &self,
+        account: Option<&AccountName>,
+        who: &str,
+    ) -> Result<Queued, OperationError> {
+        backfill::reconcile(&self.0, account, who).await
+    }
+
+    async fn preview_backfill(&self, account: &AccountName) -> Result<Forecast, OperationError> {
+        backfill::forecast(&self.0, self.account(account)?).await
+    }
+
+    async fn backfill(
+        &self,
+        account: &AccountName,
+        who: &str,
+    ) -> Result<BackfillProgress, OperationError> {
+        backfill::begin(&self.0, account, who).await
+    }
+
+    async fn backfill_progress(
+        &self,
+        account: &AccountName,
+    ) -> Result<Option<BackfillProgress>, OperationError> {
+        backfill::progress(&self.0, account).await
+    }
+
+    async fn webhook(&self, account: &AccountName) -> Result<WebhookView, OperationError> {
+        slot::look(&self.0, self.account(account)?).await
+    }
+
+    async fn register_webhook(
+        &self,
+        account: &AccountName,
+        take_over: bool,
+        who: &str,
+    ) -> Result<WebhookView, OperationError> {
+        slot::register(&self.0, self.account(account)?, take_over, who).await
+    }
+
+    async fn test_webhook(&self, account: &AccountName) -> Result<WebhookTest, OperationError> {
+        slot::test(&self.0, self.account(account)?).await
+    }
+
+    async fn doctor(&self) -> Result<Vec<Finding>, OperationError> {
+        Ok(doctor::examine(&self.0).await)
+    }
+
+    async fn provision(
+        &self,
+        account: Option<&AccountName>,
+        apply: bool,
+        who: &str,
+    ) -> Result<Vec<ProvisionLine>, OperationError> {
+        provisioning::run(&self.0, account, apply, who).await
+    }
+
+    fn mappings(&self) -> Vec<MappingView> {
+        live::mappings(&self.0)
+    }
+
+    async fn preview(
+        &self,
+        account: &AccountName,
+        subject: &PreviewSubject,
+    ) -> Result<Vec<PreviewLine>, OperationError> {
+        live::preview(self.account(account)?, subject).await
+    }
+
+    async fn diff_mappings(
+        &self,
+        account: &AccountName,
+        folder: &Path,
+        samples: usize,
+    ) -> Result<Vec<MappingDiff>, OperationError> {
+        live::diff(&self.0, self.account(account)?, folder, samples).await
+    }
+
+    async fn mapping_history(
+        &self,
+        account: &AccountName,
+    ) -> Result<Vec<MappingVersion>, OperationError> {
+        mappings::history(&self.0, account).await
+    }
+
+    async fn reload_mappings(
+        &self,
+        account: &AccountName,
+        who: &str,
+    ) -> Result<MappingState, OperationError> {
+        mappings::reload(&self.0, self.account(account)?, who).await;
+        Ok(self.0.mappings.state(account))
+    }
+
+    async fn roll_back_mappings(
+        &self,
+        account: &AccountName,
+        version: &str,
+        who: &str,
+    ) -> Result<MappingVersion, OperationError> {
+        mappings::roll_back(&self.0, self.account(account)?, version, who).await
+    }
+
+    async fn keep_login(
+        &self,
+        account: &AccountName,
+        token: SecretString,
+        who: &str,
+    ) -> Result<(), OperationError> {
+        let own = self.account(account)?;
+        let refused = |what: String| OperationError::Refused {
+            what,
+            fix: "Set store.encryption_key to a file with 64 hexadecimal digits.".to_owned(),
+        };
+        let vault = systems::partner_center_vault(&self.0.config, account, &self.0.around);
+        let vault = vault.map_err(|error| refused(error.to_string()))?;
+        let kept = KeptToken { token, since: self.0.around.clock.now() };
+        vault.save(&kept).await.map_err(refused)?;
+        own.breaker.reset();
+        let summary = "The sign-in at Partner Center was renewed.".to_owned();
+        alert::note(&self.0, account, AuditKind::Configured, who, summary, None).await?;
+        self.0.pollers_of(account).for_each(|poller| poller.hint());
+        Ok(())
+    }
+}

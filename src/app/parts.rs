@@ -1,0 +1,162 @@
+//! Every part of the program, built and not yet started.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::mappings::MappingFiles;
+use super::slot::Slots;
+use super::{AppError, account_name, load_mappings, systems};
+use crate::config::{AccountConfig, Config};
+use crate::domain::id::{AccountName, CrmName, RecordKind};
+use crate::domain::time::Timestamp;
+use crate::store::Store;
+use crate::sync::account::{Account, Surroundings};
+use crate::sync::feeds::{Feed, Poller};
+use crate::telemetry::metrics::Metrics;
+
+/// The parts that the running program and its admin interface share.
+pub struct Parts {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Store, clock, chance.
+    pub around: Surroundings,
+    /// The accounts.
+    pub accounts: Vec<Arc<Account>>,
+    /// The feeds.
+    pub pollers: Vec<Arc<Poller>>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Notified when the inbox got something.
+    pub wake: Arc<Notify>,
+    /// When the program was started; `None` if it only looks at the store.
+    pub started: Option<Timestamp>,
+    /// The mapping files of each account.
+    pub(super) mappings: MappingFiles,
+    /// What was last seen of the webhook registrations.
+    pub(super) slots: Slots,
+}
+
+impl Parts {
+    /// Builds every part; starts nothing and calls no remote system.
+    ///
+    /// # Errors
+    ///
+    /// [`AppError`] with what to do about it.
+    pub fn build(config: &Config, around: Surroundings, running: bool) -> Result<Self, AppError> {
+        let wake = Arc::new(Notify::new());
+        let mut accounts = Vec::new();
+        let mut pollers = Vec::new();
+        let files = MappingFiles::default();
+        for (name, settings) in &config.accounts {
+            let folder = config.path(&settings.sync.mappings);
+            let mappings = load_mappings(&folder)?;
+            files.remember(&account_name(name), &folder);
+            let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);
+            for (feed, every) in feeds_of(&account, settings) {
+                let poller = Poller::new(
+                    around.clone(),
+                    Arc::clone(&account),
+                    feed,
+                    every,
+                    Arc::clone(&wake),
+                );
+                pollers.push(Arc::new(poller));
+            }
+            accounts.push(account);
+        }
+        Ok(Self {
+            config: Arc::new(config.clone()),
+            started: running.then(|| around.clock.now()),
+            around,
+            mappings: files,
+            accounts,
+            pollers,
+            metrics: Arc::default(),
+            wake,
+            slots: Slots::default(),
+        })
+    }
+
+    /// The account of that name.
+    pub(super) fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.accounts.iter().find(|account| account.name == *name)
+    }
+
+    /// The settings of an account.
+    pub(super) fn settings(&self, name: &AccountName) -> Option<&AccountConfig> {
+        self.config.accounts.get(name.as_str())
+    }
+
+    /// The feeds of an account.
+    pub(super) fn pollers_of<'p>(
+        &'p self,
+        name: &'p AccountName,
+    ) -> impl Iterator<Item = &'p Arc<Poller>> + 'p {
+        self.pollers.iter().filter(move |poller| poller.account().name == *name)
+    }
+}
+
+/// Opens the store of a configuration.
+///
+/// # Errors
+///
+/// [`AppError::Store`] if it is in use, or cannot be read.
+pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
+    let path: &Path = &config.store.path;
+    let path = config.path(path);
+    let opened =
+        tokio::task::spawn_blocking(move || crate::store::sled::SledStore::open(&path)).await;
+    let store = opened
+        .map_err(|error| AppError::Settings(format!("the store could not be opened: {error}")))??;
+    Ok(Arc::new(store))
+}
+
+/// Rebuilds the store of a configuration from a backup; the number of rows. What was there before is
+/// kept beside it.
+///
+/// # Errors
+///
+/// [`AppError::Store`] if it is in use, or the backup is not whole.
+pub async fn restore_store(config: &Config, from: &Path) -> Result<u64, AppError> {
+    let (from, path) = (from.to_owned(), config.path(&config.store.path));
+    let restored =
+        tokio::task::spawn_blocking(move || crate::store::sled::restore(&from, &path)).await;
+    let rows = restored
+        .map_err(|error| AppError::Settings(format!("the store was not restored: {error}")))??;
+    Ok(rows)
+}
+
+/// Every feed of an account with how often it is read.
+fn feeds_of(account: &Account, settings: &AccountConfig) -> Vec<(Feed, Duration)> {
+    let mut feeds =
+        vec![(Feed::PartnerCenter, Duration::from_secs(settings.partner_center.reconcile_secs))];
+    for part in &account.crms {
+        let every = match part.name() {
+            CrmName::Dynamics365 => settings.dynamics365.as_ref().map(|crm| crm.poll_secs),
+            CrmName::Salesforce => settings.salesforce.as_ref().map(|crm| crm.poll_secs),
+        };
+        let every = Duration::from_secs(every.unwrap_or(30));
+        for kind in part.kinds() {
+            if kind == RecordKind::Opportunity || account.behaviour.leads {
+                feeds.push((Feed::Crm(part.name(), kind), every));
+            }
+        }
+    }
+    feeds
+}
+
+/// The doors of every account.
+pub(super) fn entrances(
+    parts: &Parts,
+) -> Result<Vec<(String, AccountName, crate::ingress::Entrance)>, AppError> {
+    let mut entrances = Vec::new();
+    for (name, settings) in &parts.config.accounts {
+        let own = systems::entrances(&parts.config, name, settings, &parts.around, &parts.metrics)?;
+        debug_assert!(own.iter().all(|(_, account, _)| *account == account_name(name)));
+        entrances.extend(own);
+    }
+    Ok(entrances)
+}

@@ -1,0 +1,180 @@
+//! What the CRMs must have for the sync, taken from the mapping files, and making it.
+
+use super::alert;
+use super::parts::Parts;
+use super::slot::outside;
+use crate::admin::operations::{OperationError, ProvisionLine};
+use crate::connect::crm::{Provision, WantedField};
+use crate::domain::audit::AuditKind;
+use crate::domain::id::{AccountName, CrmName};
+use crate::mapping::Mapping;
+use crate::mapping::rule::FieldKind;
+
+/// Name of the solution or permission set that everything is put into.
+const CONTAINER: &str = "CosellSync";
+/// Longest text of a column for which nothing else is known.
+const TEXT: u32 = 255;
+
+/// Plans, and with `apply` makes, what is missing.
+pub(super) async fn run(
+    parts: &Parts,
+    account: Option<&AccountName>,
+    apply: bool,
+    who: &str,
+) -> Result<Vec<ProvisionLine>, OperationError> {
+    let mut lines = Vec::new();
+    for own in parts.accounts.iter().filter(|own| account.is_none_or(|name| own.name == *name)) {
+        // The files as they stand, since the mappings in use have lost what a CRM lacks.
+        let settings = parts.settings(&own.name);
+        let folder = settings.map(|own| parts.config.path(&own.sync.mappings)).unwrap_or_default();
+        let mappings = super::load_mappings(&folder).map_err(|error| OperationError::Refused {
+            what: error.to_string(),
+            fix: "Correct the mapping files; `check` shows every problem.".to_owned(),
+        })?;
+        for mapping in mappings {
+            let Some(part) = own.part(mapping.crm()) else { continue };
+            let wanted = wanted(&mapping);
+            let steps = part.crm.provision(&wanted, !apply).await;
+            let steps = steps.map_err(|fault| outside(part.name().title(), &fault))?;
+            lines.extend(steps.into_iter().map(|step| ProvisionLine {
+                account: own.name.clone(),
+                crm: part.name(),
+                kind: mapping.kind(),
+                what: step.what,
+                outcome: step.outcome,
+            }));
+        }
+        if apply {
+            let made = lines.iter().filter(|line| line.outcome == "created").count();
+            let summary = format!("Provisioning made {made} things in the CRMs.");
+            alert::note(parts, &own.name, AuditKind::Configured, who, summary, None).await?;
+        }
+    }
+    Ok(lines)
+}
+
+/// The columns that a mapping needs and that no CRM has by itself.
+fn wanted(mapping: &Mapping) -> Provision {
+    let control = mapping.control();
+    let mut fields = vec![
+        field(&control.referral_id, "Referral Identifier", "text", 100),
+        field(&control.sync, "Sync with Partner Center", "boolean", 0),
+        field(
+            &control.audit,
+            "Audit",
+            "long_text",
+            u32::try_from(control.audit_length).unwrap_or(100_000),
+        ),
+    ];
+    fields[0].unique = true;
+    let optional = [
+        (&control.link, "Referral Link", "url", 500),
+        (&control.help, "How can Microsoft help?", "option", 0),
+        (&control.solutions, "Products", "text", 2000),
+        (&control.visibility, "Visibility", "boolean", 0),
+        (&control.microsoft_id, "Microsoft CRM identifier", "text", 100),
+        (&control.token, "Sync token", "text", 100),
+        (&control.status, "Sync status", "text", 100),
+    ];
+    for (name, label, kind, length) in optional {
+        fields.extend(name.as_ref().map(|name| field(name, label, kind, length)));
+    }
+    for wanted in fields.iter_mut().filter(|wanted| wanted.kind == "option") {
+        wanted.options = control.help_codes.iter().map(|(_, code)| words(code)).collect();
+    }
+    let optional = mapping.optional_fields();
+    for rule in mapping.fields() {
+        let Some(name) = rule.crm.as_deref().filter(|name| optional.contains(name)) else {
+            continue;
+        };
+        if name.contains('.') || fields.iter().any(|known| known.name == name) {
+            continue;
+        }
+        fields.push(field(name, &rule.label, kind_of(rule.kind), TEXT));
+    }
+    let prefix = match mapping.crm() {
+        CrmName::Dynamics365 => control.referral_id.split('_').next().unwrap_or_default(),
+        CrmName::Salesforce => {
+            let parts: Vec<&str> = control.referral_id.split("__").collect();
+            if let [prefix, _, _] = parts[..] { prefix } else { "" }
+        }
+    };
+    Provision {
+        kind: mapping.kind(),
+        prefix: prefix.to_owned(),
+        container: CONTAINER.to_owned(),
+        fields: fields.into_iter().filter(|field| custom(mapping.crm(), prefix, field)).collect(),
+    }
+}
+
+/// Whether a field is one that may be made; the others come with the CRM.
+fn custom(crm: CrmName, prefix: &str, field: &WantedField) -> bool {
+    match crm {
+        CrmName::Dynamics365 => field.name.starts_with(&format!("{prefix}_")),
+        CrmName::Salesforce => field.name.ends_with("__c"),
+    }
+}
+
+fn field(name: &str, label: &str, kind: &str, max_length: u32) -> WantedField {
+    WantedField {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        kind: kind.to_owned(),
+        max_length,
+        options: Vec::new(),
+        unique: false,
+    }
+}
+
+/// The kind of column that holds a field of this kind.
+fn kind_of(kind: FieldKind) -> &'static str {
+    match kind {
+        FieldKind::Boolean => "boolean",
+        _ => "text",
+    }
+}
+
+/// `ProofOfConceptOrDemo` as a person reads it: `Proof of concept or demo`.
+fn words(code: &str) -> String {
+    let mut words = String::new();
+    for letter in code.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+            words.extend(letter.to_lowercase());
+        } else {
+            words.push(letter);
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{wanted, words};
+    use crate::domain::id::CrmName;
+    use crate::mapping::load_directory;
+
+    #[test]
+    fn the_shipped_mappings_say_what_to_make() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+        for mapping in load_directory(&folder).expect("good files") {
+            let provision = wanted(&mapping);
+            let keys = provision.fields.iter().filter(|field| field.unique).count();
+            assert_eq!(keys, 1, "{}: one unique key", mapping.file());
+            let expected = if mapping.crm() == CrmName::Dynamics365 { "pc" } else { "" };
+            assert_eq!(provision.prefix, expected, "{}", mapping.file());
+            let help = provision.fields.iter().find(|field| field.kind == "option");
+            let help = help.expect("the help field");
+            assert_eq!(help.options.len(), 6, "{}", mapping.file());
+            assert_eq!(help.options[2], "Proof of concept or demo", "{}", mapping.file());
+        }
+    }
+
+    #[test]
+    fn a_code_becomes_words() {
+        assert_eq!(words("GeneralOrOther"), "General or other");
+        assert_eq!(words(""), "");
+    }
+}

@@ -1,0 +1,233 @@
+//! The one webhook registration of a partner tenant: who has it, making it ours, keeping it ours.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::alert;
+use super::parts::Parts;
+use crate::admin::operations::{OperationError, WebhookTest, WebhookView};
+use crate::connect::error::ConnectError;
+use crate::connect::partner_center::slot::{SlotPlan, plan};
+use crate::connect::partner_center_seam::WebhookSlot;
+use crate::domain::audit::AuditKind;
+use crate::domain::id::AccountName;
+use crate::domain::secret::ExposeSecret;
+use crate::sync::account::Account;
+
+/// How often what became of a test event is asked for, once a second.
+const TEST_POLLS: u32 = 20;
+/// What was last seen, per account.
+#[derive(Default)]
+pub(super) struct Slots(Mutex<BTreeMap<AccountName, Seen>>);
+
+/// What was last seen of one tenant.
+#[derive(Clone, Default)]
+pub(super) struct Seen {
+    /// Its webhook registration.
+    pub(super) webhook: Option<WebhookView>,
+    /// Days until the refresh token dies unused.
+    pub(super) days_left: Option<u32>,
+}
+
+impl Slots {
+    /// What was last seen of a tenant.
+    pub(super) fn seen(&self, account: &AccountName) -> Seen {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(account).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn change(&self, account: &AccountName, change: impl FnOnce(&mut Seen)) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(all.entry(account.clone()).or_default());
+    }
+}
+
+/// A fault of Partner Center as an answer to an administrator.
+pub(super) fn outside(system: &str, fault: &ConnectError) -> OperationError {
+    let fix = match fault {
+        ConnectError::Unauthorized(_) => "Sign in again with `cosell-sync login`.",
+        ConnectError::Throttled(_) => "Wait and ask again.",
+        _ => "Look at the system with `cosell-sync doctor`.",
+    };
+    OperationError::Outside { what: format!("{system}: {fault}."), fix: fix.to_owned() }
+}
+
+/// Our own address for an account: with its secret, and as it may be shown.
+fn address(parts: &Parts, account: &AccountName) -> Result<(String, String), OperationError> {
+    let refused = |what: &str, fix: &str| OperationError::Refused {
+        what: what.to_owned(),
+        fix: fix.to_owned(),
+    };
+    let public = parts.config.server.public_url.as_ref().ok_or_else(|| {
+        refused(
+            "There is no address to register.",
+            "Set server.public_url to the address under which the world reaches this daemon.",
+        )
+    })?;
+    let webhook = parts.settings(account).and_then(|own| own.partner_center.webhook.as_ref());
+    let webhook = webhook.ok_or_else(|| {
+        refused(
+            "Webhooks are not configured.",
+            "Add the table [accounts.NAME.partner_center.webhook].",
+        )
+    })?;
+    let base = public.as_str().trim_end_matches('/');
+    let shown = format!("{base}/webhooks/partner-center/{account}");
+    let Some(source) = &webhook.path_secret else { return Ok((shown.clone(), shown)) };
+    let secret = source
+        .read("path_secret", &parts.config.folder)
+        .map_err(|error| refused(&error.to_string(), "Put the secret there."))?;
+    Ok((format!("{shown}/{}", secret.expose_secret()), shown))
+}
+
+/// Asks who has the registration.
+pub(super) async fn look(parts: &Parts, account: &Account) -> Result<WebhookView, OperationError> {
+    let slot = ask(parts, account).await?;
+    let view = view(parts, account, slot.as_ref());
+    parts.slots.change(&account.name, |seen| seen.webhook = Some(view.clone()));
+    Ok(view)
+}
+
+async fn ask(parts: &Parts, account: &Account) -> Result<Option<WebhookSlot>, OperationError> {
+    let now = parts.around.clock.now();
+    let asked = match account.breaker.pass(now) {
+        Ok(()) => account.partner_center.webhook_slot().await,
+        Err(closed) => Err(closed),
+    };
+    account.breaker.learn(&asked, parts.around.clock.now());
+    asked.map_err(|fault| outside("Partner Center", &fault))
+}
+
+fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> WebhookView {
+    let own = address(parts, &account.name);
+    let register = "Register our address with `cosell-sync webhook register`.";
+    let (owner, fix) = match (&own, slot) {
+        (Err(error), _) => ("unknown", Some(error.to_string())),
+        (Ok((wanted, _)), slot) => match plan(slot, wanted, false) {
+            SlotPlan::Keep => ("ours", None),
+            SlotPlan::Register(_) => ("none", Some(register.to_owned())),
+            SlotPlan::Complete(_) => ("incomplete", Some(register.to_owned())),
+            SlotPlan::TakeOver { .. } | SlotPlan::Foreign { .. } => (
+                "foreign",
+                Some(
+                    "Another tool gets the events; the list is still read. Take over with \
+                     `cosell-sync webhook register --take-over`."
+                        .to_owned(),
+                ),
+            ),
+        },
+    };
+    let ours = matches!(owner, "ours" | "incomplete");
+    let shown = own.ok().map(|(_, shown)| shown);
+    WebhookView {
+        owner: owner.to_owned(),
+        url: slot.map(|slot| match &shown {
+            Some(shown) if ours => shown.clone(),
+            _ => without_query(&slot.url),
+        }),
+        wanted: shown,
+        events: slot.map(|slot| slot.events.clone()).unwrap_or_default(),
+        checked: parts.around.clock.now(),
+        fix,
+    }
+}
+
+/// An address without what tends to hold secrets.
+fn without_query(address: &str) -> String {
+    address.split(['?', '#']).next().unwrap_or_default().to_owned()
+}
+
+/// Makes the registration ours.
+pub(super) async fn register(
+    parts: &Parts,
+    account: &Account,
+    take_over: bool,
+    who: &str,
+) -> Result<WebhookView, OperationError> {
+    let (wanted, shown) = address(parts, &account.name)?;
+    let current = ask(parts, account).await?;
+    let (slot, summary) = match plan(current.as_ref(), &wanted, take_over) {
+        SlotPlan::Keep => return Ok(view(parts, account, current.as_ref())),
+        SlotPlan::Register(slot) => (slot, format!("The webhook {shown} was registered.")),
+        SlotPlan::Complete(slot) => (slot, format!("The webhook {shown} was completed.")),
+        SlotPlan::TakeOver { slot, from } => {
+            let from = without_query(&from);
+            (slot, format!("The webhook {shown} was registered in place of {from}."))
+        }
+        SlotPlan::Foreign { url } => {
+            return Err(OperationError::Refused {
+                what: format!("Another tool holds the registration: {}.", without_query(&url)),
+                fix: "If it may lose its events, repeat with --take-over.".to_owned(),
+            });
+        }
+    };
+    let written = account.partner_center.write_webhook_slot(&slot).await;
+    let written = written.map_err(|fault| outside("Partner Center", &fault))?;
+    alert::note(parts, &account.name, AuditKind::Configured, who, summary, None).await?;
+    let view = view(parts, account, Some(&written));
+    parts.slots.change(&account.name, |seen| seen.webhook = Some(view.clone()));
+    Ok(view)
+}
+
+/// Asks for a test event and waits a while for what becomes of it.
+pub(super) async fn test(parts: &Parts, account: &Account) -> Result<WebhookTest, OperationError> {
+    let fault = |fault| outside("Partner Center", &fault);
+    let id = account.partner_center.send_validation_event().await.map_err(fault)?;
+    let mut result = account.partner_center.validation_result(&id).await.map_err(fault)?;
+    for _ in 0..TEST_POLLS {
+        if result.status.eq_ignore_ascii_case("completed") {
+            break;
+        }
+        parts.around.clock.sleep(Duration::from_secs(1)).await;
+        result = account.partner_center.validation_result(&id).await.map_err(fault)?;
+    }
+    Ok(WebhookTest { correlation_id: id, status: result.status, attempts: result.attempts })
+}
+
+/// Looks at the registration as often as the list is read.
+pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
+    let settings = parts.settings(&account.name).map(|own| own.partner_center.clone());
+    let Some(settings) = settings else { return };
+    if settings.webhook.is_none() || parts.config.server.public_url.is_none() {
+        return;
+    }
+    let every = Duration::from_secs(settings.reconcile_secs);
+    let take_over = settings.webhook.as_ref().is_some_and(|webhook| webhook.take_over);
+    while !stop.is_cancelled() {
+        watch_slot(&parts, &account, take_over).await;
+        tokio::select! {
+            () = parts.around.clock.sleep(every) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// One look: raises an alert when the owner changed, takes it back only where that is allowed.
+async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
+    let Ok(view) = look(parts, account).await else { return };
+    let name = format!("slot/{}", account.name);
+    let owner = format!("{} {}", view.owner, view.url.as_deref().unwrap_or("nobody"));
+    let before = parts.around.store.note(&name).await.ok().flatten();
+    let changed = before.as_deref() != Some(owner.as_bytes());
+    if changed {
+        if view.owner != "ours" {
+            let text = match view.url.as_deref() {
+                Some(url) => format!("The webhook registration points to {url}, not to us."),
+                None => "There is no webhook registration.".to_owned(),
+            };
+            alert::raise(parts, &account.name, &text).await;
+        }
+        if let Err(error) = parts.around.store.keep_note(&name, Some(owner.into_bytes())).await {
+            tracing::error!("What was seen of the registration could not be kept: {error}");
+        }
+    }
+    if take_over
+        && view.owner != "ours"
+        && let Err(error) = register(parts, account, true, "daemon").await
+    {
+        tracing::warn!("The webhook registration could not be taken back: {error}");
+    }
+}

@@ -1,0 +1,95 @@
+//! How everything is doing, from what is known here: no remote system is asked.
+
+use super::credentials::FEW_DAYS;
+use super::parts::Parts;
+use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
+use crate::connect::error::ConnectError;
+use crate::domain::time::Timestamp;
+use crate::sync::account::Account;
+use crate::sync::breaker::Breaker;
+
+/// Gathers it.
+pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
+    let now = parts.around.clock.now();
+    let ledger = parts.around.store.ledger().await?;
+    let accounts: Vec<AccountStatus> =
+        parts.accounts.iter().map(|account| of_account(parts, account, now)).collect();
+    let mut alerts: Vec<String> = accounts.iter().flat_map(alerts_of).collect();
+    for line in ledger.iter().filter(|line| !line.balances()) {
+        alerts.push(format!("The ledger of {} does not balance.", line.source.as_str()));
+    }
+    Ok(Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started: parts.started,
+        now,
+        needs_you: ledger.iter().map(|line| line.held).sum(),
+        alerts,
+        accounts,
+        ledger,
+    })
+}
+
+fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus {
+    let seen = parts.slots.seen(&account.name);
+    let mut systems = vec![system("partner_center", &account.breaker, true, now)];
+    for part in &account.crms {
+        systems.push(system(part.name().as_str(), &part.breaker, part.is_ready(), now));
+    }
+    let feeds = parts.pollers_of(&account.name).map(|poller| {
+        let health = poller.health();
+        FeedStatus {
+            name: poller.feed().name(),
+            lag_secs: health.last_success.map(|at| now.since(at).as_secs()),
+            last_success: health.last_success,
+            fault: health.fault,
+            notices: health.notices,
+        }
+    });
+    AccountStatus {
+        name: account.name.clone(),
+        shadow: account.behaviour.shadow,
+        systems,
+        feeds: feeds.collect(),
+        webhook: seen.webhook,
+        credential_days_left: seen.days_left,
+        mappings: parts.mappings.state(&account.name),
+    }
+}
+
+/// One system: `ok`, `starting`, `paused` or `refused`.
+pub(super) fn system(name: &str, breaker: &Breaker, ready: bool, now: Timestamp) -> SystemStatus {
+    let wait = match breaker.pass(now) {
+        Err(ConnectError::Throttled(wait)) => wait.as_secs().max(1),
+        _ => 0,
+    };
+    let refusal = breaker.refusal();
+    let state = match (&refusal, wait, ready) {
+        (Some(_), ..) => "refused",
+        (None, 1.., _) => "paused",
+        (None, 0, false) => "starting",
+        (None, 0, true) => "ok",
+    };
+    SystemStatus { name: name.to_owned(), state: state.to_owned(), refusal, retry_in_secs: wait }
+}
+
+fn alerts_of(account: &AccountStatus) -> Vec<String> {
+    let name = &account.name;
+    let mut alerts = Vec::new();
+    for system in &account.systems {
+        if let Some(why) = &system.refusal {
+            alerts.push(format!("{name}: {} refuses our credentials: {why}.", system.name));
+        }
+    }
+    if let Some(webhook) = account.webhook.as_ref().filter(|webhook| webhook.owner != "ours") {
+        let holder = webhook.url.as_deref().unwrap_or("nobody");
+        alerts.push(format!("{name}: the webhook registration is not ours but {holder}'s."));
+    }
+    if let Some(days) = account.credential_days_left.filter(|days| *days < FEW_DAYS) {
+        alerts.push(format!("{name}: the refresh token of Partner Center dies in {days} days."));
+    }
+    if let Some(why) = &account.mappings.rejected {
+        let first = why.lines().next().unwrap_or_default();
+        alerts.push(format!("{name}: the mapping files on the disk are not in use: {first}"));
+    }
+    alerts
+}

@@ -1,0 +1,126 @@
+//! `check`: configuration and mappings, offline.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+
+use super::{CliError, JsonArgument, Out, Outcome, print_json};
+use crate::config::Config;
+use crate::mapping::{CaseReport, load_directory, run_cases};
+
+/// Check configuration and mappings offline; every case of the mappings is run.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The configuration file, with the mappings it names
+    #[arg(long, value_name = "FILE", env = "COSELL_SYNC_CONFIG")]
+    config: Option<PathBuf>,
+    /// A folder of mapping files
+    #[arg(long, value_name = "DIR")]
+    mappings: Option<PathBuf>,
+    #[command(flatten)]
+    json: JsonArgument,
+}
+
+/// What became of one folder.
+struct Folder {
+    path: PathBuf,
+    problems: Vec<String>,
+    json: Json,
+    mappings: usize,
+    cases: usize,
+    uncovered: usize,
+}
+
+impl Check {
+    /// Checks and prints every problem.
+    pub(super) fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        if self.config.is_none() && self.mappings.is_none() {
+            return Err(CliError::BadUse(
+                "nothing to check; name --config FILE, --mappings DIR or both".to_owned(),
+            ));
+        }
+        let mut folders: BTreeSet<PathBuf> = self.mappings.iter().cloned().collect();
+        if let Some(file) = &self.config {
+            let config = Config::load(file, std::env::vars())
+                .map_err(|error| CliError::BadUse(error.to_string()))?;
+            let named = config.accounts.values().map(|own| config.path(&own.sync.mappings));
+            folders.extend(named);
+            if !self.json.json {
+                writeln!(out, "{}: ok", file.display())?;
+            }
+        }
+        let folders: Vec<Folder> = folders.iter().map(|path| check(path)).collect();
+        let good = folders.iter().all(|folder| folder.problems.is_empty());
+        if self.json.json {
+            let all: Vec<&Json> = folders.iter().map(|folder| &folder.json).collect();
+            print_json(out, &json!({ "ok": good, "config": self.config, "mappings": all }))?;
+        } else {
+            folders.iter().try_for_each(|folder| folder.print(out))?;
+        }
+        Ok(if good { Outcome::Fine } else { Outcome::Problem })
+    }
+}
+
+impl Folder {
+    fn print(&self, out: &mut dyn Out) -> Result<(), CliError> {
+        for problem in &self.problems {
+            writeln!(out, "{problem}\n")?;
+        }
+        let path = self.path.display();
+        if self.problems.is_empty() {
+            let (mappings, cases) = (self.mappings, self.cases);
+            writeln!(out, "{path}: ok ({mappings} mappings, {cases} cases hold)")?;
+        } else {
+            writeln!(out, "{path}: {}", super::count(self.problems.len() as u64, "problem"))?;
+        }
+        if self.uncovered > 0 {
+            let rows = super::count(self.uncovered as u64, "row");
+            writeln!(out, "{rows} not shown by any case; `mapping test` lists them")?;
+        }
+        Ok(())
+    }
+}
+
+/// Compiles a folder and runs its cases.
+fn check(path: &Path) -> Folder {
+    let mut folder = Folder {
+        path: path.to_owned(),
+        problems: Vec::new(),
+        json: Json::Null,
+        mappings: 0,
+        cases: 0,
+        uncovered: 0,
+    };
+    match load_directory(path) {
+        Err(problems) => {
+            folder.problems = problems.0.iter().map(ToString::to_string).collect();
+            folder.json = json!({ "folder": path, "problems": problems, "files": [] });
+        }
+        Ok(mappings) => {
+            let mut files = Vec::new();
+            for mapping in &mappings {
+                let report = run_cases(mapping);
+                folder.cases += report.outcomes.len();
+                folder.uncovered += report.uncovered.len();
+                folder.problems.extend(failures(mapping.file(), &report));
+                files.push(json!({ "file": mapping.file(), "cases": report }));
+            }
+            folder.mappings = mappings.len();
+            folder.json = json!({ "folder": path, "problems": [], "files": files });
+        }
+    }
+    folder
+}
+
+/// The cases that do not hold, one sentence each.
+pub(super) fn failures(file: &str, report: &CaseReport) -> Vec<String> {
+    let failed = report.outcomes.iter().filter(|outcome| !outcome.passed);
+    failed
+        .map(|outcome| {
+            let differences = outcome.differences.join("\n  ");
+            format!("{file}: the case \"{}\" does not hold\n  {differences}", outcome.name)
+        })
+        .collect()
+}

@@ -1,0 +1,212 @@
+//! `demo`: the sandbox and the daemon in one process, and a short story told as it happens.
+#![allow(clippy::disallowed_methods, reason = "a story for people, told in real time")]
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::connect::partner_center::slot::{self, SlotPlan};
+use crate::sandbox::story::{self, Agreed, Memory};
+use crate::sandbox::{Addresses, Sandbox};
+
+/// A step that has not come to its end within this time has failed.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How often the systems are looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Play a short story on emulators of all three systems, with the real daemon between them.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// End with the story instead of waiting for Ctrl-C; the exit code is 0 only if all of it held.
+    #[arg(long)]
+    exit: bool,
+}
+
+impl Demo {
+    /// Plays the story and writes it to `out`; the exit code.
+    ///
+    /// # Errors
+    ///
+    /// A sentence if a part cannot be started or `out` cannot be written.
+    pub async fn run(&self, out: &mut (dyn Write + Send)) -> Result<u8, String> {
+        let folder =
+            tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        let sandbox = Sandbox::start(Addresses::free()).await.map_err(|error| error.to_string())?;
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        sandbox.write_files(folder.path(), free, free).map_err(|error| error.to_string())?;
+        let file = folder.path().join("cosell-sync.toml");
+        let config = Config::load(&file, std::iter::empty()).map_err(|error| error.to_string())?;
+        let app = App::start(&config).await.map_err(|error| error.to_string())?;
+        let sandbox = Arc::new(sandbox);
+        let held = self.tell(out, &sandbox, &app).await?;
+        if !self.exit {
+            line(out, "Everything is left running. Press Ctrl-C to end.")?;
+            let _ = tokio::signal::ctrl_c().await;
+        }
+        app.stop().await;
+        Ok(u8::from(!held))
+    }
+
+    async fn tell(
+        &self,
+        out: &mut (dyn Write + Send),
+        sandbox: &Sandbox,
+        app: &App,
+    ) -> Result<bool, String> {
+        let [partner_center, dynamics, salesforce] = sandbox.urls();
+        line(
+            out,
+            "cosell-sync demo: three emulated systems, one real daemon, real sled on a real disk.\n",
+        )?;
+        line(out, &format!("Partner Center   {partner_center}"))?;
+        line(out, &format!("Dynamics 365     {dynamics}"))?;
+        line(out, &format!("Salesforce       {salesforce}"))?;
+        line(out, &format!("Webhooks         http://{}", app.public_address))?;
+        line(out, &format!("Admin            http://{}", app.admin_address))?;
+        register(app).await?;
+        // Without an answer the story begins all the same, and says where it stops.
+        let _ = tokio::time::timeout(PATIENCE, app.ready()).await;
+        let mut memory = Memory::default();
+        for (number, step) in story::steps().iter().enumerate() {
+            line(out, &format!("\n{}. {}", number + 1, step.title))?;
+            let started = Instant::now();
+            for sentence in (step.act)(sandbox, &mut memory)? {
+                line(out, &format!("   {sentence}"))?;
+            }
+            let Some(seen) = wait(sandbox, &memory, step.agreed).await else {
+                line(out, &format!("   NOT IN STEP after {} s", PATIENCE.as_secs()))?;
+                self.ledger(out, app).await?;
+                return Ok(false);
+            };
+            for sentence in seen {
+                line(out, &format!("   {sentence}"))?;
+            }
+            line(out, &format!("   in step after {:.1} s", started.elapsed().as_secs_f64()))?;
+        }
+        let balanced = self.ledger(out, app).await?;
+        let quiet = silence(sandbox).await;
+        let word = if quiet {
+            "Echo silence: no system was written to afterwards."
+        } else {
+            "NOT SILENT: a system was written to afterwards."
+        };
+        line(out, word)?;
+        Ok(balanced && quiet)
+    }
+
+    /// Prints the ledger; whether it balances and nothing is held.
+    async fn ledger(&self, out: &mut (dyn Write + Send), app: &App) -> Result<bool, String> {
+        let patience = Instant::now() + PATIENCE;
+        let lines = loop {
+            let lines = app.around.store.ledger().await.map_err(|error| error.to_string())?;
+            let now = crate::domain::clock::Clock::now(&crate::app::clock::SystemClock);
+            let waiting =
+                app.around.store.waiting(1000).await.map_err(|error| error.to_string())?;
+            let later = waiting.iter().all(|notice| notice.notice.due > now);
+            if later || Instant::now() > patience {
+                break lines;
+            }
+            tokio::time::sleep(GLANCE).await;
+        };
+        line(out, "\nLedger: accepted = done + waiting + held")?;
+        line(
+            out,
+            &format!("{:<24}{:>9}{:>9}{:>9}{:>9}", "source", "accepted", "done", "waiting", "held"),
+        )?;
+        let mut good = true;
+        for entry in &lines {
+            let done = entry.applied + entry.superseded + entry.ignored;
+            let source = entry.source.as_str();
+            line(
+                out,
+                &format!(
+                    "{source:<24}{:>9}{done:>9}{:>9}{:>9}",
+                    entry.accepted, entry.waiting, entry.held
+                ),
+            )?;
+            good &= entry.balances() && entry.held == 0;
+        }
+        for letter in
+            app.around.store.dead_letters(None, 10).await.map_err(|error| error.to_string())?
+        {
+            line(out, &format!("held: {}", letter.hold.reason))?;
+            line(out, &format!("      {}", letter.hold.fix))?;
+        }
+        line(
+            out,
+            if good { "It balances." } else { "IT DOES NOT BALANCE, or something is held." },
+        )?;
+        let audit = app.around.store.verify_audit().await.map_err(|error| error.to_string())?;
+        line(
+            out,
+            &format!(
+                "Audit trail: {} entries, the chain is {}.",
+                audit.entries,
+                if audit.broken_at.is_none() { "unbroken" } else { "BROKEN" }
+            ),
+        )?;
+        Ok(good && audit.broken_at.is_none())
+    }
+}
+
+/// Registers the daemon's address in the one webhook slot of the tenant, as `webhook register` does.
+async fn register(app: &App) -> Result<(), String> {
+    for account in &app.accounts {
+        let url = format!("http://{}/webhooks/partner-center/{}", app.public_address, account.name);
+        let current =
+            account.partner_center.webhook_slot().await.map_err(|error| error.to_string())?;
+        if let SlotPlan::Register(slot) | SlotPlan::Complete(slot) =
+            slot::plan(current.as_ref(), &url, false)
+        {
+            account
+                .partner_center
+                .write_webhook_slot(&slot)
+                .await
+                .map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(())
+}
+
+async fn wait(sandbox: &Sandbox, memory: &Memory, agreed: Agreed) -> Option<Vec<String>> {
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        if let Some(seen) = agreed(sandbox, memory) {
+            return Some(seen);
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    None
+}
+
+/// Whether no system is written to for a while once everything is in step.
+async fn silence(sandbox: &Sandbox) -> bool {
+    let writes = || {
+        (
+            sandbox.partner_center.write_count(),
+            sandbox.dynamics365.write_count(),
+            sandbox.salesforce.request_log().writes,
+        )
+    };
+    let mut last = writes();
+    let end = Instant::now() + PATIENCE;
+    while Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let now = writes();
+        if now == last {
+            return true;
+        }
+        last = now;
+    }
+    false
+}
+
+fn line(out: &mut (dyn Write + Send), text: &str) -> Result<(), String> {
+    writeln!(out, "{text}").map_err(|error| format!("the output cannot be written: {error}"))
+}

@@ -1,0 +1,295 @@
+//! `mapping`: what is in use, tests, previews, history.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use serde_json::{Value as Json, json};
+
+use super::client::Reach;
+use super::{
+    AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, check, confirmed, count,
+    list, minute, number, print_json, query, table, text,
+};
+use crate::mapping::{json_schema, load_directory, run_cases};
+
+/// Mapping files.
+#[derive(Debug, Subcommand)]
+pub(super) enum Mapping {
+    /// Show the mappings in use
+    Show(Common),
+    /// Run every case of the files in a folder, offline
+    Test(Test),
+    /// Show what a live referral or record would become
+    Preview(Preview),
+    /// Show what other files would write differently
+    Diff(Diff),
+    /// Print the JSON Schema of mapping files, for editors
+    Schema,
+    /// List the versions that were in use
+    History(Common),
+    /// Use the files on the disk now; tells why not, if they are bad
+    Reload(Common),
+    /// Put the files of an earlier version back
+    Rollback(Rollback),
+}
+
+/// Arguments of several.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    #[command(flatten)]
+    config: ConfigArgument,
+    #[command(flatten)]
+    account: AccountArgument,
+    #[command(flatten)]
+    json: JsonArgument,
+}
+
+impl Common {
+    fn account(&self) -> Option<&str> {
+        self.account.account.as_deref()
+    }
+}
+
+/// Arguments of `test`.
+#[derive(Debug, Args)]
+pub(super) struct Test {
+    /// The folder
+    #[arg(value_name = "DIR", default_value = "mappings")]
+    folder: PathBuf,
+    #[command(flatten)]
+    json: JsonArgument,
+}
+
+/// Arguments of `preview`.
+#[derive(Debug, Args)]
+pub(super) struct Preview {
+    /// dynamics365 or salesforce
+    #[arg(long)]
+    crm: String,
+    /// opportunity or lead
+    #[arg(long, default_value = "opportunity")]
+    kind: String,
+    /// A referral: what it writes to the CRM
+    #[arg(long, value_name = "ID", required_unless_present = "record")]
+    referral: Option<String>,
+    /// A record: what it writes to Partner Center
+    #[arg(long, value_name = "ID", conflicts_with = "referral")]
+    record: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub(super) struct Diff {
+    /// Folder of the new files
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// Most deals to compare, up to 500
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// As `mapping history` lists it
+    #[arg(value_name = "VERSION")]
+    version: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Mapping {
+    /// Does what was asked.
+    pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        match self {
+            Self::Show(common) => show(&common, out).await,
+            Self::Test(asked) => test(&asked.folder, asked.json.json, out),
+            Self::Preview(asked) => asked.run(out).await,
+            Self::Diff(asked) => asked.run(out).await,
+            Self::Schema => print_json(out, &json_schema()),
+            Self::History(common) => history(&common, out).await,
+            Self::Reload(common) => reload(&common, out).await,
+            Self::Rollback(asked) => asked.run(out).await,
+        }
+    }
+}
+
+async fn show(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    let reach = Reach::find(&common.config.load()?).await?;
+    let answer = reach.get("mappings").await?;
+    if common.json.json {
+        return print_json(out, &answer);
+    }
+    let wanted = |item: &&Json| common.account().is_none_or(|name| text(item, "/account") == name);
+    let rows: Vec<Vec<String>> = list(&answer, "/items")
+        .iter()
+        .filter(wanted)
+        .map(|item| {
+            vec![
+                text(item, "/account").to_owned(),
+                format!("{}/{}", text(item, "/crm"), text(item, "/kind")),
+                text(item, "/version").to_owned(),
+                number(item, "/fields").to_string(),
+                text(item, "/file").to_owned(),
+            ]
+        })
+        .collect();
+    table::print(out, &["ACCOUNT", "RECORD", "VERSION", "ROWS", "FILE"], &rows)?;
+    Ok(Outcome::Fine)
+}
+
+/// Runs every case of a folder.
+fn test(folder: &Path, json: bool, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    let mappings = match load_directory(folder) {
+        Ok(mappings) => mappings,
+        Err(problems) if json => {
+            print_json(out, &json!({ "ok": false, "problems": problems, "files": [] }))?;
+            return Ok(Outcome::Problem);
+        }
+        Err(problems) => {
+            writeln!(out, "{problems}")?;
+            return Ok(Outcome::Problem);
+        }
+    };
+    let reports: Vec<_> =
+        mappings.iter().map(|mapping| (mapping.file(), run_cases(mapping))).collect();
+    let good = reports.iter().all(|(_, report)| report.passed());
+    let outcome = if good { Outcome::Fine } else { Outcome::Problem };
+    if json {
+        let files = reports.iter().map(|(file, report)| json!({ "file": file, "cases": report }));
+        let files: Vec<Json> = files.collect();
+        print_json(out, &json!({ "ok": good, "problems": [], "files": files }))?;
+        return Ok(outcome);
+    }
+    for (file, report) in &reports {
+        for failure in check::failures(file, report) {
+            writeln!(out, "{failure}\n")?;
+        }
+        let passed = report.outcomes.iter().filter(|outcome| outcome.passed).count();
+        writeln!(out, "{file}: {passed} of {} cases hold", report.outcomes.len())?;
+        for row in &report.uncovered {
+            writeln!(out, "  not shown by any case: {row}")?;
+        }
+    }
+    Ok(outcome)
+}
+
+impl Preview {
+    async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.common.config.load()?).await?;
+        let asked = query(&[
+            ("account", self.common.account()),
+            ("crm", Some(&self.crm)),
+            ("kind", Some(&self.kind)),
+            ("referral", self.referral.as_deref()),
+            ("record", self.record.as_deref()),
+        ]);
+        let answer = reach.get(&format!("mappings/preview{asked}")).await?;
+        if self.common.json.json {
+            return print_json(out, &answer);
+        }
+        for line in list(&answer, "/items") {
+            table::paragraph(
+                out,
+                "",
+                &format!("{} ({})", text(line, "/label"), text(line, "/rule")),
+            )?;
+            let from = format!("{} = {}", text(line, "/from"), line["source"]);
+            table::paragraph(out, "  from  ", &from)?;
+            let note = text(line, "/note");
+            let to = match &line["target"] {
+                Json::Null => format!("{}: {note}", text(line, "/to")),
+                target => format!("{} = {target}", text(line, "/to")),
+            };
+            table::paragraph(out, "  to    ", &to)?;
+        }
+        writeln!(out, "\nNothing was written.")?;
+        Ok(Outcome::Fine)
+    }
+}
+
+impl Diff {
+    async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.common.config.load()?).await?;
+        let folder = std::path::absolute(&self.folder)?;
+        let account = self.common.account();
+        let body = json!({ "account": account, "folder": folder, "limit": self.limit });
+        let answer = reach.post("mappings/diff", &body).await?;
+        if self.common.json.json {
+            return print_json(out, &answer);
+        }
+        for item in list(&answer, "/items") {
+            let deals = count(number(item, "/report/samples"), "deal");
+            let changed = number(item, "/report/changed");
+            let record = format!("{}/{}", text(item, "/crm"), text(item, "/kind"));
+            writeln!(out, "{record}: {changed} of {deals} would be written differently")?;
+            let rows: Vec<Vec<String>> = list(item, "/report/lines")
+                .iter()
+                .map(|line| {
+                    let change = format!("{} -> {}", line["old"], line["new"]);
+                    vec![text(line, "/field").to_owned(), change]
+                })
+                .collect();
+            if !rows.is_empty() {
+                table::print(out, &["FIELD", "OLD -> NEW"], &rows)?;
+            }
+        }
+        Ok(Outcome::Fine)
+    }
+}
+
+async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    let reach = Reach::find(&common.config.load()?).await?;
+    let account = query(&[("account", common.account())]);
+    let answer = reach.get(&format!("mappings/history{account}")).await?;
+    if common.json.json {
+        return print_json(out, &answer);
+    }
+    for item in list(&answer, "/items") {
+        let since = minute(text(item, "/since"));
+        let changes = list(item, "/changes");
+        let lines = count(changes.len() as u64, "changed line");
+        writeln!(out, "{}  {since}  by {}, {lines}", text(item, "/version"), text(item, "/who"))?;
+        for change in changes.iter().filter_map(Json::as_str) {
+            table::paragraph(out, "    ", change)?;
+        }
+    }
+    Ok(Outcome::Fine)
+}
+
+async fn reload(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    let reach = Reach::find(&common.config.load()?).await?;
+    let state = reach.post("mappings/reload", &json!({ "account": common.account() })).await?;
+    let rejected = text(&state, "/rejected");
+    let outcome = if rejected.is_empty() { Outcome::Fine } else { Outcome::Problem };
+    if common.json.json {
+        print_json(out, &state)?;
+    } else if rejected.is_empty() {
+        writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
+    } else {
+        writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
+    }
+    Ok(outcome)
+}
+
+impl Rollback {
+    async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.common.config.load()?).await?;
+        let question = format!("The mapping files are replaced by version {}.", self.version);
+        confirmed(&question, self.yes)?;
+        let body = json!({ "account": self.common.account(), "version": self.version });
+        let result = reach.post("mappings/rollback", &body).await?;
+        if self.common.json.json {
+            return print_json(out, &result);
+        }
+        writeln!(out, "Version {} is back in use.", text(&result, "/version"))?;
+        Ok(Outcome::Fine)
+    }
+}

@@ -1,0 +1,96 @@
+//! `why`: the story of one deal.
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use super::client::Reach;
+use super::{
+    CliError, ConfigArgument, JsonArgument, Out, Outcome, list, minute, print_json, query, table,
+    text,
+};
+
+/// Why a deal is as it is: what happened, oldest first, and the next step.
+#[derive(Debug, Args)]
+pub(super) struct Why {
+    /// Id of a referral, a record or a deal
+    #[arg(value_name = "ID")]
+    id: String,
+    #[command(flatten)]
+    config: ConfigArgument,
+    #[command(flatten)]
+    json: JsonArgument,
+}
+
+impl Why {
+    /// Prints it.
+    pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.config.load()?).await?;
+        let told = reach.get(&format!("why{}", query(&[("id", Some(&self.id))]))).await?;
+        if self.json.json {
+            return print_json(out, &told);
+        }
+        let name = match text(&told, "/summary/name") {
+            "" => self.id.as_str(),
+            name => name,
+        };
+        let state = match text(&told, "/summary/state") {
+            "" => "not linked yet",
+            state => state,
+        };
+        table::paragraph(out, "", &format!("{name}: {state}"))?;
+        writeln!(out)?;
+        for entry in list(&told, "/story") {
+            print(out, entry)?;
+        }
+        for notice in list(&told, "/waiting") {
+            let due = minute(text(notice, "/due"));
+            table::paragraph(out, &format!("{due}  "), "The next try is due.")?;
+        }
+        for letter in list(&told, "/held") {
+            let since = minute(text(letter, "/held"));
+            table::paragraph(
+                out,
+                &format!("{since}  "),
+                &format!("Held: {}", text(letter, "/hold/reason")),
+            )?;
+            table::paragraph(out, "-> ", text(letter, "/hold/fix"))?;
+            let id = text(letter, "/notice/id");
+            table::paragraph(out, "-> ", &format!("Then: cosell-sync dead-letters retry {id}"))?;
+        }
+        Ok(Outcome::Fine)
+    }
+}
+
+/// One entry: when, what, because of what, and the fields.
+fn print(out: &mut dyn Out, entry: &Json) -> Result<(), CliError> {
+    let at = minute(text(entry, "/at"));
+    table::paragraph(out, &format!("{at}  "), text(entry, "/summary"))?;
+    let indent = " ".repeat(at.chars().count() + 2);
+    let cause = text(entry, "/cause");
+    if !cause.is_empty() {
+        table::paragraph(out, &format!("{indent}because of "), cause)?;
+    }
+    for field in list(entry, "/fields") {
+        let change = format!(
+            "{}: {} -> {}",
+            text(field, "/field"),
+            value(&field["before"]),
+            value(&field["after"])
+        );
+        table::paragraph(out, &format!("{indent}  "), &change)?;
+    }
+    Ok(())
+}
+
+/// A canonical value without the name of its kind.
+fn value(json: &Json) -> String {
+    match json {
+        Json::Null => "(empty)".to_owned(),
+        Json::String(text) if text.eq_ignore_ascii_case("null") => "(empty)".to_owned(),
+        Json::String(text) => text.clone(),
+        Json::Object(pairs) if pairs.len() == 1 => {
+            pairs.values().next().map_or(String::new(), value)
+        }
+        other => other.to_string(),
+    }
+}

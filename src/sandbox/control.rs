@@ -1,0 +1,178 @@
+//! The control interface of the sandbox over HTTP: seed, edit as a person, look, break things.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::Sandbox;
+use crate::connect::sandbox::{Fault, Faults};
+use crate::domain::id::ReferralId;
+
+type Shared = State<Arc<Sandbox>>;
+
+/// Routes for people and scripts; `GET /` lists them.
+pub fn router(sandbox: Arc<Sandbox>) -> Router {
+    Router::new()
+        .route("/", get(help))
+        .route("/clock", post(advance))
+        .route("/faults/{system}", post(add_fault).delete(clear_faults))
+        .route("/partner-center/referrals", get(referrals).post(seed_referral))
+        .route("/partner-center/referrals/{id}", get(referral).patch(edit_referral))
+        .route("/dynamics365/{table}", get(dynamics_rows).post(create_dynamics))
+        .route("/dynamics365/{table}/{id}", get(dynamics_row).patch(edit_dynamics))
+        .route("/salesforce/{table}", get(sales_rows).post(create_sales))
+        .route("/salesforce/{table}/{id}", get(sales_row).patch(edit_sales))
+        .with_state(sandbox)
+}
+
+async fn help() -> &'static str {
+    "GET  /partner-center/referrals           all referrals\n\
+     POST /partner-center/referrals           a referral arrives from Microsoft; body: fields to set\n\
+     PATCH /partner-center/referrals/ID       Microsoft edits it\n\
+     GET  /dynamics365/TABLE, /salesforce/TABLE    all rows (opportunity, account; Opportunity, Account)\n\
+     POST /dynamics365/TABLE, /salesforce/TABLE    a seller makes a row\n\
+     PATCH /dynamics365/TABLE/ID, /salesforce/TABLE/ID    a seller edits it\n\
+     POST /faults/SYSTEM   SYSTEM: partner-center, dynamics365, salesforce; body:\n\
+     \x20      {\"method\":\"PATCH\",\"path\":\"\",\"skip\":0,\"times\":1,\"effect\":{\"do\":\"apply_then_drop\"}}\n\
+     DELETE /faults/SYSTEM forget them\n\
+     POST /clock           {\"advance_secs\": 3600}\n"
+}
+
+fn found(row: Option<Value>) -> Response {
+    row.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |row| Json(row).into_response())
+}
+
+fn made<T: std::fmt::Display, E: std::fmt::Debug>(result: Result<T, E>) -> Response {
+    match result {
+        Ok(id) => Json(json!({ "id": id.to_string() })).into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn done<T, E: std::fmt::Debug>(result: Result<T, E>) -> Response {
+    match result {
+        Ok(_) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refused(&refusal),
+    }
+}
+
+fn refused<E: std::fmt::Debug>(refusal: &E) -> Response {
+    (StatusCode::UNPROCESSABLE_ENTITY, format!("{refusal:?}\n")).into_response()
+}
+
+async fn advance(State(sandbox): Shared, Json(body): Json<Value>) -> Response {
+    let secs = body.get("advance_secs").and_then(Value::as_u64).unwrap_or(0);
+    sandbox.clock.advance(Duration::from_secs(secs));
+    sandbox.partner_center.tick();
+    Json(json!({ "now": sandbox.clock.now().to_string() })).into_response()
+}
+
+fn faults(sandbox: &Sandbox, system: &str) -> Option<Faults> {
+    match system {
+        "partner-center" => Some(sandbox.partner_center.faults()),
+        "dynamics365" => Some(sandbox.dynamics365.faults()),
+        "salesforce" => Some(sandbox.salesforce.faults()),
+        _ => None,
+    }
+}
+
+async fn add_fault(
+    State(sandbox): Shared,
+    Path(system): Path<String>,
+    Json(fault): Json<Fault>,
+) -> StatusCode {
+    match faults(&sandbox, &system) {
+        Some(faults) => {
+            faults.add(fault);
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn clear_faults(State(sandbox): Shared, Path(system): Path<String>) -> StatusCode {
+    match faults(&sandbox, &system) {
+        Some(faults) => {
+            faults.clear();
+            StatusCode::NO_CONTENT
+        }
+        None => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn referrals(State(sandbox): Shared) -> Json<Value> {
+    Json(sandbox.partner_center.referrals().into())
+}
+
+async fn referral(State(sandbox): Shared, Path(id): Path<String>) -> Response {
+    found(sandbox.partner_center.referral(&ReferralId::new(id)))
+}
+
+async fn seed_referral(State(sandbox): Shared, Json(body): Json<Value>) -> Json<Value> {
+    Json(json!({ "id": sandbox.partner_center.seed_incoming(body).to_string() }))
+}
+
+async fn edit_referral(
+    State(sandbox): Shared,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    done(sandbox.partner_center.edit_as_microsoft(&ReferralId::new(id), body))
+}
+
+async fn dynamics_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {
+    Json(sandbox.dynamics365.rows(&table).into())
+}
+
+async fn dynamics_row(
+    State(sandbox): Shared,
+    Path((table, id)): Path<(String, String)>,
+) -> Response {
+    found(sandbox.dynamics365.row(&table, &id))
+}
+
+async fn create_dynamics(
+    State(sandbox): Shared,
+    Path(table): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    made(sandbox.dynamics365.create_as_person(&table, &body))
+}
+
+async fn edit_dynamics(
+    State(sandbox): Shared,
+    Path((table, id)): Path<(String, String)>,
+    Json(body): Json<Value>,
+) -> Response {
+    done(sandbox.dynamics365.edit_as_person(&table, &id, &body))
+}
+
+async fn sales_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {
+    Json(sandbox.salesforce.rows(&table).into())
+}
+
+async fn sales_row(State(sandbox): Shared, Path((table, id)): Path<(String, String)>) -> Response {
+    found(sandbox.salesforce.row(&table, &id))
+}
+
+async fn create_sales(
+    State(sandbox): Shared,
+    Path(table): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    made(sandbox.salesforce.create_as_person(&table, &body))
+}
+
+async fn edit_sales(
+    State(sandbox): Shared,
+    Path((table, id)): Path<(String, String)>,
+    Json(body): Json<Value>,
+) -> Response {
+    done(sandbox.salesforce.edit_as_person(&table, &id, &body))
+}

@@ -1,0 +1,383 @@
+//! The command line, driven as a person drives it: the real program, its exit codes, its words.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value as Json;
+use tempfile::TempDir;
+
+/// A folder with a configuration whose systems do not answer.
+struct Place {
+    folder: TempDir,
+}
+
+/// What a command gave.
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+        std::fs::create_dir(path.join("mappings")).expect("a folder");
+        let name = "salesforce-opportunity.toml";
+        std::fs::copy(shipped.join(name), path.join("mappings").join(name)).expect("copied");
+        std::fs::write(path.join("token"), "a-long-admin-token\n").expect("written");
+        std::fs::write(path.join("key"), "0".repeat(64)).expect("written");
+        std::fs::write(path.join("secret"), "secret").expect("written");
+        let place = Self { folder };
+        let (public, admin) = (free_port(), free_port());
+        place.write(
+            "cosell.toml",
+            &format!(
+                r#"
+[server]
+listen = "127.0.0.1:{public}"
+[admin]
+listen = "127.0.0.1:{admin}"
+token = {{ file = "token" }}
+[store]
+path = "store"
+encryption_key = {{ file = "key" }}
+[accounts.contoso.partner_center]
+tenant_id = "contoso.example"
+client_id = "client"
+client_secret = {{ file = "secret" }}
+token_url = "http://127.0.0.1:9/token"
+referrals_url = "http://127.0.0.1:9/"
+webhooks_url = "http://127.0.0.1:9/"
+[accounts.contoso.salesforce]
+url = "http://127.0.0.1:9"
+auth = "client_credentials"
+client_id = "client"
+client_secret = {{ file = "secret" }}
+[accounts.contoso.sync]
+"#
+            ),
+        );
+        place
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.path().join(name), text).expect("written");
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).expect("a file")
+    }
+
+    fn change(&self, name: &str, old: &str, new: &str) {
+        let text = self.read(name);
+        assert!(text.contains(old), "{name} has no {old}");
+        self.write(name, &text.replace(old, new));
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cosell-sync"));
+        command.current_dir(self.folder.path()).env("COSELL_SYNC_CONFIG", "cosell.toml");
+        command.env_remove("RUST_LOG").args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().expect("it runs"))
+    }
+
+    /// Starts the daemon and waits until it says so.
+    fn daemon(&self) -> Daemon {
+        let mut child = self.command(&["run"]).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let started = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Started"));
+        assert!(started, "the daemon ended before it was started");
+        // The rest is read on, so that the pipe never fills.
+        let rest = std::thread::spawn(move || lines.map_while(Result::ok).collect());
+        Daemon { child, rest: Some(rest) }
+    }
+}
+
+struct Daemon {
+    child: Child,
+    rest: Option<std::thread::JoinHandle<Vec<String>>>,
+}
+
+impl Daemon {
+    /// Asks it to stop; its exit code and what it said.
+    fn stop(mut self) -> (Option<i32>, Vec<String>) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().expect("kill").success());
+        let code = self.child.wait().expect("it ends").code();
+        (code, self.rest.take().expect("once").join().expect("lines"))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Already gone after `stop`; killed if a test failed before.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn ended(output: Output) -> Ended {
+    Ended {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Every command and subcommand.
+const COMMANDS: [&[&str]; 38] = [
+    &[],
+    &["demo"],
+    &["sandbox"],
+    &["run"],
+    &["check"],
+    &["doctor"],
+    &["provision"],
+    &["login"],
+    &["webhook"],
+    &["webhook", "show"],
+    &["webhook", "register"],
+    &["webhook", "test"],
+    &["mapping"],
+    &["mapping", "show"],
+    &["mapping", "test"],
+    &["mapping", "preview"],
+    &["mapping", "diff"],
+    &["mapping", "schema"],
+    &["mapping", "history"],
+    &["mapping", "reload"],
+    &["mapping", "rollback"],
+    &["status"],
+    &["links"],
+    &["why"],
+    &["audit"],
+    &["audit", "list"],
+    &["audit", "export"],
+    &["audit", "verify"],
+    &["audit", "redact"],
+    &["dead-letters"],
+    &["dead-letters", "list"],
+    &["dead-letters", "show"],
+    &["dead-letters", "retry"],
+    &["dead-letters", "discard"],
+    &["backfill"],
+    &["reconcile"],
+    &["backup"],
+    &["restore"],
+];
+
+#[test]
+fn every_command_explains_itself_within_80_columns() {
+    let place = Place::new();
+    for command in COMMANDS {
+        let ended = place.run(&[command, &["--help"][..]].concat());
+        assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.err);
+        assert!(ended.out.contains("Usage: cosell-sync"), "{command:?}: {}", ended.out);
+        for line in ended.out.lines() {
+            assert!(line.chars().count() <= 80, "{command:?}: {line}");
+            assert!(!line.contains('\u{1b}'), "no colour in a pipe: {line}");
+        }
+    }
+}
+
+#[test]
+fn bad_use_is_told_with_exit_code_2() {
+    let place = Place::new();
+    let table: [(&[&str], &str, &str); 6] = [
+        (&["chekc"], "check", "a misspelt command is suggested"),
+        (&["status", "--jsno"], "--json", "a misspelt flag is suggested"),
+        (&["why"], "<ID>", "a missing argument is named"),
+        (&["dead-letters", "retry"], "<ID>", "which ones?"),
+        (&["status", "--config", "none.toml"], "none.toml", "a file that is not there"),
+        (&["audit", "redact", "x"], "--yes", "nothing is erased unasked"),
+    ];
+    for (arguments, expected, why) in table {
+        let ended = place.run(arguments);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {why}: {}", ended.err);
+        assert!(ended.err.contains(expected), "{arguments:?}: {why}: {}", ended.err);
+        assert!(ended.out.is_empty(), "errors go to standard error: {}", ended.out);
+    }
+    let ended = ended(
+        place.command(&["check"]).env_remove("COSELL_SYNC_CONFIG").output().expect("it runs"),
+    );
+    assert_eq!(ended.code, Some(2), "nothing to check is bad use");
+    assert!(ended.err.contains("--mappings DIR"), "{}", ended.err);
+}
+
+#[test]
+fn a_misspelt_setting_is_told_with_its_line_and_the_right_name() {
+    let place = Place::new();
+    place.change("cosell.toml", "tenant_id", "tenantid");
+    for command in ["check", "run", "status"] {
+        let ended = place.run(&[command]);
+        assert_eq!(ended.code, Some(2), "{command}");
+        let expected = "cosell.toml:11:1: `tenantid` is not a setting; did you mean `tenant_id`?";
+        assert_eq!(ended.err.trim(), expected, "{command}");
+    }
+}
+
+#[test]
+fn check_runs_the_cases_of_good_mappings_and_shows_every_problem_of_bad_ones() {
+    let place = Place::new();
+    let good = place.run(&["check"]);
+    assert_eq!(good.code, Some(0), "{}{}", good.out, good.err);
+    assert!(good.out.contains("cases hold"), "{}", good.out);
+
+    let file = "mappings/salesforce-opportunity.toml";
+    place.change(file, "referral = \"details.dealValue\"", "referral = \"details.dealValu\"");
+    place.change(file, "crm = \"CloseDate\"", "crm = \"ClosDate\"");
+    let bad = place.run(&["check"]);
+    assert_eq!(bad.code, Some(1));
+    for expected in ["details.dealValu", "did you mean `details.dealValue`?", "ClosDate"] {
+        assert!(bad.out.contains(expected), "{expected}: {}", bad.out);
+    }
+    let json: Json = serde_json::from_str(&place.run(&["check", "--json"]).out).expect("JSON");
+    assert_eq!(json["ok"], false);
+    let problems = json["mappings"][0]["problems"].as_array().expect("problems");
+    assert!(problems.iter().any(|problem| problem["line"] == 28), "with its line: {json}");
+    assert_eq!(place.run(&["run"]).code, Some(2), "the daemon does not start with it");
+}
+
+#[test]
+fn a_case_that_does_not_hold_fails_the_check() {
+    let place = Place::new();
+    let file = "mappings/salesforce-opportunity.toml";
+    let text = place.read(file);
+    let case = "\n[[case]]\nname = \"wrong on purpose\"\ngiven = { crm = { IsWon = true } }\n\
+                expect = { stage = \"lost\" }\n";
+    place.write(file, &format!("{text}{case}"));
+    for command in [&["check"][..], &["mapping", "test"]] {
+        let ended = place.run(command);
+        assert_eq!(ended.code, Some(1), "{command:?}");
+        assert!(ended.out.contains("wrong on purpose"), "{command:?}: {}", ended.out);
+    }
+}
+
+#[test]
+fn without_a_daemon_commands_work_on_its_store() {
+    let place = Place::new();
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
+    assert!(status.out.contains("Nothing needs you."), "{}", status.out);
+    assert!(status.out.contains("The daemon does not run"), "{}", status.out);
+    assert_eq!(place.run(&["links"]).out, "0 deals\n");
+    assert_eq!(place.run(&["dead-letters", "list"]).out, "Nothing needs you.\n");
+    let unknown = place.run(&["why", "11111111-2222-4333-8444-555555555555"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("Nothing is known"), "{}", unknown.err);
+    let schema: Json = serde_json::from_str(&place.run(&["mapping", "schema"]).out).expect("JSON");
+    assert!(schema["properties"].is_object());
+}
+
+#[test]
+fn the_daemon_answers_commands_and_stops_softly() {
+    let place = Place::new();
+    let daemon = place.daemon();
+
+    let json: Json = serde_json::from_str(&place.run(&["status", "--json"]).out).expect("JSON");
+    assert!(json["started"].is_string(), "it is the daemon that answered: {json}");
+    assert_eq!(json["accounts"][0]["name"], "contoso");
+    let status = place.run(&["status"]);
+    assert!(!status.out.contains("does not run"), "{}", status.out);
+    for line in status.out.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+    let shown = place.run(&["mapping", "show"]);
+    assert!(shown.out.contains("salesforce/opportunity"), "{}", shown.out);
+    let doctor = place.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "the systems do not answer");
+    assert!(doctor.out.contains("PROBLEM contoso/partner_center"), "{}", doctor.out);
+    assert!(doctor.out.contains("cosell-sync login"), "with the fix: {}", doctor.out);
+    let queued = place.run(&["reconcile"]);
+    assert_eq!(queued.out, "0 deals will be compared now.\n");
+
+    let restore = place.run(&["restore", "none.gz", "--yes"]);
+    assert_eq!(restore.code, Some(1));
+    assert!(restore.err.contains("in use"), "never under a running daemon: {}", restore.err);
+
+    place.write("token", "another-token");
+    let refused = place.run(&["status"]);
+    assert_eq!(refused.code, Some(2), "a wrong token is a wrong configuration");
+    assert!(refused.err.contains("admin token"), "{}", refused.err);
+
+    let (code, lines) = daemon.stop();
+    assert_eq!(code, Some(0), "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains("Stopped")), "{lines:?}");
+}
+
+#[test]
+fn a_backup_comes_back() {
+    let place = Place::new();
+    let daemon = place.daemon();
+    let queued = place.run(&["reconcile"]);
+    assert_eq!(queued.code, Some(0), "{}", queued.err);
+    let backup = place.run(&["backup", "backup.gz"]);
+    assert_eq!(backup.code, Some(0), "{}", backup.err);
+    let again = place.run(&["backup", "backup.gz"]);
+    assert_eq!(again.code, Some(2), "a backup never replaces a file");
+    daemon.stop();
+
+    std::fs::remove_dir_all(place.folder.path().join("store")).expect("lost");
+    assert_eq!(place.run(&["restore", "backup.gz"]).code, Some(2), "it asks first");
+    let restored = place.run(&["restore", "backup.gz", "--yes"]);
+    assert_eq!(restored.code, Some(0), "{}", restored.err);
+    let trail = place.run(&["audit", "export"]);
+    assert!(trail.out.contains("A full comparison was begun"), "{}", trail.out);
+    let verified = place.run(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.err);
+    assert!(verified.out.contains("unbroken"), "{}", verified.out);
+    let csv = place.run(&["audit", "export", "--format", "csv", "--output", "trail.csv"]);
+    assert_eq!(csv.code, Some(0), "{}", csv.err);
+    assert!(place.read("trail.csv").starts_with("number,at,account"));
+}
+
+#[test]
+fn mapping_versions_are_kept_and_put_back() {
+    let place = Place::new();
+    let file = "mappings/salesforce-opportunity.toml";
+    let first = place.read(file);
+    place.daemon().stop();
+    let history = |place: &Place| -> Vec<Json> {
+        let ended = place.run(&["mapping", "history", "--json"]);
+        let json: Json = serde_json::from_str(&ended.out).expect("JSON");
+        json["items"].as_array().expect("items").clone()
+    };
+    place.write(file, &format!("{first}\n# A remark.\n"));
+    place.daemon().stop();
+    let versions = history(&place);
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    assert!(versions[0]["changes"].to_string().contains("A remark."), "{versions:?}");
+
+    let old = versions[1]["version"].as_str().expect("a version");
+    let back = place.run(&["mapping", "rollback", old, "--yes"]);
+    assert_eq!(back.code, Some(0), "{}", back.err);
+    assert_eq!(place.read(file), first);
+    let versions = history(&place);
+    assert_eq!(versions.len(), 3, "going back is a version too");
+    assert_eq!(versions[0]["who"], "admin");
+    let unknown = place.run(&["mapping", "rollback", "none", "--yes"]);
+    assert_eq!(unknown.code, Some(1));
+    assert!(unknown.err.contains("mapping history"), "{}", unknown.err);
+}
+
+#[test]
+fn the_example_configuration_is_good() {
+    let place = Place::new();
+    let example: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+    let ended = place.run(&["check", "--config", example.to_str().expect("text")]);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+}

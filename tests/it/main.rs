@@ -1,0 +1,18 @@
+//! The whole daemon on real sled between the three emulators, over real HTTP.
+//!
+//! Every test starts its own emulators, files and daemon. People act on the emulators; then the test
+//! waits until the systems show what they must, and [`World::finish`] checks that the ledger
+//! balances, that nothing due is left, that the audit chain is whole and that nobody writes any more.
+
+#![cfg(feature = "sandbox")]
+
+mod accounts;
+mod door;
+mod leads;
+mod lifecycle;
+mod lost_answers;
+mod outages;
+mod records;
+mod restarts;
+mod sharing;
+mod support;

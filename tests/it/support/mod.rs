@@ -1,0 +1,273 @@
+//! A world for one test: emulators, files, daemon, and patience.
+
+mod people;
+mod setup;
+mod show;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use cosell_sync::app::App;
+use cosell_sync::config::Config;
+use cosell_sync::domain::audit::{AuditEntry, AuditKind};
+use cosell_sync::domain::deal::Deal;
+use cosell_sync::domain::id::ReferralId;
+use cosell_sync::sandbox::Sandbox;
+use cosell_sync::store::{AuditQuery, DeadLetter, DealKey, Store};
+use cosell_sync::sync::feeds::Feed;
+use serde_json::Value as Json;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+pub(crate) use people::{number, only, text};
+pub(crate) use setup::Setup;
+
+/// A condition that does not hold within this time has failed. Generous: the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// How often a condition is looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+/// Emulators and a daemon between them.
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) folder: TempDir,
+    setup: Setup,
+    app: Option<App>,
+}
+
+/// How many writes each system has seen.
+pub(crate) type Writes = (usize, usize, usize);
+
+impl World {
+    /// Both CRMs, every feed read each second, webhooks registered.
+    pub(crate) async fn start() -> Self {
+        Setup::new().start().await
+    }
+
+    /// The running daemon.
+    pub(crate) fn app(&self) -> &App {
+        self.app.as_ref().expect("the daemon runs")
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.app().around.store.as_ref()
+    }
+
+    /// Starts the daemon on the files as they now are.
+    pub(crate) async fn start_daemon(&mut self) {
+        let file = self.folder.path().join("cosell-sync.toml");
+        let config = Config::load(&file, std::iter::empty()).expect("a valid configuration");
+        let app = App::start(&config).await.expect("the daemon starts");
+        self.app = Some(app);
+    }
+
+    /// Stops the daemon softly; its store stays on the disk.
+    pub(crate) async fn stop_daemon(&mut self) {
+        self.app.take().expect("the daemon runs").stop().await;
+    }
+
+    /// Waits until `look` finds something.
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            if Instant::now() > end {
+                panic!("in vain: {what}\n{}", self.show().await);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Waits until `holds`.
+    pub(crate) async fn until_true(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        self.until(what, || holds().then_some(())).await;
+    }
+
+    /// Waits until the trail holds an entry of this kind that says `words`.
+    pub(crate) async fn until_said(&self, kind: AuditKind, words: &str) -> AuditEntry {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self
+                .trail(Some(kind))
+                .await
+                .into_iter()
+                .find(|entry| entry.entry.summary.contains(words));
+            if let Some(entry) = found {
+                return entry;
+            }
+            if Instant::now() > end {
+                panic!("in vain: {kind:?} {words}\n{}", self.show().await);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Waits until a dead letter says `words`.
+    pub(crate) async fn until_held(&self, words: &str) -> DeadLetter {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let letters = self.letters().await;
+            if let Some(letter) = letters.into_iter().find(|it| it.hold.reason.contains(words)) {
+                return letter;
+            }
+            if Instant::now() > end {
+                panic!("in vain: held because of {words}\n{}", self.show().await);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Asks the admin interface.
+    pub(crate) async fn admin(&self, path: &str, body: Json) -> u16 {
+        let url = format!("http://{}/api/v1{path}", self.app().admin_address);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.post(url).bearer_auth("sandbox-admin-token").json(&body);
+        request.send().await.expect("an answer").status().as_u16()
+    }
+
+    pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
+        self.store().dead_letters(None, 100).await.expect("dead letters")
+    }
+
+    /// Entries of the trail, newest first.
+    pub(crate) async fn trail(&self, kind: Option<AuditKind>) -> Vec<AuditEntry> {
+        let query = AuditQuery { kind, limit: 1000, ..AuditQuery::default() };
+        self.store().audit(&query).await.expect("the trail")
+    }
+
+    pub(crate) async fn deal(&self, id: &ReferralId) -> Option<Deal> {
+        let account = &self.app().accounts[0].name;
+        let key = DealKey::Referral(id.clone());
+        self.store().deal_by(account, &key).await.expect("a deal")
+    }
+
+    pub(crate) async fn deals(&self) -> Vec<Deal> {
+        self.store().deals(None, None, 100).await.expect("deals")
+    }
+
+    pub(crate) fn writes(&self) -> Writes {
+        (
+            self.sandbox.partner_center.write_count(),
+            self.sandbox.dynamics365.write_count(),
+            self.sandbox.salesforce.request_log().writes,
+        )
+    }
+
+    /// Waits until every CRM was read twice more, whatever Partner Center does.
+    pub(crate) async fn two_crm_polls(&self) {
+        for _ in 0..2 {
+            let now = self.app().around.clock.now();
+            let read_since = || {
+                let pollers = &self.app().pollers;
+                let mut crms = pollers.iter().filter(|it| it.feed() != Feed::PartnerCenter);
+                crms.all(|poller| poller.health().last_success.is_some_and(|at| at > now))
+            };
+            self.until_true("every CRM is read again", read_since).await;
+        }
+    }
+
+    /// Waits until every feed was read twice more, those aside that are read less than once a minute.
+    pub(crate) async fn two_polls(&self) {
+        for _ in 0..2 {
+            let now = self.app().around.clock.now();
+            let rare = self.setup.reconcile_secs > 60;
+            let read_since = || {
+                let mut often = self
+                    .app()
+                    .pollers
+                    .iter()
+                    .filter(|poller| !(rare && poller.feed() == Feed::PartnerCenter));
+                often.all(|poller| poller.health().last_success.is_some_and(|at| at > now))
+            };
+            self.until_true("every feed is read again", read_since).await;
+        }
+    }
+
+    /// Waits until nothing that is due waits.
+    pub(crate) async fn idle(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let now = self.app().around.clock.now();
+            let due = self.store().next_due().await.expect("the inbox");
+            let busy =
+                self.store().ledger().await.expect("the ledger").iter().any(|l| l.waiting > 0)
+                    && due.is_none();
+            if !busy && due.is_none_or(|due| due > now.plus(Duration::from_secs(60))) {
+                return;
+            }
+            if Instant::now() > end {
+                panic!("in vain: nothing due waits\n{}", self.show().await);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// Waits until no system is written to during two reads of every feed.
+    pub(crate) async fn silence(&self) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            self.idle().await;
+            let before = self.writes();
+            self.two_polls().await;
+            if self.writes() == before {
+                return;
+            }
+            if Instant::now() > end {
+                panic!("somebody is written to again and again\n{}", self.show().await);
+            }
+        }
+    }
+
+    /// Nothing is held, and all is well.
+    pub(crate) async fn finish(self) {
+        self.finish_with(&[]).await;
+    }
+
+    /// Just these are held (words of their reasons), and all else is well.
+    pub(crate) async fn finish_with(mut self, held: &[&str]) {
+        self.silence().await;
+        for line in self.store().ledger().await.expect("the ledger") {
+            assert!(line.balances(), "the ledger: {line:?}");
+        }
+        let reasons: Vec<String> =
+            self.letters().await.into_iter().map(|letter| letter.hold.reason).collect();
+        for words in held {
+            let there = reasons.iter().any(|reason| reason.contains(words));
+            assert!(there, "{words} is not held: {reasons:?}");
+        }
+        assert_eq!(reasons.len(), held.len(), "{reasons:?}\n{}", self.show().await);
+        let audit = self.store().verify_audit().await.expect("the trail");
+        assert_eq!(audit.broken_at, None);
+        self.no_doubles().await;
+        self.stop_daemon().await;
+    }
+
+    /// No referral has two rows, no row two closings.
+    async fn no_doubles(&self) {
+        let mut seen = BTreeSet::new();
+        let dynamics =
+            ["opportunity", "lead"].map(|table| (table, self.sandbox.dynamics365.rows(table)));
+        for (table, rows) in dynamics {
+            for row in rows {
+                let id = text(&row["pc_referralidentifier"]).to_owned();
+                assert!(id.is_empty() || seen.insert((table, id)), "two rows: {row}");
+            }
+        }
+        for row in self.sandbox.salesforce.rows("Opportunity") {
+            let id = text(&row["Referral_Identifier__c"]).to_owned();
+            assert!(id.is_empty() || seen.insert(("Opportunity", id)), "two rows: {row}");
+        }
+        let mut closed = BTreeSet::new();
+        for close in self.sandbox.dynamics365.rows("opportunityclose") {
+            let of = text(&close["_opportunityid_value"]).to_owned();
+            assert!(closed.insert(of), "closed twice: {close}");
+        }
+    }
+}
+
+/// Whether every one of these holds `value` as a number.
+pub(crate) fn all_numbers(held: &[&Json], value: f64) -> bool {
+    held.iter().all(|held| number(held) == Some(value))
+}

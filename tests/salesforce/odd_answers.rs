@@ -1,0 +1,147 @@
+//! Answers that break the contract: nothing is followed, believed or lost.
+
+use std::time::Duration;
+
+use cosell_sync::connect::crm::{Crm, Search};
+use cosell_sync::connect::error::ConnectError;
+use cosell_sync::connect::salesforce::sandbox::{SandboxOptions, trouble};
+use cosell_sync::connect::sandbox::{Fault, FaultEffect};
+use serde_json::json;
+
+use crate::crm_laws::Harness;
+use crate::support::{OPPORTUNITY, World, fields};
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_breaks_nothing() {
+    let world = World::plain().await;
+    let id = world.seed(&json!({}));
+    world.read(&id).await;
+    let page = |status| FaultEffect::Answer {
+        status,
+        retry_after: None,
+        content_type: "text/html".to_owned(),
+        body: "<html>sign in</html>".to_owned(),
+    };
+    let shape = world.shape();
+    world.fault("GET", "/query", page(200));
+    let odd = world.client.fetch(OPPORTUNITY, &id, &shape).await;
+    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
+    world.fault("GET", "/query", trouble::unavailable_page());
+    let busy = world.client.fetch(OPPORTUNITY, &id, &shape).await;
+    assert!(matches!(busy, Err(ConnectError::Unavailable(_))), "{busy:?}");
+    world.clock.advance(Duration::from_secs(5));
+    let record = world.read(&id).await;
+    for effect in [page(200), trouble::unavailable_page(), trouble::server_error()] {
+        world.fault("POST", "/composite", effect);
+        let change = fields(&json!({ "Description": "ours" }));
+        let lost = world.client.update(&record, &record.version, &change, &shape).await;
+        assert!(matches!(lost, Err(ConnectError::Unknown(_))), "{lost:?}");
+    }
+}
+
+fn json_answer(body: &serde_json::Value) -> FaultEffect {
+    FaultEffect::Answer {
+        status: 200,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: body.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn a_query_whose_locator_dies_starts_once_more() {
+    let options = SandboxOptions { page_size: 2, ..SandboxOptions::default() };
+    let world = World::new(options, |_| {}).await;
+    for name in ["Contoso", "contoso", "CONTOSO", "Contoso", "Contoso"] {
+        world.sandbox.seed_account(&json!({ "Name": name })).expect("an account");
+    }
+    let body =
+        json!([{ "errorCode": "INVALID_QUERY_LOCATOR", "message": "invalid query locator" }]);
+    let FaultEffect::Answer { content_type, retry_after, body, .. } = json_answer(&body) else {
+        panic!("an answer");
+    };
+    world.fault(
+        "GET",
+        "/query/",
+        FaultEffect::Answer { status: 400, content_type, retry_after, body },
+    );
+    let search = Search {
+        table: "Account".to_owned(),
+        equals: vec![("Name".to_owned(), "contoso".to_owned())],
+        fields: vec!["Name".to_owned()],
+        limit: 10,
+    };
+    let rows = world.client.search(&search).await.expect("rows");
+    assert_eq!(rows.len(), 5, "each once");
+    assert_eq!(world.sandbox.faults().waiting(), 0, "the fault was met");
+}
+
+/// A token is only ever sent to our own organisation, and no paging goes on for ever.
+#[tokio::test]
+async fn links_that_lead_astray_are_not_followed() {
+    let world = World::plain().await;
+    let id = world.seed(&json!({}));
+    world.read(&id).await;
+    let table = [
+        ("https://evil.example/services/data/v66.0/query/01g-2000", "another host"),
+        ("//evil.example/services/data/v66.0/query/01g-2000", "another host, without a scheme"),
+        ("/services/data/v66.0/../../../evil", "another path"),
+        ("/services/oauth2/token", "another resource"),
+    ];
+    for (next, why) in table {
+        let body = json!({ "totalSize": 1, "done": false, "records": [], "nextRecordsUrl": next });
+        world.fault("GET", "/query?", json_answer(&body));
+        let before = world.sandbox.request_log().requests.len();
+        let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+        assert!(matches!(odd, Err(ConnectError::Broken(_))), "{why}: {odd:?}");
+        assert_eq!(world.sandbox.request_log().requests.len() - before, 1, "{why}");
+    }
+    let circle = "/services/data/v66.0/query/01g000000000001-2000";
+    let body = json!({ "totalSize": 1, "done": false, "records": [], "nextRecordsUrl": circle });
+    let endless = Fault { times: 1000, ..Fault::once("GET", "/query", json_answer(&body)) };
+    world.sandbox.faults().add(endless);
+    let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
+}
+
+/// Parts of a composite are told apart by name; a part that is missing may have been written.
+#[tokio::test]
+async fn a_composite_with_a_missing_part_is_unknown() {
+    let world = World::plain().await;
+    let id = world.seed(&json!({}));
+    world.clock.advance(Duration::from_secs(5));
+    let record = world.read(&id).await;
+    let part = |name: &str, status: u16, body: serde_json::Value| json!({ "referenceId": name, "httpStatusCode": status, "httpHeaders": {}, "body": body });
+    let proof = json!({ "totalSize": 0, "done": true, "records": [] });
+    let table = [
+        (json!([]), "nothing"),
+        (json!([part("proof0", 200, proof)]), "the write is missing"),
+        (json!([part("write0", 204, json!(null))]), "the proof is missing"),
+        (json!("text"), "another form"),
+    ];
+    let shape = world.shape();
+    for (parts, why) in table {
+        world.fault("POST", "/composite", json_answer(&json!({ "compositeResponse": parts })));
+        let change = fields(&json!({ "Description": "ours" }));
+        let odd = world.client.update(&record, &record.version, &change, &shape).await;
+        assert!(matches!(odd, Err(ConnectError::Unknown(_))), "{why}: {odd:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_great_length_is_cut_off_and_a_write_is_unknown() {
+    let world =
+        World::new(SandboxOptions::default(), |settings| settings.http.body_bytes = 200_000).await;
+    let id = world.seed(&json!({}));
+    world.clock.advance(Duration::from_secs(5));
+    let record = world.read(&id).await;
+    let long = json_answer(&json!({ "records": "x".repeat(300_000) }));
+    world.fault("GET", "/query", long.clone());
+    let shape = world.shape();
+    let odd = world.client.fetch(OPPORTUNITY, &id, &shape).await;
+    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
+    world.fault("POST", "/composite", long);
+    let change = fields(&json!({ "Description": "ours" }));
+    let odd = world.client.update(&record, &record.version, &change, &shape).await;
+    assert!(matches!(odd, Err(ConnectError::Unknown(_))), "{odd:?}");
+}
