@@ -144,10 +144,7 @@ fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Ve
         }
         if two_way && left != right && !is_cut(left, right) {
             broken.push(format!("I1: {name} of {key} differs: {held}"));
-        } else if two_way
-            && !(left.is_null() && right.is_null())
-            && !(referral_is_base && record_is_base)
-        {
+        } else if two_way && !(left.is_null() && right.is_null()) && !(referral_is_base && record_is_base) {
             broken.push(format!("I15: the base of {name} of {key} is not what both hold: {held}"));
         }
     }
@@ -187,9 +184,8 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
-        // What stood in a record that its owner deleted is nobody's loss.
         Target::Crm(crm) => deal.links.iter().any(|link| {
-            link.record.crm == crm && link.record.id.as_str() == edit.object && !link.is_cut()
+            link.record.crm == crm && link.record.id.as_str() == edit.object
         }),
     };
     let edits: Vec<(usize, &Edit)> =
@@ -204,15 +200,20 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
             continue;
         }
         *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
-        let written =
-            edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before)
-                || deal.links.iter().any(Link::is_cut);
+        let written = edits
+            .iter()
+            .any(|(_, edit)| edit.field == change.field && edit.value == change.before)
+            || deal.links.iter().any(Link::is_cut);
         if FIELDS.contains(&change.field.as_str()) && !written {
             broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
         }
         if change.before == change.after {
             broken.push(format!("I5: {} lost to itself: {}", change.field, change.before));
         }
+    }
+    // What a write is to name once its answer is known, on a link that rests now.
+    for conflict in deal.intents.iter().flat_map(|intent| &intent.losers) {
+        named.entry((conflict.field.clone(), conflict.lost.to_string())).or_default();
     }
     for ((field, value), times) in &named {
         if *times > 1 {
@@ -221,7 +222,12 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     }
     for (at, edit) in &edits {
         let known = named.contains_key(&(edit.field.clone(), edit.value.to_string()));
-        if !known && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
+        // What stood in a record that its owner deleted is nobody's loss.
+        let deleted = deal
+            .links
+            .iter()
+            .any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
+        if !known && !deleted && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
             broken.push(format!(
                 "I2: {} = {} of {:?} {} is lost",
                 edit.field, edit.value, edit.side, edit.object
@@ -236,8 +242,7 @@ fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit
     let seen = edits
         .iter()
         .any(|(later, other)| *later > at && other.field == edit.field && same(&other.saw));
-    let referral =
-        deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
+    let referral = deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
     let records = deal.links.iter().map(|link| {
         people::record_value(world, link.record.crm, link.record.id.as_str(), &edit.field)
     });
@@ -278,11 +283,7 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
     }
     for (id, stored) in &world.referrals {
         let open = stored.fields["status"] != "Closed" && stored.fields["organizationId"] == OURS;
-        if open
-            && !deals
-                .iter()
-                .any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id))
-        {
+        if open && !deals.iter().any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id)) {
             broken.push(format!("I17: the open referral {id} was never seen"));
         }
     }
@@ -291,20 +292,25 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
 /// I7 and I16: few writes, and an entry for each.
 fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<String>) {
     let journal = &world.journal;
-    let wrote = entries
-        .iter()
-        .filter(|entry| {
-            entry.entry.kind == AuditKind::Wrote && !entry.entry.summary.starts_with("Made the")
-                || entry.entry.kind == AuditKind::Resumed
-                    && entry.entry.summary.contains("missing had landed")
-        })
-        .count() as u64;
-    let writes = journal.writes.len() as u64;
     let unsure = journal.kills + journal.lost_answers;
-    if wrote > writes || writes - wrote > unsure {
-        broken
-            .push(format!("I16: {writes} writes have {wrote} entries, {unsure} answers were lost"));
+    let targets = world.crms.keys().map(|crm| Target::Crm(*crm)).chain([Target::PartnerCenter]);
+    for target in targets {
+        let tells = |entry: &&AuditEntry| {
+            let (kind, summary) = (entry.entry.kind, &entry.entry.summary);
+            entry.entry.actor == target.as_str()
+                && (kind == AuditKind::Wrote && !summary.starts_with("Made the")
+                    || kind == AuditKind::Resumed && summary.contains("missing had landed"))
+        };
+        let wrote = entries.iter().filter(tells).count() as u64;
+        let writes = journal.writes.iter().filter(|write| write.target == target).count() as u64;
+        if wrote > writes || writes - wrote > unsure {
+            broken.push(format!(
+                "I16: {writes} writes to {} have {wrote} entries, {unsure} answers were lost",
+                target.as_str()
+            ));
+        }
     }
+    let writes = journal.writes.len() as u64;
     let sides = world.crms.len() as u64 + 1;
     let bound = sides * journal.acts + 3 * (journal.faults + journal.kills) + 6 * sides;
     if writes > bound {

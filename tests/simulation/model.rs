@@ -352,7 +352,7 @@ impl Model {
                     settle_landed(&mut self.link, &intent.sent, &intent.sent, &crm.values, false);
                     if let Some(stage) = intent.stage {
                         self.link.base_stage =
-                            Some(StageAgreement { referral: partner.stage, record: stage });
+                            Some(StageAgreement { referral: stage, record: stage });
                     }
                     self.conflicts.extend(intent.losers);
                 }
