@@ -144,7 +144,10 @@ fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Ve
         }
         if two_way && left != right && !is_cut(left, right) {
             broken.push(format!("I1: {name} of {key} differs: {held}"));
-        } else if two_way && !(left.is_null() && right.is_null()) && !(referral_is_base && record_is_base) {
+        } else if two_way
+            && !(left.is_null() && right.is_null())
+            && !(referral_is_base && record_is_base)
+        {
             broken.push(format!("I15: the base of {name} of {key} is not what both hold: {held}"));
         }
     }
@@ -184,9 +187,10 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
-        Target::Crm(crm) => deal.links.iter().any(|link| {
-            link.record.crm == crm && link.record.id.as_str() == edit.object
-        }),
+        Target::Crm(crm) => deal
+            .links
+            .iter()
+            .any(|link| link.record.crm == crm && link.record.id.as_str() == edit.object),
     };
     let edits: Vec<(usize, &Edit)> =
         world.journal.edits.iter().enumerate().filter(|(_, edit)| of_deal(edit)).collect();
@@ -200,10 +204,9 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
             continue;
         }
         *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
-        let written = edits
-            .iter()
-            .any(|(_, edit)| edit.field == change.field && edit.value == change.before)
-            || deal.links.iter().any(Link::is_cut);
+        let written =
+            edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before)
+                || deal.links.iter().any(Link::is_cut);
         if FIELDS.contains(&change.field.as_str()) && !written {
             broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
         }
@@ -223,10 +226,8 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     for (at, edit) in &edits {
         let known = named.contains_key(&(edit.field.clone(), edit.value.to_string()));
         // What stood in a record that its owner deleted is nobody's loss.
-        let deleted = deal
-            .links
-            .iter()
-            .any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
+        let deleted =
+            deal.links.iter().any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
         if !known && !deleted && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
             broken.push(format!(
                 "I2: {} = {} of {:?} {} is lost",
@@ -242,7 +243,8 @@ fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit
     let seen = edits
         .iter()
         .any(|(later, other)| *later > at && other.field == edit.field && same(&other.saw));
-    let referral = deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
+    let referral =
+        deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
     let records = deal.links.iter().map(|link| {
         people::record_value(world, link.record.crm, link.record.id.as_str(), &edit.field)
     });
@@ -283,7 +285,11 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
     }
     for (id, stored) in &world.referrals {
         let open = stored.fields["status"] != "Closed" && stored.fields["organizationId"] == OURS;
-        if open && !deals.iter().any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id)) {
+        if open
+            && !deals
+                .iter()
+                .any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id))
+        {
             broken.push(format!("I17: the open referral {id} was never seen"));
         }
     }

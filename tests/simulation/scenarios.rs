@@ -50,7 +50,9 @@ impl Deal {
                     people::move_referral(&mut world, &self.referral, status, substatus);
                 }
                 Here(stage) => people::move_record(&mut world, self.crm, &self.record, stage),
-                Value => people::edit_record(&mut world, self.crm, &self.record, "details.dealValue"),
+                Value => {
+                    people::edit_record(&mut world, self.crm, &self.record, "details.dealValue")
+                }
             }
         }
         assert!(self.sim.come_to_rest(), "{act:?} comes to rest");
@@ -98,7 +100,12 @@ fn every_row_of_the_lifecycle_table_holds_in_both_directions() {
         (&[Here(Active), Here(Lost)], "Closed/Lost", Lost, "lost in the CRM"),
         (&[There("Closed", "Declined")], "Closed/Declined", Lost, "declined at Partner Center"),
         (&[Here(Lost)], "Closed/Declined", Lost, "closed while New: declined"),
-        (&[There("Closed", "Expired")], "Closed/Expired", Lost, "expired, from Partner Center only"),
+        (
+            &[There("Closed", "Expired")],
+            "Closed/Expired",
+            Lost,
+            "expired, from Partner Center only",
+        ),
         (&[There("Closed", "Error")], "Closed/Error", Lost, "an error, from Partner Center only"),
     ];
     for crm in CRMS {
@@ -271,6 +278,10 @@ fn two_records_with_one_referral_are_held_and_never_guessed_about() {
         assert_eq!(letters.len(), 1, "{crm}: the copy waits for a person");
         assert_eq!(letters[0].hold.code, "two_records", "{crm}");
         deal.act(Here(Stage::Active));
-        assert_eq!(deal.states(), ("Active/Accepted".to_owned(), Stage::Active), "the deal goes on");
+        assert_eq!(
+            deal.states(),
+            ("Active/Accepted".to_owned(), Stage::Active),
+            "the deal goes on"
+        );
     }
 }
