@@ -92,6 +92,15 @@ impl Attempt<'_> {
                 if link.and_then(|link| link.base_stage).is_some_and(|base| base.record == record) {
                     continue;
                 }
+                // Nor did one ask for this stage that is in another: it is still to follow.
+                let asked = match sent {
+                    Stage::Active => matches!(record, Stage::Active | Stage::Won),
+                    Stage::Won => record == Stage::Won,
+                    _ => record.is_closed() && record != Stage::Won,
+                };
+                if !asked {
+                    continue;
+                }
                 let further = sent == Stage::Active && record == Stage::Won;
                 if let Some(link) = deal.link_mut(read.record.key.crm) {
                     let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
