@@ -95,9 +95,8 @@ async fn a_refusal_is_told_to_the_seller_and_ends_when_the_value_is_right() {
             world.sales_audit(&key).contains("Deals above 100,000 need an approval.")
         })
         .await;
-    let other_has_it = || {
-        world.dynamics(&id).is_some_and(|row| number(&row["estimatedvalue"]) == Some(150_000.0))
-    };
+    let other_has_it =
+        || world.dynamics(&id).is_some_and(|row| number(&row["estimatedvalue"]) == Some(150_000.0));
     world.until_true("the other CRM is not held", other_has_it).await;
     world.edit_sales(&id, json!({ "NextStep": "approved" }));
     world.until_true("released by itself", || world.agree(&id, 150_000.0, "2027-03-31")).await;
@@ -110,7 +109,10 @@ async fn a_revoked_consent_stops_the_work_and_a_new_one_catches_up() {
     let id = world.accepted().await;
     world.sandbox.partner_center.revoke_refresh_tokens(SignInFailure::Revoked);
     world.sandbox.partner_center.forget_access_tokens();
-    world.edit_as_microsoft(&id, json!({ "details": { "closingDateTime": "2027-09-30T00:00:00Z" } }));
+    world.edit_as_microsoft(
+        &id,
+        json!({ "details": { "closingDateTime": "2027-09-30T00:00:00Z" } }),
+    );
     world.edit_dynamics(&id, json!({ "estimatedvalue": 91_000 }));
     let account = &world.app().accounts[0];
     let why = world.until("the reason is visible", || account.breaker.refusal()).await;

@@ -14,7 +14,8 @@ async fn what_happened_while_it_was_stopped_is_caught_up() {
     world.edit_dynamics(&id, json!({ "estimatedvalue": 52_000 }));
     world.edit_sales(&id, json!({ "CloseDate": "2027-10-31" }));
     let fresh = world.seed(json!({ "name": "While it was stopped" }));
-    let gone = world.draft_dynamics("Shared while stopped", json!({ "pc_syncwithpartnercenter": true }));
+    let gone =
+        world.draft_dynamics("Shared while stopped", json!({ "pc_syncwithpartnercenter": true }));
     world.start_daemon().await;
     world.register_webhook();
     world.until_true("both edits survive", || world.agree(&id, 52_000.0, "2027-10-31")).await;
@@ -152,7 +153,8 @@ async fn a_field_a_stage_and_a_table_of_the_customers_own_work_both_ways() {
     assert_eq!(sales["Contoso_Reason__c"], "R2", "the table of values");
     assert_eq!(world.dynamics(&id).expect("a row")["stepname"], "Call them");
 
-    world.edit_sales(&id, json!({ "StageName": "Proposal/Price Quote", "Contoso_Reason__c": "R1" }));
+    world
+        .edit_sales(&id, json!({ "StageName": "Proposal/Price Quote", "Contoso_Reason__c": "R1" }));
     world
         .until_true("back at Microsoft", || {
             world.state(&id) == "Active/Accepted" && world.referral(&id)["statusReason"] == "Budget"
@@ -185,7 +187,8 @@ async fn shadow_mode_writes_nothing_and_records_what_it_would_write() {
     let fresh = world.seed(json!({ "name": "Seen in the shadow" }));
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 58_000 } }));
     world.edit_sales(&id, json!({ "CloseDate": "2027-11-30" }));
-    let draft = world.draft_dynamics("Would be shared", json!({ "pc_syncwithpartnercenter": true }));
+    let draft =
+        world.draft_dynamics("Would be shared", json!({ "pc_syncwithpartnercenter": true }));
     for words in [
         "Would create the opportunity in Dynamics 365.",
         "Would create the opportunity in Salesforce.",
@@ -204,6 +207,8 @@ async fn shadow_mode_writes_nothing_and_records_what_it_would_write() {
     world.change_setting("sync.shadow", false);
     world.start_daemon().await;
     world.register_webhook();
+    let begun = world.admin("/backfill", json!({ "account": "contoso" })).await;
+    assert!((200..300).contains(&begun), "the first load begins: {begun}");
     world.until_true("going live catches up", || world.agree(&id, 58_000.0, "2027-11-30")).await;
     world.arrived(&fresh).await;
     world.until("shared", || world.shared_dynamics(&draft)).await;
