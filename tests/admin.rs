@@ -9,8 +9,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use cosell_sync::admin::operations::{
-    BackfillProgress, Finding, Forecast, Level, MappingDiff, MappingVersion, MappingView,
-    OperationError, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest, WebhookView,
+    BackfillProgress, Finding, Forecast, Level, MappingDiff, MappingState, MappingVersion,
+    MappingView, OperationError, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
+    WebhookView,
 };
 use cosell_sync::admin::{Admin, Operations, router};
 use cosell_sync::domain::audit::{AuditKind, NewEntry};
@@ -132,6 +133,13 @@ impl Operations for Offline {
         _: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError> {
         Ok(Vec::new())
+    }
+    async fn reload_mappings(
+        &self,
+        _: &AccountName,
+        _: &str,
+    ) -> Result<MappingState, OperationError> {
+        Ok(MappingState::default())
     }
     async fn roll_back_mappings(
         &self,

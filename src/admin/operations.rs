@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::domain::secret::SecretString;
 use crate::domain::time::Timestamp;
-use crate::mapping::{DiffReport, PreviewLine, Problem as MappingProblem};
+use crate::mapping::{DiffReport, PreviewLine};
 use crate::store::{LedgerLine, StoreError};
 
 /// Why an operation was not done.
@@ -129,6 +129,13 @@ pub trait Operations: Send + Sync {
         &self,
         account: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError>;
+
+    /// Uses the mapping files on the disk now, if they are good; tells why not otherwise.
+    async fn reload_mappings(
+        &self,
+        account: &AccountName,
+        who: &str,
+    ) -> Result<MappingState, OperationError>;
 
     /// Puts the files of an earlier version back in place and uses them.
     async fn roll_back_mappings(
@@ -373,8 +380,6 @@ pub struct MappingDiff {
     pub crm: CrmName,
     /// Opportunity or lead.
     pub kind: RecordKind,
-    /// Problems of the new files; the report is empty if there are any.
-    pub problems: Vec<MappingProblem>,
     /// The differences.
     pub report: DiffReport,
 }

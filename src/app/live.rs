@@ -106,7 +106,7 @@ pub(super) async fn diff(
         let (Some(new), Ok(old)) = (new.first(), fitted(part, kind).await) else { continue };
         let pairs = pairs(parts, account, part, &old, new, samples).await?;
         let report: DiffReport = compare(&old, new, pairs.into_iter());
-        reports.push(MappingDiff { crm, kind, problems: Vec::new(), report });
+        reports.push(MappingDiff { crm, kind, report });
     }
     Ok(reports)
 }

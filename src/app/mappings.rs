@@ -36,7 +36,11 @@ type Files = BTreeMap<String, String>;
 
 /// What is in use, per account.
 #[derive(Default)]
-pub(super) struct MappingFiles(Mutex<BTreeMap<AccountName, InUse>>);
+pub(super) struct MappingFiles {
+    in_use: Mutex<BTreeMap<AccountName, InUse>>,
+    /// Held while files are taken into use: one change after another.
+    turn: tokio::sync::Mutex<()>,
+}
 
 #[derive(Clone, Default)]
 struct InUse {
@@ -65,12 +69,12 @@ impl MappingFiles {
     }
 
     fn in_use(&self, account: &AccountName) -> InUse {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(account).cloned().unwrap_or_default()
     }
 
     fn change(&self, account: &AccountName, change: impl FnOnce(&mut InUse)) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.in_use.lock().unwrap_or_else(PoisonError::into_inner);
         change(all.entry(account.clone()).or_default());
     }
 }
@@ -136,7 +140,8 @@ pub(super) async fn watch(parts: Arc<Parts>, stop: CancellationToken) {
 }
 
 /// Uses the files on the disk if they changed and are good; tells why they are not in use otherwise.
-async fn reload(parts: &Parts, account: &Account, who: &str) -> Option<String> {
+pub(super) async fn reload(parts: &Parts, account: &Account, who: &str) -> Option<String> {
+    let _turn = parts.mappings.turn.lock().await;
     let folder = folder(parts, &account.name)?;
     let files = read(&folder);
     let before = parts.mappings.in_use(&account.name);

@@ -9,20 +9,23 @@ pub mod clock;
 mod credentials;
 mod doctor;
 mod gauges;
+mod in_process;
 mod live;
 pub mod login;
 mod mappings;
 mod nightly;
-pub mod operations;
+mod operations;
 mod parts;
 mod provisioning;
+mod relay;
 mod schema;
 mod slot;
 mod status;
 mod systems;
 mod vault;
 
-pub use parts::{Parts, open_store};
+pub use in_process::InProcess;
+pub use parts::{Parts, open_store, restore_store};
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 
 use super::parts::Parts;
 use super::{alert, backfill, doctor, gauges, live, mappings, provisioning, slot, status, systems};
+use crate::admin::Admin;
 use crate::admin::operations::{
-    BackfillProgress, Finding, Forecast, MappingDiff, MappingVersion, MappingView, OperationError,
-    Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest, WebhookView,
+    BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
+    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
+    WebhookView,
 };
-use crate::admin::{self, Admin};
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
 use crate::domain::id::AccountName;
@@ -29,13 +30,6 @@ pub(super) fn desk(parts: &Arc<Parts>) -> Arc<Admin> {
         clock: Arc::clone(&parts.around.clock),
         operations: Arc::new(Desk(Arc::clone(parts))),
     })
-}
-
-/// The admin routes without their guard, for a command that holds the store itself because no
-/// daemon runs.
-#[must_use]
-pub fn in_process(parts: &Arc<Parts>) -> axum::Router {
-    admin::routes(desk(parts))
 }
 
 impl Desk {
@@ -148,6 +142,15 @@ impl Operations for Desk {
         account: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError> {
         mappings::history(&self.0, account).await
+    }
+
+    async fn reload_mappings(
+        &self,
+        account: &AccountName,
+        who: &str,
+    ) -> Result<MappingState, OperationError> {
+        mappings::reload(&self.0, self.account(account)?, who).await;
+        Ok(self.0.mappings.state(account))
     }
 
     async fn roll_back_mappings(

@@ -114,6 +114,21 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
     Ok(Arc::new(store))
 }
 
+/// Rebuilds the store of a configuration from a backup; the number of rows. What was there before is
+/// kept beside it.
+///
+/// # Errors
+///
+/// [`AppError::Store`] if it is in use, or the backup is not whole.
+pub async fn restore_store(config: &Config, from: &Path) -> Result<u64, AppError> {
+    let (from, path) = (from.to_owned(), config.path(&config.store.path));
+    let restored =
+        tokio::task::spawn_blocking(move || crate::store::sled::restore(&from, &path)).await;
+    let rows = restored
+        .map_err(|error| AppError::Settings(format!("the store was not restored: {error}")))??;
+    Ok(rows)
+}
+
 /// Every feed of an account with how often it is read.
 fn feeds_of(account: &Account, settings: &AccountConfig) -> Vec<(Feed, Duration)> {
     let mut feeds =

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::relay::Onward;
 use super::vault::Vault;
 use super::{AppError, account_name};
 use crate::config::{
@@ -14,7 +15,7 @@ use crate::connect::http::HttpSettings;
 use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::{ExposeSecret, SecretString};
-use crate::ingress::Entrance;
+use crate::ingress::{Entrance, Relay};
 use crate::mapping::Mapping;
 use crate::merge::share::{Consent, Person, Sharing};
 use crate::merge::view::{Settings, WonEarly};
@@ -355,6 +356,16 @@ pub(super) fn entrances(
             Entrance { source, path_secret: None, relay: None },
         ));
     }
+    if let Some(crm) = settings.salesforce.as_ref()
+        && let Some(secret_source) = &crm.outbound_path_secret
+    {
+        let key = format!("accounts.{name}.salesforce.outbound_path_secret");
+        let path_secret = secret(config, &key, secret_source)?.expose_secret().to_owned();
+        // Outbound messages are not signed: this client asks which organisation is ours.
+        let source = Arc::new(salesforce_client(config, &account_name(name), crm, around)?);
+        let entrance = Entrance { source, path_secret: Some(path_secret), relay: None };
+        entrances.push(("salesforce".to_owned(), account_name(name), entrance));
+    }
     Ok(entrances)
 }
 
@@ -381,12 +392,16 @@ fn partner_center_door(
     let fetcher = partner_center::NetworkFetcher::new().map_err(&wrong)?;
     let verifier =
         partner_center::Verifier::new(verifier, Arc::new(fetcher), Arc::clone(&around.clock));
+    let relay = match &webhook.relay_url {
+        Some(url) => Some(Arc::new(Onward::new(url, around).map_err(&wrong)?) as Arc<dyn Relay>),
+        None => None,
+    };
     let path_secret =
         optional_secret(config, &format!("{key}.path_secret"), webhook.path_secret.as_ref())?;
     Ok(Entrance {
         source: Arc::new(verifier.map_err(&wrong)?),
         path_secret: path_secret.map(|secret| secret.expose_secret().to_owned()),
-        relay: None,
+        relay,
     })
 }
 

@@ -55,12 +55,7 @@ impl Restore {
         let config = self.config.load()?;
         let path = config.path(&config.store.path);
         confirmed(&format!("The store at {} is replaced.", path.display()), self.yes)?;
-        let (from, target) = (self.file.clone(), path.clone());
-        let restored =
-            tokio::task::spawn_blocking(move || crate::store::sled::restore(&from, &target)).await;
-        let rows = restored
-            .map_err(|error| CliError::Failed(error.to_string()))?
-            .map_err(|error| CliError::Failed(error.to_string()))?;
+        let rows = crate::app::restore_store(&config, &self.file).await?;
         writeln!(out, "{rows} rows restored to {}", path.display())?;
         writeln!(out, "The former store is kept beside it as replaced-N.")?;
         Ok(Outcome::Fine)

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{Request, header};
 use bytes::Bytes;
 use serde_json::Value as Json;
-use tower::ServiceExt;
 use url::Url;
 
 use super::CliError;
-use crate::app::{self, Parts};
+use crate::app::{self, InProcess, Parts};
 use crate::config::Config;
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Call, Http, HttpSettings};
@@ -36,7 +32,7 @@ pub(super) enum Reach {
         token: SecretString,
     },
     /// No daemon runs: the store is open in this process.
-    Here(Router),
+    Here(InProcess),
 }
 
 impl Reach {
@@ -54,7 +50,7 @@ impl Reach {
             other => other.into(),
         })?;
         let parts = Parts::build(config, app::surroundings(store), false)?;
-        Ok(Self::Here(app::operations::in_process(&Arc::new(parts))))
+        Ok(Self::Here(InProcess::new(&Arc::new(parts))))
     }
 
     /// The daemon, if it answers.
@@ -111,32 +107,10 @@ impl Reach {
                 let answer = http.send(call).await.map_err(no_answer)?;
                 (answer.status, answer.body)
             }
-            Self::Here(router) => ask_here(router, method, path, body).await?,
+            Self::Here(routes) => routes.ask(method, path, body).await.map_err(CliError::Failed)?,
         };
         if (200..300).contains(&status) { Ok(bytes) } else { Err(refused(status, &bytes)) }
     }
-}
-
-async fn ask_here(
-    router: &Router,
-    method: &str,
-    path: &str,
-    body: Option<&Json>,
-) -> Result<(u16, Bytes), CliError> {
-    let content = body.map_or_else(Body::empty, |json| Body::from(json.to_string()));
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/api/v1/{path}"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(content)
-        .map_err(|error| CliError::BadUse(error.to_string()))?;
-    let response = match router.clone().oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
-    };
-    let status = response.status().as_u16();
-    let bytes = to_bytes(response.into_body(), MOST_BYTES).await;
-    Ok((status, bytes.map_err(|error| CliError::Failed(error.to_string()))?))
 }
 
 fn no_answer(fault: ConnectError) -> CliError {

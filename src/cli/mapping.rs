@@ -27,6 +27,8 @@ pub(super) enum Mapping {
     Schema,
     /// List the versions that were in use
     History(Common),
+    /// Use the files on the disk now; tells why not, if they are bad
+    Reload(Common),
     /// Put the files of an earlier version back
     Rollback(Rollback),
 }
@@ -113,6 +115,7 @@ impl Mapping {
             Self::Diff(asked) => asked.run(out).await,
             Self::Schema => print_json(out, &json_schema()),
             Self::History(common) => history(&common, out).await,
+            Self::Reload(common) => reload(&common, out).await,
             Self::Rollback(asked) => asked.run(out).await,
         }
     }
@@ -259,6 +262,21 @@ async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError
         }
     }
     Ok(Outcome::Fine)
+}
+
+async fn reload(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    let reach = Reach::find(&common.config.load()?).await?;
+    let state = reach.post("mappings/reload", &json!({ "account": common.account() })).await?;
+    let rejected = text(&state, "/rejected");
+    let outcome = if rejected.is_empty() { Outcome::Fine } else { Outcome::Problem };
+    if common.json.json {
+        print_json(out, &state)?;
+    } else if rejected.is_empty() {
+        writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
+    } else {
+        writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
+    }
+    Ok(outcome)
 }
 
 impl Rollback {

@@ -14,7 +14,7 @@ use crate::sandbox::{Addresses, Sandbox, control};
 
 /// Serve emulators of all three systems on this machine, to try mappings before going live.
 #[derive(Debug, Args)]
-pub struct SandboxCommand {
+pub(super) struct SandboxCommand {
     /// Where a configuration, its secrets and the shipped mapping files are written.
     #[arg(long, value_name = "DIR", default_value = "sandbox")]
     folder: PathBuf,
@@ -39,7 +39,7 @@ impl SandboxCommand {
     ///
     /// A sentence if an address is not a loopback address or cannot be opened, or a file cannot be
     /// written.
-    pub async fn run(&self, out: &mut (dyn Write + Send)) -> Result<u8, String> {
+    pub(super) async fn run(&self, out: &mut (dyn Write + Send)) -> Result<u8, String> {
         let addresses = [self.partner_center, self.dynamics365, self.salesforce, self.control];
         if let Some(open) = addresses.iter().find(|address| !address.ip().is_loopback()) {
             return Err(format!(

@@ -92,6 +92,14 @@ pub struct Link {
     pub pending: Vec<String>,
 }
 
+impl Link {
+    /// Whether the record is gone, or the tie was cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        matches!(self.state, LinkState::Tombstone { .. })
+    }
+}
+
 /// What Microsoft's own referral in the engagement said.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MicrosoftRecord {

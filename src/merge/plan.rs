@@ -128,6 +128,8 @@ pub struct LinkOutcome {
     pub stage: Option<StageAgreement>,
     /// Sentences not to be repeated.
     pub told: Vec<String>,
+    /// Values that lost without any write, for the local trail.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// Plans everything for one deal.
@@ -182,29 +184,16 @@ fn external_reference(situation: &Situation<'_>) -> Option<String> {
     (known && holds != Some(id) && !state.is_terminal()).then(|| id.to_owned())
 }
 
-/// Two CRMs that send different values of one field: the first, the primary, wins.
+/// Two CRMs that send different values of one field, or of fields that go together: the first, the
+/// primary, wins.
 fn settle_clashes(drafts: &mut [Draft<'_>]) {
     for later in 1..drafts.len() {
         let (winners, rest) = drafts.split_at_mut(later);
         let Some(draft) = rest.first_mut() else { continue };
         for winner in winners.iter() {
-            for (name, kept) in &winner.to_partner_center {
-                let Some(lost) = draft.to_partner_center.remove(name) else { continue };
-                // What Partner Center loses is named by the winner alone.
-                draft.referral_losses.retain(|loss| loss.field != *name);
-                if lost == *kept {
-                    draft.to_partner_center.insert(name.clone(), lost);
-                    continue;
-                }
-                draft.to_crm.insert(name.clone(), kept.clone());
-                draft.losses.push(Conflict {
-                    field: name.clone(),
-                    winner: Target::Crm(winner.view.crm()),
-                    kept: kept.clone(),
-                    loser: Target::Crm(draft.view.crm()),
-                    lost,
-                    policy: "primary_crm".to_owned(),
-                });
+            let names: Vec<String> = draft.to_partner_center.keys().cloned().collect();
+            for name in names.into_iter().filter(|name| winner.sends_unit_of(name)) {
+                draft.lose_to(winner, &name);
             }
         }
     }
@@ -248,6 +237,8 @@ struct Draft<'a> {
     link: &'a Link,
     referral_stage: Option<Stage>,
     stage_move: StageMove,
+    /// The move to Partner Center is part of this plan; another CRM's may be instead.
+    stage_sent: bool,
     /// The deal is accepted, or will be by this plan.
     accepted: bool,
     to_crm: Values,
@@ -271,6 +262,7 @@ impl<'a> Draft<'a> {
             link,
             referral_stage,
             stage_move: StageMove::Still,
+            stage_sent: false,
             accepted: referral_stage == Some(Stage::Active),
             to_crm: Values::new(),
             to_partner_center: Values::new(),
@@ -472,6 +464,42 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Whether this draft sends `name`, or a field that goes together with it.
+    fn sends_unit_of(&self, name: &str) -> bool {
+        let group = |name: &str| {
+            let rule = self.view.fields.iter().find(|rule| rule.name == name);
+            rule.and_then(|rule| rule.group.as_deref())
+        };
+        let wanted = group(name);
+        self.to_partner_center
+            .keys()
+            .any(|sent| sent == name || wanted.is_some() && group(sent) == wanted)
+    }
+
+    /// Gives up a value that another CRM's record overrules.
+    fn lose_to(&mut self, winner: &Draft<'_>, name: &str) {
+        let Some(kept) = winner.view.record_values.values.get(name) else { return };
+        if self.to_partner_center.get(name) == Some(kept) {
+            return;
+        }
+        let Some(lost) = self.to_partner_center.remove(name) else { return };
+        // What Partner Center loses is named by the winner alone.
+        self.referral_losses.retain(|loss| loss.field != name);
+        if self.record_is_sealed() {
+            // Nothing is lost: a closed record keeps what it holds.
+            return;
+        }
+        self.to_crm.insert(name.to_owned(), kept.clone());
+        self.losses.push(Conflict {
+            field: name.to_owned(),
+            winner: Target::Crm(winner.view.crm()),
+            kept: kept.clone(),
+            loser: Target::Crm(self.view.crm()),
+            lost,
+            policy: "primary_crm".to_owned(),
+        });
+    }
+
     /// Restores an overwritten Referral Identifier and fills the link for people.
     fn identity(&mut self) {
         if self.record_is_sealed() {
@@ -621,8 +649,9 @@ impl<'a> Draft<'a> {
             self.lines.push(sentence::crm_won(label, &loss.kept, &loss.lost));
         }
         if let StageMove::ToPartnerCenter(to) = self.stage_move
-            && write.stage.is_none()
+            && write.stage.is_none_or(|stage| stage == to)
         {
+            self.stage_sent = true;
             write.stage = Some(to);
             write.asked_by.push(crm);
             write.reason = closing_reason(self.view);
@@ -666,12 +695,13 @@ impl<'a> Draft<'a> {
         write.values = self.to_crm;
         write.stage = stage;
         write.control = self.control;
-        write.conflicts = self.losses;
         if !sealed {
             write.lines = self.lines;
             write.about_this = self.about_this;
         }
+        let mut unwritten = self.losses;
         if !write.is_empty() || (!sealed && !self.link.pending.is_empty()) {
+            write.conflicts = std::mem::take(&mut unwritten);
             plan.crms.push(write);
         }
         if let Some(hold) = self.hold {
@@ -682,6 +712,7 @@ impl<'a> Draft<'a> {
             settled: self.settled,
             stage: base_stage,
             told: self.told,
+            conflicts: unwritten,
         });
     }
 
@@ -707,6 +738,7 @@ impl<'a> Draft<'a> {
         match self.stage_move {
             StageMove::Agreed | StageMove::EndedApart => Some(StageAgreement { referral, record }),
             StageMove::ToCrm(stage) => Some(StageAgreement { referral, record: stage }),
+            StageMove::ToPartnerCenter(_) if !self.stage_sent => None,
             StageMove::ToPartnerCenter(Stage::Active) if record == Stage::Won => {
                 let base = self.link.base_stage.map_or(Stage::OnHold, |base| base.record);
                 Some(StageAgreement { referral: Stage::Active, record: base })

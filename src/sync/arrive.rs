@@ -42,7 +42,7 @@ impl Attempt<'_> {
         if referral.is_microsofts() {
             return self.microsoft_arrives(&referral).await;
         }
-        if let Some(ended) = self.belongs_elsewhere(&referral).await? {
+        if let Some(ended) = self.belongs_elsewhere(id, &referral).await? {
             return Ok((None, ended));
         }
         if referral.state().is_terminal() {
@@ -120,21 +120,40 @@ impl Attempt<'_> {
         }
     }
 
-    /// A referral that a CRM record is just being shared as: that try finishes it.
-    async fn belongs_elsewhere(&self, referral: &Referral) -> Result<Option<Ended>, StoreError> {
+    /// A referral that a CRM record is just being shared as: that try finishes it, or has just done
+    /// so. Looked up afresh, since that try runs in a lane of its own.
+    async fn belongs_elsewhere(
+        &mut self,
+        id: &ReferralId,
+        referral: &Referral,
+    ) -> Result<Option<Ended>, StoreError> {
+        let key = DealKey::Referral(id.clone());
+        if let Some(deal) = self.around.store.deal_by(&self.account.name, &key).await? {
+            return Ok(Some(self.belongs_to(deal)));
+        }
         let Some(reference) = referral.text("externalReferenceId") else { return Ok(None) };
         for part in &self.account.crms {
             for kind in part.kinds() {
                 let key = RecordKey { crm: part.name(), kind, id: RecordId::new(reference) };
                 let deal =
                     self.around.store.deal_by(&self.account.name, &DealKey::Record(key)).await?;
-                if deal.is_some_and(|deal| deal.referral_id.is_none()) {
+                let Some(deal) = deal else { continue };
+                if deal.referral_id.is_none() {
                     let at = self.around.clock.now().plus(std::time::Duration::from_secs(1));
                     return Ok(Some(Ended::Later(at, "the record is being shared".to_owned())));
+                }
+                if deal.referral_id.as_ref() == Some(id) {
+                    return Ok(Some(self.belongs_to(deal)));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// Leaves the work to the lane of the deal.
+    fn belongs_to(&mut self, deal: Deal) -> Ended {
+        self.follow_up(Subject::Deal(deal.id), "arrived", self.around.clock.now());
+        Ended::Done(Done::Ignored, "its deal is looked at instead")
     }
 
     /// Finds or makes the record of a deal in a CRM where it has none yet.

@@ -499,6 +499,7 @@ impl<'a> Attempt<'a> {
             let Some(read) = records.iter().find(|read| read.record.key.crm == outcome.crm) else {
                 continue;
             };
+            self.conflicts(deal, &outcome.conflicts);
             let view = view(read, referral);
             if let Some(link) = deal.link_mut(outcome.crm) {
                 crate::merge::settle::settle(

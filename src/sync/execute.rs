@@ -49,6 +49,7 @@ impl Attempt<'_> {
             first = Some((Target::PartnerCenter, fault));
         }
         for outcome in &plan.links {
+            self.conflicts(deal, &outcome.conflicts);
             let written = plan.crms.iter().find(|write| write.crm == outcome.crm);
             settle_part(
                 deal,
@@ -397,6 +398,9 @@ impl Attempt<'_> {
         for read in records.iter_mut() {
             let crm = read.record.key.crm;
             let Some(part) = self.account.part(crm) else { continue };
+            if is_closed_for_good(read) {
+                continue;
+            }
             let Some(link) = deal.link_mut(crm) else { continue };
             let Some(hold) = link.hold.clone() else { continue };
             let key = sentence::key(&format!("hold:{}", hold.reason));
@@ -584,6 +588,12 @@ pub(super) fn not_convertible(problems: &[crate::mapping::rule::FieldProblem]) -
 
 fn known_values(referral: &Referral, records: &[ReadRecord]) -> Values {
     records.iter().flat_map(|read| read.mapping.read_referral(referral).values).collect()
+}
+
+/// Whether a record has ended by a closing action and takes no more writes.
+fn is_closed_for_good(read: &ReadRecord) -> bool {
+    let stage = read.mapping.stage_of(&read.record.fields).filter(|stage| stage.is_closed());
+    close_rule(read, stage).is_some()
 }
 
 fn stage_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {

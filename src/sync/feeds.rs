@@ -261,7 +261,10 @@ impl Poller {
             }
             for id in &page.deleted {
                 let key = RecordKey { crm: part.name(), kind, id: id.clone() };
-                if self.deal_of(&key).await?.is_some() {
+                // A feed may name a deletion again and again; once it is known it is no news.
+                let deal = self.deal_of(&key).await?;
+                let links = deal.iter().flat_map(|deal| &deal.links);
+                if links.into_iter().any(|link| link.record == key && !link.is_cut()) {
                     notices.push(self.notice(Subject::Record(key), "deleted", None));
                 }
             }
@@ -295,7 +298,8 @@ impl Poller {
             after = Some(last.id.clone());
             for link in deals.iter().flat_map(|deal| deal.links.iter()) {
                 let key = &link.record;
-                if key.crm == crm && key.kind == kind && !seen.contains(&key.id) {
+                let ours = key.crm == crm && key.kind == kind && !link.is_cut();
+                if ours && !seen.contains(&key.id) {
                     notices.push(self.notice(Subject::Record(key.clone()), "absent", None));
                 }
             }

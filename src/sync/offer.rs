@@ -391,12 +391,10 @@ impl Attempt<'_> {
                     Err(fault) => return Ok((None, Ended::Failed(Target::Crm(crm), fault))),
                 }
             }
-            self.entry(
-                None,
-                AuditKind::Refused,
-                crm.as_str(),
-                format!("{}: {}", read.record.key, line.0),
-            );
+            let told = format!("{}: {}", read.record.key, line.0);
+            self.entry(None, AuditKind::Refused, crm.as_str(), told);
+            let wrote = format!("Wrote what is missing to {}.", read.record.key);
+            self.entry(None, AuditKind::Wrote, crm.as_str(), wrote);
         }
         Ok((
             None,

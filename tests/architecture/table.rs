@@ -53,7 +53,22 @@ pub(crate) const RULES: &[Rule] = &[
     Rule { part: "app", may_name: &["*"] },
     Rule {
         part: "cli",
-        may_name: &["app", "config", "domain", "mapping", "store", "sandbox", "telemetry"],
+        may_name: &[
+            "app",
+            "cli/client",
+            "config",
+            "domain",
+            "mapping",
+            "store",
+            "sandbox",
+            "telemetry",
+        ],
+    },
+    Rule { part: "cli/sandbox", may_name: &["cli", "listen", "sandbox", "telemetry"] },
+    // It speaks to the daemon's admin listener by the one client there is.
+    Rule {
+        part: "cli/client",
+        may_name: &["app", "cli", "config", "domain", "store", SEAMS, "connect/http"],
     },
     Rule {
         part: "cli/demo",
@@ -77,7 +92,7 @@ pub(crate) const KEPT_INSIDE: &[(&str, &[&str], Emulators)] = &[
     ("prometheus_client", &["telemetry"], Emulators::MayNot),
     ("quick_xml", &["connect/salesforce"], Emulators::May),
     ("rcgen", &[], Emulators::May),
-    ("reqwest", &["connect/http", "cli/client"], Emulators::May),
+    ("reqwest", &["connect/http"], Emulators::May),
     ("sled", &["store/sled"], Emulators::MayNot),
     ("tracing_subscriber", &["telemetry"], Emulators::MayNot),
     ("webpki", &["connect/partner_center"], Emulators::May),

@@ -53,7 +53,9 @@ fn books(sim: &Sim, broken: &mut Vec<String>) {
 /// hold.
 fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
     let Some(id) = &deal.referral_id else {
-        if deal.links.iter().any(|link| link.state == LinkState::Live && link.hold.is_none()) {
+        let begun = !deal.intents.is_empty();
+        let held = deal.links.iter().any(|link| link.hold.is_some());
+        if begun && !held {
             broken.push(format!("I1: deal {} has no referral", deal.id));
         }
         return;
@@ -67,7 +69,8 @@ fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
     if !unmapped.starts_with("keep-") {
         broken.push(format!("I12: an unmapped field of {id} changed"));
     }
-    if !deal.intents.is_empty() {
+    let rests = deal.links.iter().any(|link| link.state != LinkState::Live || link.hold.is_some());
+    if !deal.intents.is_empty() && !rests {
         broken.push(format!("I1: deal {} still has intents {:?}", deal.id, deal.intents));
     }
     for link in &deal.links {
@@ -141,10 +144,7 @@ fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Ve
         }
         if two_way && left != right && !is_cut(left, right) {
             broken.push(format!("I1: {name} of {key} differs: {held}"));
-        } else if two_way
-            && !(left.is_null() && right.is_null())
-            && !(referral_is_base && record_is_base)
-        {
+        } else if two_way && !(left.is_null() && right.is_null()) && !(referral_is_base && record_is_base) {
             broken.push(format!("I15: the base of {name} of {key} is not what both hold: {held}"));
         }
     }
@@ -184,10 +184,10 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
-        Target::Crm(crm) => deal
-            .links
-            .iter()
-            .any(|link| link.record.crm == crm && link.record.id.as_str() == edit.object),
+        // What stood in a record that its owner deleted is nobody's loss.
+        Target::Crm(crm) => deal.links.iter().any(|link| {
+            link.record.crm == crm && link.record.id.as_str() == edit.object && !link.is_cut()
+        }),
     };
     let edits: Vec<(usize, &Edit)> =
         world.journal.edits.iter().enumerate().filter(|(_, edit)| of_deal(edit)).collect();
@@ -201,8 +201,10 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
             continue;
         }
         *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
-        let written =
-            edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before);
+        let written = edits
+            .iter()
+            .any(|(_, edit)| edit.field == change.field && edit.value == change.before)
+            || deal.links.iter().any(Link::is_cut);
         if FIELDS.contains(&change.field.as_str()) && !written {
             broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
         }
@@ -232,8 +234,7 @@ fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit
     let seen = edits
         .iter()
         .any(|(later, other)| *later > at && other.field == edit.field && same(&other.saw));
-    let referral =
-        deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
+    let referral = deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
     let records = deal.links.iter().map(|link| {
         people::record_value(world, link.record.crm, link.record.id.as_str(), &edit.field)
     });
@@ -274,11 +275,7 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
     }
     for (id, stored) in &world.referrals {
         let open = stored.fields["status"] != "Closed" && stored.fields["organizationId"] == OURS;
-        if open
-            && !deals
-                .iter()
-                .any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id))
-        {
+        if open && !deals.iter().any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id)) {
             broken.push(format!("I17: the open referral {id} was never seen"));
         }
     }
@@ -298,8 +295,9 @@ fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<St
     let writes = journal.writes.len() as u64;
     let unsure = journal.kills + journal.lost_answers;
     if wrote > writes || writes - wrote > unsure {
-        broken
-            .push(format!("I16: {writes} writes have {wrote} entries, {unsure} answers were lost"));
+        broken.push(format!(
+            "I16: {writes} writes have {wrote} entries, {unsure} answers were lost"
+        ));
     }
     let sides = world.crms.len() as u64 + 1;
     let bound = sides * journal.acts + 3 * (journal.faults + journal.kills) + 6 * sides;

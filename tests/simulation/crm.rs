@@ -398,8 +398,10 @@ impl Crm for FakeCrm {
         // edited it in between.
         self.world.moment().await;
         let read = shown(&self.world.lock(), self.name, record.key.id.as_str());
-        let read =
-            read.ok_or_else(|| ConnectError::Unknown("could not be read back".to_owned()))?;
+        let Some(read) = read else {
+            self.world.lock().journal.lost_answers += 1;
+            return Err(ConnectError::Unknown("could not be read back".to_owned()));
+        };
         self.world.end(outcome, read).await
     }
 

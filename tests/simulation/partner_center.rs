@@ -58,7 +58,9 @@ pub(crate) fn insert(world: &mut World, mut fields: Json) -> String {
     let now = world.partner_now();
     fields["createdDateTime"] = json!(Timestamp::from_millis(now).to_string());
     fields["unmapped"] = json!(format!("keep-{number}"));
-    world.referrals.insert(id.clone(), StoredReferral { fields, updated: now, version: 0 });
+    world
+        .referrals
+        .insert(id.clone(), StoredReferral { fields, created: now, updated: now, version: 0 });
     touch(world, &id, "referral-created");
     id
 }
@@ -68,7 +70,13 @@ fn state(fields: &Json) -> ReferralState {
     ReferralState::new(Status::parse(&text("status")), Substatus::parse(&text("substatus")))
 }
 
-fn visible(world: &World, stored: &StoredReferral) -> bool {
+/// Whether lists show a referral yet.
+fn listed(world: &World, stored: &StoredReferral) -> bool {
+    stored.created + world.chaos.lag <= world.partner_now()
+}
+
+/// Whether the list by modification shows the newest change of a referral yet.
+fn change_listed(world: &World, stored: &StoredReferral) -> bool {
     stored.updated + world.chaos.lag <= world.partner_now()
 }
 
@@ -172,7 +180,7 @@ impl FakePartnerCenter {
         let found = {
             let world = self.0.lock();
             let all = world.referrals.values();
-            all.filter(|stored| visible(&world, stored) && wanted(stored)).map(shown).collect()
+            all.filter(|stored| listed(&world, stored) && wanted(stored)).map(shown).collect()
         };
         self.0.end(outcome, found).await
     }
@@ -244,7 +252,7 @@ impl PartnerCenter for FakePartnerCenter {
             let mut found: Vec<&StoredReferral> = world
                 .referrals
                 .values()
-                .filter(|stored| visible(&world, stored) && stored.updated >= from - OVERLAP)
+                .filter(|stored| change_listed(&world, stored) && stored.updated >= from - OVERLAP)
                 .collect();
             found.sort_by_key(|stored| stored.updated);
             let more = found.len() > 3 && found[2].updated > from;

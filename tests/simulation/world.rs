@@ -26,6 +26,7 @@ pub(crate) const OURS: &str = "our-org";
 #[derive(Debug, Clone)]
 pub(crate) struct StoredReferral {
     pub(crate) fields: Json,
+    pub(crate) created: i64,
     /// By Partner Center's clock, milliseconds.
     pub(crate) updated: i64,
     pub(crate) version: u64,

@@ -88,7 +88,7 @@ pub(super) async fn release_many(
     State(admin): State<Arc<Admin>>,
     Sent(many): Sent<Many>,
 ) -> Result<Json<Json_>, Problem> {
-    if many.all == !many.ids.is_empty() {
+    if many.all != many.ids.is_empty() {
         return Err(Problem::bad_request("Give either `ids` or `all`."));
     }
     let account = optional_account(&admin, many.account.as_deref())?;

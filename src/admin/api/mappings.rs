@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 
 use super::super::extract::{Asked, Sent};
-use super::super::operations::{MappingVersion, PreviewSubject};
+use super::super::operations::{MappingState, MappingVersion, PreviewSubject};
 use super::super::{Admin, Problem};
 use super::{WHO, account, page_size};
 use crate::domain::id::{CrmName, RecordKind};
@@ -84,6 +84,15 @@ pub(super) async fn history(
 ) -> Result<Json<Json_>, Problem> {
     let account = account(&admin, which.account.as_deref())?;
     Ok(Json(json!({ "items": admin.operations.mapping_history(&account).await? })))
+}
+
+/// `POST /mappings/reload`: uses the files on the disk now; answers why not, if they are not good.
+pub(super) async fn reload(
+    State(admin): State<Arc<Admin>>,
+    Sent(which): Sent<Which>,
+) -> Result<Json<MappingState>, Problem> {
+    let account = account(&admin, which.account.as_deref())?;
+    Ok(Json(admin.operations.reload_mappings(&account, WHO).await?))
 }
 
 #[derive(Deserialize)]

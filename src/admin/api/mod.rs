@@ -57,6 +57,7 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/mappings/preview", get(mappings::preview))
         .route("/mappings/diff", post(mappings::diff))
         .route("/mappings/history", get(mappings::history))
+        .route("/mappings/reload", post(mappings::reload))
         .route("/mappings/rollback", post(mappings::roll_back))
         .route("/login", post(store::keep_login))
         .route("/backup", post(store::backup))
