@@ -188,13 +188,14 @@ impl<'a> Attempt<'a> {
     ) -> (Option<Deal>, Ended) {
         // Only what is in step everywhere may be taken for an echo.
         let hold = self.hold.clone().or_else(|| self.asked.clone());
-        let in_step = self.faults.is_empty() && hold.is_none();
+        let shadow = self.account.behaviour.shadow;
+        let in_step = self.faults.is_empty() && hold.is_none() && !shadow;
         deal.referral_version = if in_step { referral.version() } else { None };
         deal.referral_state = Some(referral.state());
         for read in records {
             let sealed = view(read, referral).is_sealed();
             if let Some(link) = deal.link_mut(read.record.key.crm) {
-                link.version = Some(read.record.version.clone());
+                link.version = (!shadow).then(|| read.record.version.clone());
                 if sealed {
                     // Too late for the record: they stay in the local trail.
                     link.pending.clear();

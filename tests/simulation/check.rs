@@ -144,7 +144,10 @@ fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Ve
         }
         if two_way && left != right && !is_cut(left, right) {
             broken.push(format!("I1: {name} of {key} differs: {held}"));
-        } else if two_way && !(left.is_null() && right.is_null()) && !(referral_is_base && record_is_base) {
+        } else if two_way
+            && !(left.is_null() && right.is_null())
+            && !(referral_is_base && record_is_base)
+        {
             broken.push(format!("I15: the base of {name} of {key} is not what both hold: {held}"));
         }
     }
@@ -201,10 +204,9 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
             continue;
         }
         *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
-        let written = edits
-            .iter()
-            .any(|(_, edit)| edit.field == change.field && edit.value == change.before)
-            || deal.links.iter().any(Link::is_cut);
+        let written =
+            edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before)
+                || deal.links.iter().any(Link::is_cut);
         if FIELDS.contains(&change.field.as_str()) && !written {
             broken.push(format!("I5: nobody wrote {} = {}", change.field, change.before));
         }
@@ -234,7 +236,8 @@ fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit
     let seen = edits
         .iter()
         .any(|(later, other)| *later > at && other.field == edit.field && same(&other.saw));
-    let referral = deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
+    let referral =
+        deal.referral_id.iter().map(|id| people::referral_value(world, id.as_str(), &edit.field));
     let records = deal.links.iter().map(|link| {
         people::record_value(world, link.record.crm, link.record.id.as_str(), &edit.field)
     });
@@ -275,7 +278,11 @@ fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
     }
     for (id, stored) in &world.referrals {
         let open = stored.fields["status"] != "Closed" && stored.fields["organizationId"] == OURS;
-        if open && !deals.iter().any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id)) {
+        if open
+            && !deals
+                .iter()
+                .any(|deal| deal.referral_id.as_ref().is_some_and(|held| held.as_str() == id))
+        {
             broken.push(format!("I17: the open referral {id} was never seen"));
         }
     }
@@ -295,9 +302,8 @@ fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<St
     let writes = journal.writes.len() as u64;
     let unsure = journal.kills + journal.lost_answers;
     if wrote > writes || writes - wrote > unsure {
-        broken.push(format!(
-            "I16: {writes} writes have {wrote} entries, {unsure} answers were lost"
-        ));
+        broken
+            .push(format!("I16: {writes} writes have {wrote} entries, {unsure} answers were lost"));
     }
     let sides = world.crms.len() as u64 + 1;
     let bound = sides * journal.acts + 3 * (journal.faults + journal.kills) + 6 * sides;

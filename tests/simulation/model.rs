@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cosell_sync::domain::deal::{
-    Agreement, Conflict, Intent, IntentAction, Link, LinkState, Stage, StageAgreement, Target, Values,
+    Agreement, Conflict, Intent, IntentAction, Link, LinkState, Stage, StageAgreement, Target,
+    Values,
 };
 use cosell_sync::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use cosell_sync::domain::record::Version;
@@ -79,8 +80,7 @@ fn rule(name: &str, conflict: Policy) -> FieldRule {
 }
 
 fn begin(seed: u64, off: Off) -> Model {
-    let values: Values =
-        NAMES.iter().map(|name| ((*name).to_owned(), Value::Integer(0))).collect();
+    let values: Values = NAMES.iter().map(|name| ((*name).to_owned(), Value::Integer(0))).collect();
     let side = Side { values, stage: Stage::OnHold, version: 1, token: String::new() };
     let mut base: BTreeMap<String, Agreement> = BTreeMap::new();
     for name in NAMES {
@@ -221,7 +221,14 @@ impl Model {
         Ok(())
     }
 
-    fn intent(&mut self, target: Target, version: u64, sent: &Values, stage: Option<Stage>, losers: &[Conflict]) -> String {
+    fn intent(
+        &mut self,
+        target: Target,
+        version: u64,
+        sent: &Values,
+        stage: Option<Stage>,
+        losers: &[Conflict],
+    ) -> String {
         self.next += 1;
         let token = format!("token-{}", self.next);
         let losers = if self.off == Off::Losers { Vec::new() } else { losers.to_vec() };
@@ -319,8 +326,13 @@ impl Model {
         match intent.target {
             Target::PartnerCenter => {
                 let there = &partner.values;
-                let landed =
-                    landed_by_value(&intent, &self.link, there, Some(partner.stage), moved(partner));
+                let landed = landed_by_value(
+                    &intent,
+                    &self.link,
+                    there,
+                    Some(partner.stage),
+                    moved(partner),
+                );
                 if landed {
                     settle_landed(&mut self.link, &intent.sent, &intent.sent, there, true);
                     let base = self.link.base_stage.map_or(Stage::OnHold, |base| base.record);
@@ -363,16 +375,24 @@ impl Model {
             return Some("closed on one side only".to_owned());
         }
         for (at, (at_partner, name, value, _)) in self.edits.iter().enumerate() {
-            let seen = self.edits[at..].iter().any(|(_, other, _, saw)| other == name && saw == value);
+            let seen =
+                self.edits[at..].iter().any(|(_, other, _, saw)| other == name && saw == value);
             let held = [&self.partner, &self.crm].iter().any(|side| side.values[name] == *value);
             let named = self.conflicts.iter().filter(|loss| loss.lost == *value).count();
             if named > 1 || (named == 0 && !seen && !held) {
-                return Some(format!("{name} = {value} (partner: {at_partner}) named {named} times"));
+                return Some(format!(
+                    "{name} = {value} (partner: {at_partner}) named {named} times"
+                ));
             }
         }
         self.conflicts
             .iter()
-            .find(|loss| !self.edits.iter().any(|(_, name, value, _)| *name == loss.field && *value == loss.lost))
+            .find(|loss| {
+                !self
+                    .edits
+                    .iter()
+                    .any(|(_, name, value, _)| *name == loss.field && *value == loss.lost)
+            })
             .map(|loss| format!("invented {loss:?}"))
     }
 }
