@@ -396,6 +396,36 @@ async fn deals_come_a_page_at_a_time() {
 }
 
 #[tokio::test]
+async fn a_deadline_far_away_is_not_work_that_waits() {
+    let desk = desk(Some(TOKEN));
+    let now = desk.clock.now();
+    let later = now.plus(Duration::from_secs(10 * 86_400));
+    let table = [
+        (Source::Daemon, later, "in sync", "the daemon watches a deadline"),
+        (Source::Daemon, now, "waiting", "the deadline has come"),
+        (Source::Salesforce, later, "waiting", "a change that is tried again later"),
+    ];
+    for (number, (source, due, expected, why)) in table.into_iter().enumerate() {
+        let id = format!("d{number}");
+        let referral = format!("{number}1111111-1111-4111-8111-111111111111");
+        desk.deal(&id, &referral, "Something was written.").await;
+        let notice = NewNotice {
+            account: AccountName::new("contoso"),
+            source,
+            subject: Subject::Deal(DealId::new(id.clone())),
+            event: "later".to_owned(),
+            dedupe: None,
+            due,
+        };
+        desk.store.enqueue(vec![notice], Vec::new(), Vec::new(), now).await.expect("durable");
+        let told = desk.get(&format!("/api/v1/why?id={id}")).await;
+        assert_eq!(told["summary"]["state"], expected, "{why}");
+        let shown = desk.get(&format!("/api/v1/deals/{id}")).await;
+        assert_eq!(shown["summary"]["state"], expected, "{why}");
+    }
+}
+
+#[tokio::test]
 async fn dead_letters_are_listed_and_released() {
     let desk = desk(Some(TOKEN));
     desk.hold("contoso", ONE, "rejected").await;

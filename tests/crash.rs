@@ -4,6 +4,7 @@
 //! The emulators live in this process, the daemon is the real program with its real store. A round
 //! kills it a fixed time after somebody acted; the last round keeps it down while they act, so that
 //! deliveries fail and the feeds must find what was missed.
+#![allow(clippy::disallowed_methods, reason = "a real process has to be waited for")]
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

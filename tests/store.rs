@@ -298,8 +298,8 @@ async fn a_retry_still_counts_when_the_deal_becomes_known() {
 }
 
 #[tokio::test]
-async fn a_held_lane_waits_for_a_person() {
-    for (release, ids_left, ignored) in [(Release::Retry, 2, 0), (Release::Discard, 1, 1)] {
+async fn a_dead_letter_waits_for_a_person() {
+    for (release, left, ignored) in [(Release::Retry, 1, 0), (Release::Discard, 0, 1)] {
         law(async |subjected| {
             let store = subjected.store();
             keep(store, deal("d1", Some(1), &[1])).await;
@@ -313,7 +313,6 @@ async fn a_held_lane_waits_for_a_person() {
             assert_eq!((letter.held, letter.hold.code.as_str()), (at(10), "account_ambiguous"));
             subjected.restart();
             let store = subjected.store();
-            put(store, vec![about_referral(1)]).await;
             let others = claim_one(store, at(99)).await;
             assert_eq!(others.lane, claims[1].lane, "a held deal stops no other");
             store.commit(ending(&others, Fate::Done(Done::Applied))).await.expect("durable");
@@ -323,7 +322,7 @@ async fn a_held_lane_waits_for_a_person() {
             assert!(store.release(id, release, entry(None, "released")).await.expect("durable"));
             assert!(!store.release(id, release, entry(None, "twice")).await.expect("no change"));
             assert_eq!(store.dead_letter(id).await.expect("none"), None);
-            assert_eq!(claim_one(store, at(99)).await.notices.len(), ids_left, "{release:?}");
+            assert_eq!(claim(store, at(99)).await.len(), left, "{release:?}");
             let counted: u64 = store.ledger().await.expect("lines").iter().map(|l| l.ignored).sum();
             assert_eq!(counted, ignored);
             let told = store.audit(&AuditQuery { limit: 9, ..AuditQuery::default() }).await;
@@ -334,35 +333,46 @@ async fn a_held_lane_waits_for_a_person() {
 }
 
 #[tokio::test]
-async fn a_hold_follows_its_record_into_the_deal() {
-    law(async |subjected| {
-        let store = subjected.store();
-        put(store, vec![about_record(1)]).await;
-        let claimed = claim_one(store, at(0)).await;
-        store.commit(ending(&claimed, held())).await.expect("durable");
-        put(store, vec![about_referral(1)]).await;
-        keep(store, deal("d1", Some(1), &[1])).await;
-        assert_eq!(claim(store, at(9)).await, Vec::new(), "the deal is held with its record");
-        keep(store, deal("d1", Some(1), &[])).await;
-        assert_eq!(claim(store, at(9)).await.len(), 1, "and free without it");
-    })
-    .await;
+async fn a_dead_letter_does_not_stop_its_lane_and_ends_with_a_later_try() {
+    let retry = Fate::Retry { at: at(5), counts: true, reason: "busy".to_owned() };
+    let done = Fate::Done(Done::Applied);
+    let table = [
+        (retry, 1, 0, "a try that is to be repeated decides nothing"),
+        (done, 0, 1, "the later change was the repair"),
+        (held(), 1, 1, "the same hold is told anew, once"),
+    ];
+    for (fate, letters_left, superseded, why) in table {
+        law(async |subjected| {
+            let store = subjected.store();
+            put(store, vec![about_record(1)]).await;
+            let claimed = claim_one(store, at(0)).await;
+            store.commit(ending(&claimed, held())).await.expect("durable");
+            subjected.restart();
+            let store = subjected.store();
+            // The record's dead letter follows it into the deal.
+            keep(store, deal("d1", Some(1), &[1])).await;
+            put(store, vec![about_referral(1)]).await;
+            let later = claim_one(store, at(9)).await;
+            store.commit(ending(&later, fate.clone())).await.expect("durable");
+            let letters = store.dead_letters(None, 10).await.expect("a list");
+            assert_eq!(letters.len(), letters_left, "{why}");
+            let lines = store.ledger().await.expect("lines");
+            assert_eq!(lines.iter().map(|line| line.superseded).sum::<u64>(), superseded, "{why}");
+            assert_balanced(store).await;
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
-async fn a_record_that_comes_back_to_its_deal_brings_its_hold() {
+async fn the_dead_letter_of_another_lane_stays() {
     law(async |subjected| {
         let store = subjected.store();
-        keep(store, deal("d1", Some(1), &[1])).await;
-        keep(store, deal("d2", Some(2), &[1])).await;
-        keep(store, deal("d2", Some(2), &[])).await;
-        put(store, vec![about_record(1)]).await;
-        let claimed = claim_one(store, at(0)).await;
-        assert!(claimed.deal.is_none(), "the record is nobody's");
-        store.commit(ending(&claimed, held())).await.expect("durable");
-        put(store, vec![about_referral(1)]).await;
-        keep(store, deal("d1", Some(1), &[1])).await;
-        assert_eq!(claim(store, at(9)).await, Vec::new(), "held with its record again");
+        put(store, vec![about_record(1), about_referral(2)]).await;
+        let claims = claim(store, at(0)).await;
+        store.commit(ending(&claims[0], held())).await.expect("durable");
+        store.commit(ending(&claims[1], Fate::Done(Done::Applied))).await.expect("durable");
+        assert_eq!(store.dead_letters(None, 10).await.expect("a list").len(), 1);
     })
     .await;
 }

@@ -267,7 +267,7 @@ pub struct BackfillProgress {
     pub feeds_done: u64,
     /// Feeds in all.
     pub feeds: u64,
-    /// Notices that wait to be worked on, of all sources.
+    /// Notices that wait to be worked on, without what the daemon gave itself.
     pub waiting: u64,
     /// Whether everything was read and worked on.
     pub finished: bool,

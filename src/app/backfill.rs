@@ -119,7 +119,9 @@ pub(super) async fn progress(
     let feeds = parts.pollers_of(account).count() as u64;
     let feeds_done = parts.pollers_of(account).filter(read).count() as u64;
     let ledger = parts.around.store.ledger().await?;
-    let waiting = ledger.iter().map(|line| line.waiting).sum();
+    // What the daemon gave itself are mostly deadlines, days away.
+    let others = ledger.iter().filter(|line| line.source != Source::Daemon);
+    let waiting = others.map(|line| line.waiting).sum();
     Ok(Some(BackfillProgress {
         started: begun.at,
         feeds_done,

@@ -154,7 +154,7 @@ pub(super) fn entrances(
 ) -> Result<Vec<(String, AccountName, crate::ingress::Entrance)>, AppError> {
     let mut entrances = Vec::new();
     for (name, settings) in &parts.config.accounts {
-        let own = systems::entrances(&parts.config, name, settings, &parts.around)?;
+        let own = systems::entrances(&parts.config, name, settings, &parts.around, &parts.metrics)?;
         debug_assert!(own.iter().all(|(_, account, _)| *account == account_name(name)));
         entrances.extend(own);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::relay::Onward;
+use super::relay::HttpRelay;
 use super::vault::Vault;
 use super::{AppError, account_name};
 use crate::config::{
@@ -22,6 +22,7 @@ use crate::merge::view::{Settings, WonEarly};
 use crate::store::seal::Sealer;
 use crate::sync::account::{Account, Behaviour, CrmPart, Surroundings};
 use crate::sync::breaker::Breaker;
+use crate::telemetry::metrics::Metrics;
 
 /// A sentence about a setting, with the key in front.
 fn settings_error(key: &str) -> impl Fn(String) -> AppError + '_ {
@@ -335,10 +336,11 @@ pub(super) fn entrances(
     name: &str,
     settings: &AccountConfig,
     around: &Surroundings,
+    metrics: &Arc<Metrics>,
 ) -> Result<Vec<(String, AccountName, Entrance)>, AppError> {
     let mut entrances = Vec::new();
     if let Some(webhook) = &settings.partner_center.webhook {
-        let entrance = partner_center_door(config, name, webhook, around)?;
+        let entrance = partner_center_door(config, name, webhook, around, metrics)?;
         entrances.push(("partner-center".to_owned(), account_name(name), entrance));
     }
     if let Some(source) = settings.dynamics365.as_ref().and_then(|crm| crm.webhook_secret.as_ref())
@@ -374,6 +376,7 @@ fn partner_center_door(
     name: &str,
     webhook: &WebhookConfig,
     around: &Surroundings,
+    metrics: &Arc<Metrics>,
 ) -> Result<Entrance, AppError> {
     let key = format!("accounts.{name}.partner_center.webhook");
     let wrong = settings_error(&key);
@@ -392,16 +395,16 @@ fn partner_center_door(
     let fetcher = partner_center::NetworkFetcher::new().map_err(&wrong)?;
     let verifier =
         partner_center::Verifier::new(verifier, Arc::new(fetcher), Arc::clone(&around.clock));
-    let relay = match &webhook.relay_url {
-        Some(url) => Some(Arc::new(Onward::new(url, around).map_err(&wrong)?) as Arc<dyn Relay>),
-        None => None,
-    };
     let path_secret =
         optional_secret(config, &format!("{key}.path_secret"), webhook.path_secret.as_ref())?;
+    let relay = webhook.relay_url.as_ref().map(|address| {
+        HttpRelay::new(name, address, Arc::clone(&around.clock), Arc::clone(metrics))
+    });
+    let relay = relay.transpose().map_err(settings_error(&format!("{key}.relay_url")))?;
     Ok(Entrance {
         source: Arc::new(verifier.map_err(&wrong)?),
         path_secret: path_secret.map(|secret| secret.expose_secret().to_owned()),
-        relay,
+        relay: relay.map(|relay| Arc::new(relay) as Arc<dyn Relay>),
     })
 }
 

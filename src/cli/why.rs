@@ -46,6 +46,14 @@ impl Why {
             let due = minute(text(notice, "/due"));
             table::paragraph(out, &format!("{due}  "), "The next try is due.")?;
         }
+        for notice in list(&told, "/deadlines") {
+            let due = minute(text(notice, "/due"));
+            table::paragraph(
+                out,
+                &format!("{due}  "),
+                "Looked at again, whatever happens before.",
+            )?;
+        }
         for letter in list(&told, "/held") {
             let since = minute(text(letter, "/held"));
             table::paragraph(

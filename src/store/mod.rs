@@ -194,7 +194,8 @@ pub struct Ending {
 /// What becomes of notices.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// The newest ended this way; older ones of the lane count as superseded.
+    /// The newest ended this way; older ones of the lane, and its earlier dead letters, count as
+    /// superseded.
     Done(Done),
     /// Tried again, not before `at`.
     Retry {
@@ -205,8 +206,9 @@ pub enum Fate {
         /// Why, for `status` and `why`.
         reason: String,
     },
-    /// Moved to the dead-letter list: one dead letter for the lane, the newest notice; older ones
-    /// count as superseded.
+    /// Moved to the dead-letter list: one dead letter for the lane, the newest notice; older ones,
+    /// and earlier dead letters of the lane, count as superseded. A later notice of the lane is
+    /// worked on all the same: it may be the repair.
     Held(Hold),
 }
 
@@ -221,7 +223,7 @@ pub struct CursorMove {
     pub cursor: Option<String>,
 }
 
-/// A notice that waits for a person.
+/// A notice that waits for a person, or for a later change that repairs what it waits for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DeadLetter {
     /// The notice.

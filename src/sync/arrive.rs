@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
-use super::execute::{not_convertible, token_of};
+use super::execute::{not_convertible, stage_meant, token_of};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
@@ -298,12 +298,8 @@ impl Attempt<'_> {
         let now = &view(read, referral).record_values.values;
         settle::settle_landed(fresh, &intent.sent, &meant.unwrap_or_default(), now, false);
         if let Some(stage) = intent.stage {
-            let rules = read.mapping.stages();
-            let readable = rules
-                .iter()
-                .any(|rule| rule.stage == stage && !rule.when.is_empty() && !rule.write.is_empty());
-            let seen = view(read, referral).stage.filter(|_| !readable);
-            let record = seen.unwrap_or(stage);
+            let seen = view(read, referral).stage;
+            let record = stage_meant(read, stage).or(seen).unwrap_or(stage);
             fresh.base_stage = Some(StageAgreement { referral: stage, record });
         }
     }

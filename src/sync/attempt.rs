@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::account::{Account, CrmPart, Surroundings};
 use super::breaker::Breaker;
+use super::columns;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
 use crate::domain::deal::{Deal, IntentAction, Link, LinkState, MicrosoftRecord, Target};
@@ -55,6 +56,13 @@ pub(super) struct Attempt<'a> {
     asked: Option<Hold>,
     /// When something is due by itself.
     pub(super) wake: Option<Timestamp>,
+}
+
+/// What one round of a try works on.
+struct Round<'r> {
+    deal: &'r mut Deal,
+    referral: &'r mut Referral,
+    records: &'r mut Vec<ReadRecord>,
 }
 
 /// A CRM record with what it was read by.
@@ -127,6 +135,7 @@ impl<'a> Attempt<'a> {
             self.faults.push((Target::PartnerCenter, fault));
         }
         let mut records = self.read_records(&mut deal, &referral).await?;
+        columns::heed(&mut deal, &records);
         self.recover(&mut deal, &referral, &records).await?;
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);
@@ -138,34 +147,10 @@ impl<'a> Attempt<'a> {
                 return Ok(self.close(deal, &referral, &records));
             }
             let asked_by = asked_by(&plan);
-            let Some((target, fault)) =
-                self.execute(&mut deal, plan, &mut referral, &mut records).await?
-            else {
-                continue;
-            };
-            match (target, fault) {
-                (Target::PartnerCenter, ConnectError::Stale) => {
-                    match self.fetch_referral(&referral_id).await {
-                        Ok(Some(fresh)) => referral = fresh,
-                        Ok(None) => return Ok((Some(deal), self.not_there_yet())),
-                        Err(fault) => return Ok((Some(deal), Ended::Failed(target, fault))),
-                    }
-                }
-                (Target::Crm(_), ConnectError::Stale) => {
-                    records = self.read_records(&mut deal, &referral).await?;
-                }
-                (Target::PartnerCenter, fault) => {
-                    if !self.hold_links(&mut deal, target, &asked_by, &fault) {
-                        return Ok((Some(deal), Ended::Failed(target, fault)));
-                    }
-                    self.tell_held(&mut deal, &mut records).await;
-                    records.retain(|read| !asked_by.contains(&read.record.key.crm));
-                }
-                (Target::Crm(crm), fault) => {
-                    self.fault(&mut deal, target, fault);
-                    self.tell_held(&mut deal, &mut records).await;
-                    records.retain(|read| read.record.key.crm != crm);
-                }
+            let faults = self.execute(&mut deal, plan, &mut referral, &mut records).await?;
+            let round = Round { deal: &mut deal, referral: &mut referral, records: &mut records };
+            if let Some(ended) = self.after(round, faults, &asked_by).await? {
+                return Ok((Some(deal), ended));
             }
         }
         let hold = Hold::new(
@@ -177,6 +162,47 @@ impl<'a> Attempt<'a> {
             link.hold = Some(hold.clone());
         }
         Ok((Some(deal), Ended::Held(hold)))
+    }
+
+    /// Prepares the next round after the faults of one, every one of them; `Some` if the try is over.
+    async fn after(
+        &mut self,
+        round: Round<'_>,
+        faults: Vec<(Target, ConnectError)>,
+        asked_by: &[CrmName],
+    ) -> Result<Option<Ended>, StoreError> {
+        let Round { deal, referral, records } = round;
+        let mut read_again = false;
+        let mut over = None;
+        for (target, fault) in faults {
+            match (target, fault) {
+                (Target::PartnerCenter, ConnectError::Stale) => {
+                    match self.fetch_referral(&referral.id()).await {
+                        Ok(Some(fresh)) => *referral = fresh,
+                        Ok(None) => over = Some(self.not_there_yet()),
+                        Err(fault) => over = Some(Ended::Failed(target, fault)),
+                    }
+                }
+                (Target::Crm(_), ConnectError::Stale) => read_again = true,
+                (Target::PartnerCenter, fault) => {
+                    if !self.hold_links(deal, target, asked_by, &fault) {
+                        over = Some(Ended::Failed(target, fault));
+                        continue;
+                    }
+                    self.tell_held(deal, records).await;
+                    records.retain(|read| !asked_by.contains(&read.record.key.crm));
+                }
+                (Target::Crm(crm), fault) => {
+                    self.fault(deal, target, fault);
+                    self.tell_held(deal, records).await;
+                    records.retain(|read| read.record.key.crm != crm);
+                }
+            }
+        }
+        if read_again && over.is_none() {
+            *records = self.read_records(deal, referral).await?;
+        }
+        Ok(over)
     }
 
     /// The end of a try in which nothing more is to be written.
@@ -749,6 +775,7 @@ pub(super) fn link(record: &Record) -> Link {
         base_stage: None,
         hold: None,
         told: Vec::new(),
+        columns: std::collections::BTreeMap::new(),
         pending: Vec::new(),
     }
 }

@@ -18,35 +18,38 @@ use crate::merge::sentence::{self, Line};
 use crate::merge::{settle, share};
 use crate::store::StoreError;
 
-/// The first fault of a round, with the system that had it.
-type Fault = Option<(Target, ConnectError)>;
+/// The faults of a round, each with the system that had it.
+type Faults = Vec<(Target, ConnectError)>;
 
 impl Attempt<'_> {
-    /// Carries `plan` out as far as it goes and returns the first fault.
+    /// Carries `plan` out as far as it goes and returns every fault.
     pub(super) async fn execute(
         &mut self,
         deal: &mut Deal,
         plan: Plan,
         referral: &mut Referral,
         records: &mut [ReadRecord],
-    ) -> Result<Fault, StoreError> {
-        let mut patched = Sent::default();
+    ) -> Result<Faults, StoreError> {
+        let mut patched: BTreeMap<CrmName, Sent> = BTreeMap::new();
         if let Some(write) = &plan.partner_center {
-            patched = Sent {
-                meant: write.values.values().flat_map(|values| values.clone()).collect(),
-                before: known_values(referral, records),
-            };
+            // What one CRM sent is a change for the links of the others.
+            for read in records.iter() {
+                let crm = read.record.key.crm;
+                let meant = write.values.get(&crm).cloned().unwrap_or_default();
+                let before = read.mapping.read_referral(referral).values;
+                patched.insert(crm, Sent { meant, before });
+            }
             let lines = lines_of(&plan.crms);
             if let Err(fault) = self.patch(deal, write, lines, referral, records).await? {
-                return Ok(Some((Target::PartnerCenter, fault)));
+                return Ok(vec![(Target::PartnerCenter, fault)]);
             }
         }
         // A PATCH that landed is followed up whatever becomes of the invitation.
-        let mut first = None;
+        let mut faults = Faults::new();
         if let Some(crm) = plan.invite
             && let Err(fault) = self.invite(deal, referral, records, crm).await?
         {
-            first = Some((Target::PartnerCenter, fault));
+            faults.push((Target::PartnerCenter, fault));
         }
         for outcome in &plan.links {
             self.conflicts(deal, &outcome.conflicts);
@@ -58,7 +61,7 @@ impl Attempt<'_> {
                 records,
                 |field| written.is_none_or(|write| !write.values.contains_key(field)),
                 written.is_none_or(|write| write.stage.is_none()),
-                (&patched, &Sent::default()),
+                (patched.get(&outcome.crm).unwrap_or(&Sent::default()), &Sent::default()),
             );
         }
         for write in &plan.crms {
@@ -69,10 +72,10 @@ impl Attempt<'_> {
             let crm = write.crm;
             let outcome = plan.links.iter().find(|outcome| outcome.crm == crm);
             if let Err(fault) = self.write_record(deal, write, outcome, referral, records).await {
-                first = first.or(Some((Target::Crm(crm), fault)));
+                faults.push((Target::Crm(crm), fault));
             }
         }
-        Ok(first)
+        Ok(faults)
     }
 
     /// The one PATCH of our referral.
@@ -511,6 +514,14 @@ pub(super) fn meant_by(read: &ReadRecord, sent: &Values, referral: &Referral) ->
     sent.iter()
         .map(|(field, value)| (field.clone(), held.get(field).unwrap_or(value).clone()))
         .collect()
+}
+
+/// The stage in which a record is found after it was brought to `stage`; `None` if the mapping does
+/// not tell, because the CRM has no stage of its own for it.
+pub(super) fn stage_meant(read: &ReadRecord, stage: Stage) -> Option<Stage> {
+    let writable = |rule: &StageRule| !rule.write.is_empty() || rule.close.is_some();
+    let known = |rule: &&StageRule| rule.stage == stage && !rule.when.is_empty() && writable(rule);
+    read.mapping.stages().iter().find(known).map(|rule| rule.stage)
 }
 
 /// Settles those fields of an outcome that `which` picks, and the stage if told to.

@@ -1,7 +1,7 @@
 //! After a crash or a lost answer: did the write land?
 
 use super::attempt::{Attempt, ReadRecord, view};
-use super::execute::{meant_by, token_of};
+use super::execute::{meant_by, stage_meant, token_of};
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
     Conflict, Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values,
@@ -130,7 +130,9 @@ impl Attempt<'_> {
             let now = &seen.record_values.values;
             settle::settle_landed(link, &intent.sent, &meant, now, false);
             link.pending.clear();
-            if let (Some(sent), Some(record)) = (intent.stage, seen.stage) {
+            if let Some(sent) = intent.stage
+                && let Some(record) = stage_meant(read, sent).or(seen.stage)
+            {
                 link.base_stage = Some(StageAgreement { referral: sent, record });
             }
         }

@@ -16,6 +16,7 @@ type Labels = Vec<(String, String)>;
 pub struct Metrics {
     registry: Mutex<Registry>,
     deliveries: Family<Labels, Counter>,
+    relayed: Family<Labels, Counter>,
     ledger: Family<Labels, Gauge>,
     feed_lag: Family<Labels, Gauge>,
     feed_failing: Family<Labels, Gauge>,
@@ -39,6 +40,12 @@ impl Default for Metrics {
             "Webhook deliveries by system and status",
             deliveries.clone(),
         );
+        let relayed = Family::<Labels, Counter>::default();
+        registry.register(
+            "ingress_relayed",
+            "Deliveries of other kinds passed on to another tool, by outcome",
+            relayed.clone(),
+        );
         let mut gauge = |name: &str, help: &str| {
             let family = Family::<Labels, Gauge>::default();
             registry.register(name, help, family.clone());
@@ -56,6 +63,7 @@ impl Default for Metrics {
         Self {
             registry: Mutex::new(registry),
             deliveries,
+            relayed,
             ledger,
             feed_lag,
             feed_failing,
@@ -77,6 +85,12 @@ impl Metrics {
         // Writing into a text cannot fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    /// One delivery was to be passed on: `passed_on`, `refused`, `failed` or `dropped`.
+    pub fn relayed(&self, account: &str, outcome: &str) {
+        let labels = labels(&[("account", account), ("outcome", outcome)]);
+        self.relayed.get_or_create(&labels).inc();
     }
 }
 

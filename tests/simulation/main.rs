@@ -17,6 +17,7 @@ mod mutants;
 mod partner_center;
 mod people;
 mod random;
+mod scenarios;
 mod store;
 mod world;
 

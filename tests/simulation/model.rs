@@ -95,6 +95,7 @@ fn begin(seed: u64, off: Off) -> Model {
         base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
         hold: None,
         told: Vec::new(),
+        columns: std::collections::BTreeMap::new(),
         pending: Vec::new(),
     };
     Model {
@@ -352,7 +353,7 @@ impl Model {
                     settle_landed(&mut self.link, &intent.sent, &intent.sent, &crm.values, false);
                     if let Some(stage) = intent.stage {
                         self.link.base_stage =
-                            Some(StageAgreement { referral: partner.stage, record: stage });
+                            Some(StageAgreement { referral: stage, record: stage });
                     }
                     self.conflicts.extend(intent.losers);
                 }

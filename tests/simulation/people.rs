@@ -38,7 +38,8 @@ fn fresh(world: &mut World, field: &str) -> (Json, Json) {
             (json!(format!("{date}T00:00:00Z")), json!(date))
         }
         "details.notes" => {
-            let long = if number % 3 == 0 { " and a good deal more that is cut off" } else { "" };
+            let long =
+                if number.is_multiple_of(3) { " and a good deal more that is cut off" } else { "" };
             let note = format!("note {number}{long}");
             (json!(note), json!(note))
         }

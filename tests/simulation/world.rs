@@ -53,8 +53,6 @@ pub(crate) struct CrmState {
     pub(crate) others: BTreeMap<String, (String, Fields)>,
     /// How far its clock is off, milliseconds.
     pub(crate) skew: i64,
-    /// Whether the referral field is a unique key (Salesforce only: an external id may not be).
-    pub(crate) unique: bool,
 }
 
 /// What goes wrong, in parts of a thousand.
@@ -132,10 +130,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(seed: u64, mappings: BTreeMap<CrmName, Arc<Mapping>>) -> Self {
-        let crms = mappings
-            .keys()
-            .map(|crm| (*crm, CrmState { unique: true, ..CrmState::default() }))
-            .collect();
+        let crms = mappings.keys().map(|crm| (*crm, CrmState::default())).collect();
         Self {
             dice: Dice::new(seed),
             now: 1_800_000_000_000,

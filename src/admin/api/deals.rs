@@ -34,7 +34,7 @@ pub(super) async fn list(
 ) -> Result<Json<Json_>, Problem> {
     let account = optional_account(&admin, page.account.as_deref())?;
     let limit = page_size(page.limit);
-    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?);
+    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?, admin.clock.now());
     let mut after = page.after.map(DealId::new);
     let mut items = Vec::new();
     let mut looked_at = 0;
@@ -68,6 +68,6 @@ pub(super) async fn show(
     let deal = admin.store.deal(&DealId::new(id.clone())).await?.ok_or_else(|| {
         Problem::not_found(format!("There is no deal `{id}`."), "List them with `links`.")
     })?;
-    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?);
+    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?, admin.clock.now());
     Ok(Json(json!({ "summary": DealLine::of(&deal, &waiting), "deal": deal })))
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::domain::deal::{Deal, LinkState, Stage};
 use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind};
-use crate::domain::notice::{Notice, Subject};
+use crate::domain::notice::{Notice, Source, Subject};
 use crate::domain::time::Timestamp;
 
 /// One line of the list of deals.
@@ -38,9 +38,9 @@ struct LinkLine {
 pub(super) struct Waiting(BTreeSet<(String, Subject)>);
 
 impl Waiting {
-    /// From the notices that wait.
-    pub(super) fn of(notices: Vec<Notice>) -> Self {
-        let subjects = notices.into_iter();
+    /// From the notices that wait. A deadline that the daemon watches is no work that waits.
+    pub(super) fn of(notices: Vec<Notice>, now: Timestamp) -> Self {
+        let subjects = notices.into_iter().filter(|notice| !is_deadline(notice, now));
         Self(subjects.map(|one| (one.notice.account.to_string(), one.notice.subject)).collect())
     }
 
@@ -53,6 +53,11 @@ impl Waiting {
             referrals.chain(records).chain(std::iter::once(Subject::Deal(deal.id.clone())));
         subjects.any(|subject| self.0.contains(&(account.clone(), subject)))
     }
+}
+
+/// Whether a notice only wakes the daemon at a later moment, for example before a referral expires.
+pub(super) fn is_deadline(notice: &Notice, now: Timestamp) -> bool {
+    notice.notice.source == Source::Daemon && notice.attempts == 0 && notice.notice.due > now
 }
 
 impl DealLine {

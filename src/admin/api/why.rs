@@ -10,7 +10,7 @@ use serde_json::{Value as Json_, json};
 use super::super::extract::Asked;
 use super::super::{Admin, Problem};
 use super::deals::MOST_WAITING;
-use super::view::{DealLine, Waiting};
+use super::view::{DealLine, Waiting, is_deadline};
 use crate::domain::deal::Deal;
 use crate::domain::id::{CrmName, DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::Subject;
@@ -35,11 +35,15 @@ pub(super) async fn why(
     let letters = admin.store.dead_letters(None, MOST_WAITING).await?;
     let deal = find(&admin, id).await?;
     let concerns = |subject: &Subject| about(subject, id, deal.as_ref());
-    let queued: Vec<_> =
-        waiting.iter().filter(|notice| concerns(&notice.notice.subject)).cloned().collect();
+    let now = admin.clock.now();
+    let (deadlines, queued): (Vec<_>, Vec<_>) = waiting
+        .iter()
+        .filter(|notice| concerns(&notice.notice.subject))
+        .cloned()
+        .partition(|notice| is_deadline(notice, now));
     let held: Vec<_> =
         letters.iter().filter(|letter| concerns(&letter.notice.notice.subject)).collect();
-    if deal.is_none() && queued.is_empty() && held.is_empty() {
+    if deal.is_none() && queued.is_empty() && held.is_empty() && deadlines.is_empty() {
         return Err(Problem::not_found(
             format!("Nothing is known of `{id}`."),
             "Give the id of a referral, of a record, or of a deal as `links` shows them.",
@@ -55,9 +59,15 @@ pub(super) async fn why(
         story = admin.store.audit(&query).await?;
         story.reverse();
     }
-    let waiting = Waiting::of(waiting);
+    let waiting = Waiting::of(waiting, now);
     let summary = deal.as_ref().map(|deal| DealLine::of(deal, &waiting));
-    Ok(Json(json!({ "summary": summary, "story": story, "waiting": queued, "held": held })))
+    Ok(Json(json!({
+        "summary": summary,
+        "story": story,
+        "waiting": queued,
+        "deadlines": deadlines,
+        "held": held,
+    })))
 }
 
 /// Whether a notice is about what was asked for.

@@ -60,7 +60,7 @@ impl Fault {
     }
 }
 
-/// Marks an answer that must not be sent: [`super::serve`] closes the connection instead.
+/// Marks an answer that must not be sent: [`super::serve()`] closes the connection instead.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CloseWithoutAnswer;
 

@@ -1,9 +1,9 @@
 //! What is known of the waiting notices of one subject, and when its lane's turn comes.
 //!
 //! A lane's turn comes when any of its notices is due and its last retry said not to wait any longer.
-//! A dead letter does not stop its lane: a later change may be the very repair it waits for. Each subject of a lane keeps its own row, and
-//! [`settle`] writes the moments of a whole lane anew whenever one of them changed, so that a claim
-//! meets no lane whose turn it is not.
+//! A dead letter does not stop its lane: a later change may be the very repair it waits for. Each
+//! subject of a lane keeps its own row, and [`settle`] writes the moments of a whole lane anew
+//! whenever one of them changed, so that a claim meets no lane whose turn it is not.
 
 use std::collections::BTreeSet;
 

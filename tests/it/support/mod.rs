@@ -1,4 +1,5 @@
 //! A world for one test: emulators, files, daemon, and patience.
+#![allow(clippy::disallowed_methods, reason = "the systems under test run in real time")]
 
 mod people;
 mod setup;
