@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::domain::hold::Hold;
 use cosell_sync::domain::id::{DealId, EngagementId, NoticeId};
-use cosell_sync::domain::notice::{Done, NewNotice, Subject};
+use cosell_sync::domain::notice::{Done, NewNotice, Source, Subject};
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::store::{
     AuditQuery, Claim, Commit, CursorMove, DealKey, Fate, Release, Store, StoreError,
@@ -206,6 +206,23 @@ async fn nothing_is_claimed_before_it_is_due() {
         put(store, vec![NewNotice { due: at(30), ..about_referral(1) }]).await;
         assert_eq!(store.next_due().await.expect("a moment"), Some(at(30)));
         assert_eq!(claim_one(store, at(30)).await.notices.len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_person_need_not_wait_for_the_next_retry() {
+    law(async |subjected| {
+        let store = subjected.store();
+        keep(store, deal("d1", Some(1), &[1])).await;
+        put(store, vec![about_referral(1)]).await;
+        let first = claim_one(store, at(0)).await;
+        store.commit(ending(&first, retry(90, false))).await.expect("durable");
+        put(store, vec![about_record(1)]).await;
+        assert_eq!(claim(store, at(10)).await, Vec::new(), "a change waits for the retry");
+        let asked = NewNotice { source: Source::Operator, ..about_referral(1) };
+        put(store, vec![asked]).await;
+        assert_eq!(claim_one(store, at(10)).await.notices.len(), 3, "a person does not");
     })
     .await;
 }

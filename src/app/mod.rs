@@ -11,6 +11,7 @@ mod doctor;
 mod gauges;
 mod in_process;
 mod live;
+mod live_again;
 pub mod login;
 mod mappings;
 mod nightly;
@@ -133,6 +134,7 @@ impl App {
             parts::entrances(&parts)?,
         );
         let token = systems::admin_token(config)?;
+        live_again::settle(&parts).await.map_err(|error| AppError::Settings(error.to_string()))?;
         let public = bind("the public listener", config.server.listen).await?;
         let admin = bind("the admin listener", config.admin.listen).await?;
         let app = Self {

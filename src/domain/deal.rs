@@ -90,6 +90,10 @@ pub struct Link {
     /// Sentences for the seller that are not in the record yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pending: Vec<String>,
+    /// The record's field behind each value of the base: where a mapping names another one now, what
+    /// that holds is no edit of anybody's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
 }
 
 impl Link {

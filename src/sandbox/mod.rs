@@ -65,15 +65,28 @@ impl Sandbox {
     ///
     /// If an address cannot be bound.
     pub async fn start(addresses: Addresses) -> io::Result<Self> {
+        Self::start_with(addresses, |_| ()).await
+    }
+
+    /// As [`Sandbox::start`], with another organisation of Salesforce.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::start`].
+    pub async fn start_with(
+        addresses: Addresses,
+        change: impl FnOnce(&mut SalesforceOptions),
+    ) -> io::Result<Self> {
         // The emulated Partner Center delivers over HTTP; a second call changes nothing.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = SandboxClock::running();
         let partner_center = PartnerCenterSandbox::new(PartnerOptions::default(), clock.clone());
         let dynamics365 = Dynamics365Sandbox::new(DynamicsOptions::default(), clock.clone());
-        let options = SalesforceOptions {
+        let mut options = SalesforceOptions {
             currencies: vec!["EUR".to_owned(), "USD".to_owned()],
             ..SalesforceOptions::default()
         };
+        change(&mut options);
         let salesforce = SalesforceSandbox::new(options, clock.clone());
         let partner_center_serving = partner_center.serve(addresses.partner_center).await?;
         let dynamics365_serving = serve(dynamics365.router(), addresses.dynamics365).await?;

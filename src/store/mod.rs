@@ -33,6 +33,7 @@ pub trait Store: Send + Sync {
     /// Makes notices durable, with the cursors that they let move, and returns how many were fresh.
     ///
     /// A notice whose dedupe key is known is skipped. Durable (on the disk) when this returns.
+    /// A notice of [`Source::Operator`] ends the wait of its lane for the next retry.
     async fn enqueue(
         &self,
         notices: Vec<NewNotice>,

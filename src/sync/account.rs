@@ -63,8 +63,6 @@ pub struct Behaviour {
     pub shadow: bool,
     /// A referral that names a record that is not here is held instead of created.
     pub hold_foreign_reference: bool,
-    /// The lead status that stands for *qualified*, per CRM.
-    pub qualified_status: Vec<(CrmName, String)>,
     /// How often Microsoft's own record is looked at while it has not answered: the list shows our
     /// referrals only, so an event that was never delivered is found no other way.
     pub related_check: Duration,
@@ -82,7 +80,6 @@ impl Default for Behaviour {
             create_missing: true,
             shadow: false,
             hold_foreign_reference: false,
-            qualified_status: Vec::new(),
             related_check: Duration::from_secs(300),
             list_lag: Duration::from_secs(5),
             not_found_patience: Duration::from_secs(600),

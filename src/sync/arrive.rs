@@ -15,12 +15,12 @@ use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
-use crate::merge::sentence::{self, Line};
+use crate::merge::sentence;
 use crate::merge::settle;
 use crate::store::{DealKey, StoreError};
 
 /// What reading or making a record came to.
-type Read = Result<Option<ReadRecord>, ConnectError>;
+pub(super) type Read = Result<Option<ReadRecord>, ConnectError>;
 
 impl Attempt<'_> {
     /// A referral that no deal is known for.
@@ -422,97 +422,6 @@ impl Attempt<'_> {
             );
         }
         Ok(fields)
-    }
-
-    /// A lead that was turned into an opportunity, by its seller or because the referral was
-    /// accepted: the link moves on to the opportunity. `None` if nothing was turned.
-    pub(super) async fn follow_conversion(
-        &mut self,
-        deal: &mut Deal,
-        part: &CrmPart,
-        lead: &Record,
-        referral: &Referral,
-    ) -> Result<Option<Read>, StoreError> {
-        if lead.key.kind != RecordKind::Lead {
-            return Ok(None);
-        }
-        let (Some(lead_mapping), Some(mapping)) =
-            (part.mapping(RecordKind::Lead), part.mapping(RecordKind::Opportunity))
-        else {
-            return Ok(None);
-        };
-        let turned_by_seller = lead_mapping.stage_of(&lead.fields) == Some(Stage::Active);
-        let accepted = Stage::of(&referral.state()) == Some(Stage::Active);
-        if !turned_by_seller && !accepted || self.account.behaviour.shadow {
-            return Ok(None);
-        }
-        let status =
-            self.account.behaviour.qualified_status.iter().find(|(crm, _)| *crm == part.name());
-        let status = status.map_or("", |(_, status)| status.as_str());
-        let opportunity = match part.crm.qualify(lead, status, lead_mapping.shape()).await {
-            Ok(opportunity) => opportunity,
-            Err(fault) => return Ok(Some(Err(fault))),
-        };
-        let Some(id) = opportunity else {
-            deal.links.retain(|link| link.record.crm != part.name());
-            let summary = format!(
-                "{} does not let us turn the lead into an opportunity; one was made beside it.",
-                part.name().title()
-            );
-            self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-            return self.make_record(deal, referral, part).await.map(Some);
-        };
-        let record = match part.crm.fetch(RecordKind::Opportunity, &id, mapping.shape()).await {
-            Ok(Some(record)) => record,
-            Ok(None) => return Ok(None),
-            Err(fault) => return Ok(Some(Err(fault))),
-        };
-        Ok(Some(self.move_link(deal, part, record, mapping, referral).await))
-    }
-
-    /// Ties the deal to the opportunity that its lead became.
-    async fn move_link(
-        &mut self,
-        deal: &mut Deal,
-        part: &CrmPart,
-        record: Record,
-        mapping: std::sync::Arc<Mapping>,
-        referral: &Referral,
-    ) -> Read {
-        let control = mapping.control();
-        let zone = &self.account.settings.time_zone;
-        let before = record
-            .fields
-            .get(&control.audit)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        let lines = [Line("The lead became this opportunity.".to_owned())];
-        let text = sentence::audit_text(
-            before,
-            &lines,
-            self.around.clock.now(),
-            zone,
-            control.audit_length,
-        );
-        let mut fields = Fields::new();
-        fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
-        fields.insert(control.sync.clone(), json!(true));
-        fields.insert(control.audit.clone(), json!(text));
-        let expect = record.version.clone();
-        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
-        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
-        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
-        let mut fresh = link(&record);
-        fresh.base_stage = Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold });
-        deal.links.retain(|link| link.record.crm != part.name());
-        deal.links.push(fresh);
-        let summary = format!(
-            "The lead became the opportunity {} in {}.",
-            record.key.id,
-            part.name().title()
-        );
-        self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(Some(ReadRecord { record, mapping }))
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::account::{Account, CrmPart, Surroundings};
 use super::breaker::Breaker;
+use super::columns;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
 use crate::domain::deal::{Deal, IntentAction, Link, LinkState, MicrosoftRecord, Target};
@@ -134,6 +135,7 @@ impl<'a> Attempt<'a> {
             self.faults.push((Target::PartnerCenter, fault));
         }
         let mut records = self.read_records(&mut deal, &referral).await?;
+        columns::heed(&mut deal, &records);
         self.recover(&mut deal, &referral, &records).await?;
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);
@@ -212,13 +214,14 @@ impl<'a> Attempt<'a> {
     ) -> (Option<Deal>, Ended) {
         // Only what is in step everywhere may be taken for an echo.
         let hold = self.hold.clone().or_else(|| self.asked.clone());
-        let in_step = self.faults.is_empty() && hold.is_none();
+        let shadow = self.account.behaviour.shadow;
+        let in_step = self.faults.is_empty() && hold.is_none() && !shadow;
         deal.referral_version = if in_step { referral.version() } else { None };
         deal.referral_state = Some(referral.state());
         for read in records {
             let sealed = view(read, referral).is_sealed();
             if let Some(link) = deal.link_mut(read.record.key.crm) {
-                link.version = Some(read.record.version.clone());
+                link.version = (!shadow).then(|| read.record.version.clone());
                 if sealed {
                     // Too late for the record: they stay in the local trail.
                     link.pending.clear();
@@ -772,6 +775,7 @@ pub(super) fn link(record: &Record) -> Link {
         base_stage: None,
         hold: None,
         told: Vec::new(),
+        columns: std::collections::BTreeMap::new(),
         pending: Vec::new(),
     }
 }

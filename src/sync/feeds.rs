@@ -342,12 +342,14 @@ impl Poller {
             Feed::Crm(CrmName::Dynamics365, _) => Source::Dynamics365,
             Feed::Crm(CrmName::Salesforce, _) => Source::Salesforce,
         };
+        // What was only looked at in shadow mode is still to be done after it.
+        let mode = if self.account.behaviour.shadow { "shadow/" } else { "" };
         NewNotice {
             account: self.account.name.clone(),
             source,
             subject,
             event: event.to_owned(),
-            dedupe: version.map(|version| format!("{}/{name}/{version}", self.feed.name())),
+            dedupe: version.map(|version| format!("{mode}{}/{name}/{version}", self.feed.name())),
             due: self.around.clock.now(),
         }
     }

@@ -14,6 +14,8 @@ pub mod account;
 mod arrive;
 mod attempt;
 pub mod breaker;
+mod columns;
+mod conversion;
 mod execute;
 pub mod feeds;
 mod offer;

@@ -10,9 +10,11 @@ use super::arrive::taken;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::deal::{
+    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Target, Values,
+};
 use crate::domain::hold::Hold;
-use crate::domain::id::{DealId, RecordKey, ReferralId};
+use crate::domain::id::{DealId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
@@ -88,6 +90,10 @@ impl Attempt<'_> {
             Some(link) if link.record == read.record.key => {
                 Ok((None, Ended::Done(Done::Ignored, "the record belongs to a known deal")))
             }
+            Some(link) if is_turned_lead(&read, link) => Ok((
+                None,
+                Ended::Done(Done::Ignored, "the lead has become the opportunity of its deal"),
+            )),
             Some(link) => Ok((None, Ended::Held(taken(crm, &link.record.id)))),
             // The deal, or the referral, has a lane of its own: two tries of it must never run at once.
             None => {
@@ -398,6 +404,12 @@ impl Attempt<'_> {
             ),
         ))
     }
+}
+
+/// Whether a record is a lead that is over and whose deal went on with an opportunity.
+fn is_turned_lead(read: &ReadRecord, link: &Link) -> bool {
+    let over = read.mapping.stage_of(&read.record.fields) != Some(Stage::OnHold);
+    over && read.record.key.kind == RecordKind::Lead && link.record.kind == RecordKind::Opportunity
 }
 
 /// The canonical values that a new referral is made from.

@@ -1,10 +1,11 @@
 //! Rows that are deleted, copied, or whose link somebody overwrites.
 
+use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::domain::id::ReferralId;
 use serde_json::json;
 
-use crate::support::{Setup, World, text};
+use crate::support::{Setup, World, number, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deleted_row_is_never_made_again_and_the_referral_is_left_alone() {
@@ -17,7 +18,7 @@ async fn a_deleted_row_is_never_made_again_and_the_referral_is_left_alone() {
     world.until_said(AuditKind::Alerted, "The record in Dynamics 365 was deleted").await;
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 61_000 } }));
     let value = |world: &World| {
-        world.sales(&id).is_some_and(|row| crate::support::number(&row["Amount"]) == Some(61_000.0))
+        world.sales(&id).is_some_and(|row| number(&row["Amount"]) == Some(61_000.0))
     };
     world.until_true("the other CRM goes on", || value(&world)).await;
     world.silence().await;
@@ -59,47 +60,61 @@ async fn an_overwritten_referral_identifier_is_restored_with_a_line() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_rows_with_one_referral_are_held_and_released_after_the_repair() {
-    // The column is not unique here, as in an organisation where an admin left that out.
-    let world = Setup::salesforce_only().start().await;
-    let unused = "11111111-2222-4333-8444-555555555555";
-    world.sandbox.salesforce.add_external_id_field("Opportunity", "Unused__c", false);
-    let id = world.arrival(json!({})).await;
-    let copy = world.draft_sales("A copy", json!({ "Sync_With_Partner_Center__c": true }));
-    let other = world.until("the copy is a deal of its own", || world.shared_sales(&copy)).await;
-    world.arrived(&other).await;
-    assert_ne!(other.as_str(), unused);
-    // Now the copy is given the first deal's identifier; a unique field refuses that itself.
-    let edit = json!({ "Referral_Identifier__c": id.as_str() });
-    let refused = world.sandbox.salesforce.edit_as_person("Opportunity", &copy, &edit);
-    assert!(refused.is_err(), "unique: two rows with one referral cannot be made by hand");
+    let not_unique = |options: &mut SandboxOptions| options.unique_referral = false;
+    let world = Setup::salesforce_only().organization(not_unique).without_webhooks();
+    let mut world = world.start().await;
+    world.stop_daemon().await;
+    let id = world.seed(json!({}));
+    let carrying = json!({
+        "Referral_Identifier__c": id.as_str(), "Amount": 50_000, "CurrencyIsoCode": "USD",
+        "CloseDate": "2027-03-31",
+    });
+    world.draft_sales("By another tool", carrying.clone());
+    let second = world.draft_sales("By another tool, again", carrying);
+    world.start_daemon().await;
+    let letter = world.until_held("several records for this referral").await;
+    assert!(letter.hold.fix.contains("empty the Referral Identifier"), "{}", letter.hold.fix);
+    world.two_polls().await;
+    assert_eq!(world.sandbox.salesforce.rows("Opportunity").len(), 2, "no third row");
+    let repaired = json!({ "Referral_Identifier__c": null });
+    world.sandbox.salesforce.edit_as_person("Opportunity", &second, &repaired).expect("repaired");
+    world.edit_sales(&id, json!({ "Sync_With_Partner_Center__c": true }));
+    world.edit_as_microsoft(&id, json!({ "details": { "notes": "A change, to look again." } }));
+    world.until_said(AuditKind::Linked, "Linked to").await;
+    world.silence().await;
+    assert!(world.letters().await.is_empty(), "released by the next change");
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 72_000 } }));
+    let value = || world.sales(&id).is_some_and(|row| number(&row["Amount"]) == Some(72_000.0));
+    world.until_true("the row that is left is the deal's", value).await;
     world.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_row_that_carries_a_referral_of_another_row_is_held_with_a_fix() {
-    let world = Setup::dynamics_only().start().await;
+async fn a_copy_that_carries_the_referral_is_held_and_the_true_row_goes_on() {
+    let not_unique = |options: &mut SandboxOptions| options.unique_referral = false;
+    let world = Setup::salesforce_only().organization(not_unique).start().await;
     let id = world.arrival(json!({})).await;
-    let row = world.dynamics(&id).expect("a row");
-    let own = text(&row["opportunityid"]).to_owned();
-    // A GUID in capitals is another text for the unique key, and the same referral for us.
+    let own = text(&world.sales(&id).expect("a row")["Id"]).to_owned();
     let copied = json!({
-        "pc_syncwithpartnercenter": true,
-        "pc_referralidentifier": id.as_str().to_uppercase(),
+        "Sync_With_Partner_Center__c": true, "Referral_Identifier__c": id.as_str(),
     });
-    let copy = world.draft_dynamics("A copy", copied);
+    let copy = world.draft_sales("A copy", copied);
     let letter = world.until_held("carries the same Referral Identifier").await;
     assert!(letter.hold.fix.contains("Empty the Referral Identifier"), "{}", letter.hold.fix);
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 71_000 } }));
     let value = || {
-        let row = world.sandbox.dynamics365.row("opportunity", &own).unwrap_or_default();
-        crate::support::number(&row["estimatedvalue"]) == Some(71_000.0)
+        let row = world.sandbox.salesforce.row("Opportunity", &own).unwrap_or_default();
+        number(&row["Amount"]) == Some(71_000.0)
     };
     world.until_true("the true row goes on", value).await;
-    let repaired = json!({ "pc_referralidentifier": null, "pc_syncwithpartnercenter": false });
-    world.sandbox.dynamics365.edit_as_person("opportunity", &copy, &repaired).expect("repaired");
-    world.silence().await;
+    let repaired = json!({ "Referral_Identifier__c": null, "Sync_With_Partner_Center__c": false });
+    world.sandbox.salesforce.edit_as_person("Opportunity", &copy, &repaired).expect("repaired");
+    let retry = format!("/dead-letters/{}/retry", letter.notice.id);
+    let retried = world.admin(&retry, json!({})).await;
+    assert!((200..300).contains(&retried), "as the fix says: {retried}");
+    world.released().await;
     let referrals: Vec<ReferralId> =
-        world.deals().await.into_iter().filter_map(|it| it.referral_id).collect();
+        world.deals().await.into_iter().filter_map(|deal| deal.referral_id).collect();
     assert_eq!(referrals, [id]);
     world.finish().await;
 }

@@ -76,7 +76,6 @@ crm = "Status_Reason__c"
 
 [lookup.reason]
 rows = [["Budget", "R1"], ["Competitor", "R2"]]
-on_unknown = "empty"
 
 [[stage]]
 stage = "won"

@@ -103,6 +103,7 @@ fn begin(seed: u64, off: Off) -> Model {
         base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
         hold: None,
         told: Vec::new(),
+        columns: std::collections::BTreeMap::new(),
         pending: Vec::new(),
     };
     Model {

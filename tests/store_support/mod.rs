@@ -117,6 +117,7 @@ fn link(number: u32) -> Link {
         base_stage: None,
         hold: None,
         told: Vec::new(),
+        columns: std::collections::BTreeMap::new(),
         pending: Vec::new(),
     }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 
 use super::keys::{self, Key, Table};
-use super::{Rows, Work, codec, ledger, named, trail, turn};
+use super::{Rows, Work, codec, lanes, ledger, named, trail, turn};
 use crate::domain::audit::NewEntry;
-use crate::domain::notice::{NewNotice, Notice};
+use crate::domain::notice::{NewNotice, Notice, Source};
 use crate::domain::time::Timestamp;
 use crate::store::{CursorMove, Lane, StoreError};
 
@@ -55,6 +55,9 @@ pub(crate) fn add(
         let source = notice.source;
         let notice = Notice { id: keys::notice_id(number), notice, received: now, attempts: 0 };
         put_in(work, number, &notice, touched)?;
+        if source == Source::Operator {
+            open_gates(work, &subject_of(&notice), touched)?;
+        }
         ledger::count(work, source, |line| {
             line.accepted += 1;
             line.waiting += 1;
@@ -79,6 +82,20 @@ pub(crate) fn put_in(
         turn.earliest = Some(turn.earliest.map_or(due, |earliest| earliest.min(due)));
     })?;
     touched.insert(subject);
+    Ok(())
+}
+
+/// A person asks: the lane of `subject` does not wait for its next retry.
+fn open_gates(
+    work: &mut Work<'_>,
+    subject: &Lane,
+    touched: &mut BTreeSet<Lane>,
+) -> Result<(), StoreError> {
+    let (lane, deal) = lanes::lane_of(work.rows(), subject)?;
+    for member in lanes::members(work.rows(), &lane, deal.as_ref())? {
+        turn::change(work, &member, |turn| turn.gate = None)?;
+        touched.insert(member);
+    }
     Ok(())
 }
 

@@ -138,6 +138,15 @@ impl World {
         self.store().audit(&query).await.expect("the trail")
     }
 
+    /// Waits until nothing is held any more.
+    pub(crate) async fn released(&self) {
+        let end = Instant::now() + PATIENCE;
+        while !self.letters().await.is_empty() {
+            assert!(Instant::now() < end, "in vain: nothing is held\n{}", self.show().await);
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     pub(crate) async fn deal(&self, id: &ReferralId) -> Option<Deal> {
         let account = &self.app().accounts[0].name;
         let key = DealKey::Referral(id.clone());
@@ -266,9 +275,4 @@ impl World {
             assert!(closed.insert(of), "closed twice: {close}");
         }
     }
-}
-
-/// Whether every one of these holds `value` as a number.
-pub(crate) fn all_numbers(held: &[&Json], value: f64) -> bool {
-    held.iter().all(|held| number(held) == Some(value))
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::sandbox::{Addresses, Sandbox};
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub(crate) struct Setup {
     fixed_port: bool,
     pub(super) reconcile_secs: i64,
     settings: Vec<(&'static str, toml::Value)>,
-    mappings: Vec<(&'static str, String)>,
+    organization: fn(&mut SandboxOptions),
     prepare: Vec<Prepare>,
 }
 
@@ -32,7 +33,7 @@ impl Setup {
             fixed_port: false,
             reconcile_secs: 1,
             settings: Vec::new(),
-            mappings: Vec::new(),
+            organization: |_| (),
             prepare: Vec::new(),
         }
     }
@@ -71,9 +72,9 @@ impl Setup {
         self
     }
 
-    /// A mapping file of the customer's.
-    pub(crate) fn mapping(mut self, name: &'static str, text: &str) -> Self {
-        self.mappings.push((name, text.to_owned()));
+    /// Another organisation of Salesforce.
+    pub(crate) fn organization(mut self, change: fn(&mut SandboxOptions)) -> Self {
+        self.organization = change;
         self
     }
 
@@ -85,7 +86,9 @@ impl Setup {
 
     /// Starts it and waits until every feed was read once.
     pub(crate) async fn start(mut self) -> World {
-        let sandbox = Sandbox::start(Addresses::free()).await.expect("the emulators start");
+        let sandbox = Sandbox::start_with(Addresses::free(), self.organization)
+            .await
+            .expect("the emulators start");
         for prepare in self.prepare.drain(..) {
             prepare(&sandbox);
         }
@@ -127,9 +130,6 @@ impl World {
             put(account, key, value.clone());
         }
         std::fs::write(path, config.to_string()).expect("the configuration is written");
-        for (name, text) in &self.setup.mappings {
-            self.write_mapping(name, text);
-        }
     }
 
     /// Writes a mapping file; the daemon reads it when it starts.
