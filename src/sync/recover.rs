@@ -26,7 +26,13 @@ impl Attempt<'_> {
         let intents = std::mem::take(&mut deal.intents);
         for intent in intents {
             match (intent.target, intent.action) {
-                (_, IntentAction::Create | IntentAction::Qualify | IntentAction::Invite) => {
+                (
+                    _,
+                    IntentAction::Create
+                    | IntentAction::Qualify
+                    | IntentAction::Invite
+                    | IntentAction::Register,
+                ) => {
                     deal.intents.push(intent);
                 }
                 (Target::PartnerCenter, _) => self.recover_patch(deal, &intent, referral, records),
