@@ -13,6 +13,7 @@ use cosell_sync::config::Config;
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
 use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::ReferralId;
+use cosell_sync::domain::notice::Notice;
 use cosell_sync::sandbox::Sandbox;
 use cosell_sync::store::{AuditQuery, DeadLetter, DealKey, Store};
 use cosell_sync::sync::feeds::Feed;
@@ -195,16 +196,18 @@ impl World {
         }
     }
 
-    /// Waits until nothing that is due waits.
+    /// Waits until nothing waits but looks at deals that the daemon has planned for later.
     pub(crate) async fn idle(&self) {
         let end = Instant::now() + PATIENCE;
         loop {
+            let waiting = self.store().waiting(1000).await.expect("the inbox");
             let now = self.app().around.clock.now();
-            let due = self.store().next_due().await.expect("the inbox");
-            let busy =
-                self.store().ledger().await.expect("the ledger").iter().any(|l| l.waiting > 0)
-                    && due.is_none();
-            if !busy && due.is_none_or(|due| due > now.plus(Duration::from_secs(60))) {
+            let later = now.plus(Duration::from_secs(60));
+            let is_planned = |notice: &Notice| {
+                let (due, event) = (notice.notice.due, &notice.notice.event);
+                due > later || due > now && event == "deadline"
+            };
+            if waiting.iter().all(is_planned) {
                 return;
             }
             if Instant::now() > end {
