@@ -194,6 +194,13 @@ async fn good_mapping_files_are_used_at_once_and_bad_ones_refused() {
     assert_eq!(history["items"][0]["version"], used["version"]);
     assert!(history["items"][0]["changes"].to_string().contains("Amount"), "{history}");
 
+    let unknown = "label = \"Deal value\"\n[[field]]\nreferral = \"campaignId\"\n\
+        crm = \"Not_There__c\"\ntype = \"text\"\nconflict = \"crm\"";
+    std::fs::write(&path, first.replace(label, unknown)).expect("written");
+    let lacking = world.post("mappings/reload", &json!({})).await;
+    assert_eq!(lacking["version"], used["version"], "a missing field would stop the whole feed");
+    assert!(lacking["rejected"].to_string().contains("has no Not_There__c"), "{lacking}");
+
     let body = json!({ "version": before });
     assert_eq!(world.post("mappings/rollback", &body).await["version"], before.as_str());
     assert_eq!(version(&world.get("status").await), before);

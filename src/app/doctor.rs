@@ -274,7 +274,13 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
         } else if !required.contains(&field) && is_optional_control(mapping, field) {
             notes.advice(format!("{text} The sync does without."), make);
         } else {
-            notes.problem(text, make);
+            let fix = if required.contains(&field) {
+                make
+            } else {
+                "Make it in the CRM, correct the mapping file, or give the row `optional_field = true`: \
+                 `cosell-sync provision --apply` makes such fields."
+            };
+            notes.problem(text, fix);
         }
     }
     if missing == 0 {

@@ -13,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
-use super::schema::refined;
+use super::schema::{lacking, refined};
 use crate::admin::operations::{MappingState, MappingVersion, OperationError};
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::hex;
 use crate::domain::id::AccountName;
-use crate::mapping::{Mapping, load_directory, run_cases};
+use crate::mapping::{LARGEST, Mapping, load_directory, run_cases};
 use crate::store::StoreError;
 use crate::sync::account::Account;
 
@@ -26,6 +26,8 @@ use crate::sync::account::Account;
 const SETTLE: Duration = Duration::from_millis(300);
 /// The files are compared this often even if the system tells of no change.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// Who changed the mappings if the files did.
+const WATCHER: &str = "files";
 /// Versions kept for each account.
 const VERSIONS: usize = 50;
 /// Changed lines kept for each version.
@@ -84,10 +86,15 @@ fn read(folder: &Path) -> Files {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.filter_map(|entry| {
         let name = entry.file_name().into_string().ok()?;
-        let wanted = name.ends_with(".toml") && !name.starts_with('.');
+        let wanted = name.ends_with(".toml") && !name.starts_with('.') && is_small(&entry.path());
         wanted.then(|| std::fs::read_to_string(entry.path()).ok().map(|text| (name, text)))?
     });
     named.collect()
+}
+
+/// A file that the compiler would read: no pipe, which would keep us waiting, and not too large.
+fn is_small(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() <= LARGEST)
 }
 
 /// The first 12 hex digits of the SHA-256 over names and texts.
@@ -134,7 +141,7 @@ pub(super) async fn watch(parts: Arc<Parts>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         for account in &parts.accounts {
-            reload(&parts, account, "files").await;
+            reload(&parts, account, WATCHER).await;
         }
     }
 }
@@ -145,12 +152,14 @@ pub(super) async fn reload(parts: &Parts, account: &Account, who: &str) -> Optio
     let folder = folder(parts, &account.name)?;
     let files = read(&folder);
     let before = parts.mappings.in_use(&account.name);
-    if files == before.files {
+    // Asked for by a person, the live schema is compared again too: `provision` may have made fields.
+    if files == before.files && who == WATCHER {
         parts.mappings.change(&account.name, |own| own.rejected = None);
         return None;
     }
     match use_files(account, &folder).await {
         Ok(()) => {
+            account.name_mappings(&version(&files));
             parts.mappings.change(&account.name, |own| {
                 own.files = files;
                 own.rejected = None;
@@ -182,9 +191,22 @@ async fn use_files(account: &Account, folder: &Path) -> Result<(), String> {
         if own.is_empty() {
             return Err(format!("no mapping file is for {}", part.name().title()));
         }
-        let own = refined(part, own).await.map_err(|fault| {
-            format!("the schema of {} cannot be read now: {fault}", part.name().title())
-        })?;
+        let no_schema =
+            |fault| format!("the schema of {} cannot be read now: {fault}", part.name().title());
+        let own = refined(part, own).await.map_err(no_schema)?;
+        for mapping in &own {
+            let lacking = lacking(part, mapping).await.map_err(no_schema)?;
+            if !lacking.is_empty() {
+                return Err(format!(
+                    "{}: the {} of {} has no {}; make it first, or give its row \
+                     `optional_field = true`, then `provision --apply` makes it",
+                    mapping.file(),
+                    mapping.kind(),
+                    part.name().title(),
+                    lacking.join(", "),
+                ));
+            }
+        }
         ready.push((part, own));
     }
     // All or nothing: every part is ready before the first is replaced.

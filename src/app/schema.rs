@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::connect::crm::TableSchema;
+use crate::connect::error::ConnectError;
 use crate::mapping::Mapping;
 use crate::mapping::registration::RegistrationRule;
 use crate::sync::account::{Account, CrmPart, Surroundings};
@@ -55,15 +57,11 @@ pub(super) fn current(part: &CrmPart) -> Vec<Arc<Mapping>> {
 pub(super) async fn refined(
     part: &CrmPart,
     wanted: Vec<Arc<Mapping>>,
-) -> Result<Vec<Arc<Mapping>>, crate::connect::error::ConnectError> {
+) -> Result<Vec<Arc<Mapping>>, ConnectError> {
     let mut mappings = Vec::new();
     for mapping in wanted {
         let schema = part.crm.describe(mapping.kind()).await?;
-        let there = |field: &str| {
-            let own = field.split('.').next().unwrap_or(field);
-            field.contains('.')
-                || schema.fields.iter().any(|live| live.name.eq_ignore_ascii_case(own))
-        };
+        let there = |field: &str| is_there(&schema, field);
         let control = mapping.control();
         let optional = [
             &control.link,
@@ -89,4 +87,19 @@ pub(super) async fn refined(
         }
     }
     Ok(mappings)
+}
+
+/// Fields that a mapping reads and the part's CRM does not have: with them no row can be read.
+pub(super) async fn lacking(
+    part: &CrmPart,
+    mapping: &Mapping,
+) -> Result<Vec<String>, ConnectError> {
+    let schema = part.crm.describe(mapping.kind()).await?;
+    let fields = mapping.shape().fields.iter();
+    Ok(fields.filter(|field| !is_there(&schema, field)).cloned().collect())
+}
+
+/// Whether a table has a field; those of related rows are not looked at.
+fn is_there(schema: &TableSchema, field: &str) -> bool {
+    field.contains('.') || schema.fields.iter().any(|live| live.name.eq_ignore_ascii_case(field))
 }

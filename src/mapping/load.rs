@@ -10,7 +10,7 @@ use super::compiled::Mapping;
 use super::problem::{Problem, Problems, Source};
 
 /// The largest mapping file, in bytes.
-const LARGEST: u64 = 1 << 20;
+pub(crate) const LARGEST: u64 = 1 << 20;
 
 /// The files that come with the program, which a customer's file may extend.
 const SHIPPED: [(&str, &str); 4] = [
@@ -130,6 +130,10 @@ fn source(directory: &Path, wanted: &str, itself: bool) -> Result<Source, String
 /// Reads one file of the directory, or says why it must not be read.
 fn read(directory: &Path, name: &str) -> Result<String, String> {
     let path = inside(directory, name)?;
+    // Asked before it is opened too: opening a pipe would wait for a writer.
+    if !path.is_file() {
+        return Err("is not a file".to_owned());
+    }
     let file = fs::File::open(&path).map_err(|error| format!("cannot be read: {error}"))?;
     let metadata = file.metadata().map_err(|error| format!("cannot be read: {error}"))?;
     if !metadata.is_file() {

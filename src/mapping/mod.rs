@@ -30,6 +30,7 @@ pub use cases::{CaseOutcome, CaseReport, run_cases};
 pub use compile::compile;
 pub use compiled::Mapping;
 pub use diff::{DiffLine, DiffReport, diff};
+pub(crate) use load::LARGEST;
 pub use load::{load_directory, load_shipped, shipped, shipped_files};
 pub use preview::{PreviewInput, PreviewLine, preview};
 pub use problem::{Problem, Problems, Source};

@@ -96,6 +96,7 @@ pub struct CrmPart {
     ready: AtomicBool,
     rows: [Mutex<()>; ROW_LOCKS],
     mappings: ArcSwap<Vec<Arc<Mapping>>>,
+    version: ArcSwap<String>,
 }
 
 impl CrmPart {
@@ -107,6 +108,7 @@ impl CrmPart {
             ready: AtomicBool::new(false),
             rows: std::array::from_fn(|_| Mutex::new(())),
             mappings: ArcSwap::from_pointee(mappings),
+            version: ArcSwap::default(),
         }
     }
 
@@ -164,6 +166,21 @@ impl CrmPart {
     /// Puts new mappings in the place of the old ones. Tries under way finish with the old.
     pub fn replace_mappings(&self, mappings: Vec<Arc<Mapping>>) {
         self.mappings.store(Arc::new(mappings));
+    }
+}
+
+impl Account {
+    /// Says which version of the mapping files is in use, for the trail.
+    pub fn name_mappings(&self, version: &str) {
+        for part in &self.crms {
+            part.version.store(Arc::new(version.to_owned()));
+        }
+    }
+
+    /// The version of the mapping files in use, as the history lists it; empty if none was told.
+    #[must_use]
+    pub fn mapping_version(&self) -> Arc<String> {
+        self.crms.first().map(|part| part.version.load_full()).unwrap_or_default()
     }
 }
 

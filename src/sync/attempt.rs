@@ -44,6 +44,8 @@ pub(super) struct Attempt<'a> {
     pub(super) account: &'a Account,
     pub(super) lane: Lane,
     pub(super) notices: &'a [Notice],
+    /// The version of the mapping files that the try began with.
+    mapping_version: Arc<String>,
     /// Entries for the next commit.
     pub(super) entries: Vec<NewEntry>,
     /// Notices for the next commit.
@@ -78,6 +80,7 @@ impl<'a> Attempt<'a> {
             account,
             lane: claim.lane.clone(),
             notices: &claim.notices,
+            mapping_version: account.mapping_version(),
             entries: Vec::new(),
             follow: Vec::new(),
             faults: Vec::new(),
@@ -645,11 +648,21 @@ impl<'a> Attempt<'a> {
             kind,
             actor: actor.to_owned(),
             summary,
-            cause: self.notices.last().map(|notice| format!("notice {}", notice.id)),
+            cause: self.cause(kind),
             fields: Vec::new(),
             request_ids: Vec::new(),
             duration_ms: None,
         }
+    }
+
+    /// The notice behind the try and, where the mapping decided, its version.
+    fn cause(&self, kind: AuditKind) -> Option<String> {
+        let notice = self.notices.last().map(|notice| format!("notice {}", notice.id));
+        let mapped = matches!(kind, AuditKind::Wrote | AuditKind::WouldWrite | AuditKind::Conflict);
+        let version = (mapped && !self.mapping_version.is_empty())
+            .then(|| format!("mapping {}", self.mapping_version));
+        let causes: Vec<String> = notice.into_iter().chain(version).collect();
+        (!causes.is_empty()).then(|| causes.join(", "))
     }
 
     pub(super) fn entry(

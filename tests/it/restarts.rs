@@ -147,6 +147,9 @@ async fn a_field_a_stage_and_a_table_of_the_customers_own_work_both_ways() {
         "details": { "notes": "Call them" },
     }));
     world.arrived(&id).await;
+    let made = world.until_said(AuditKind::Wrote, "in Salesforce.").await;
+    let cause = made.entry.cause.expect("a cause");
+    assert!(cause.contains(", mapping "), "the trail names the version that decided: {cause}");
     let sales = world.sales(&id).expect("a row");
     assert_eq!(sales["StageName"], "Needs Analysis", "the stage of their own");
     assert_eq!(sales["Contoso_Reason__c"], "R2", "the table of values");

@@ -216,6 +216,17 @@ fn only_safe_files_are_read() {
 
 #[cfg(unix)]
 #[test]
+fn a_pipe_does_not_keep_the_loader_waiting() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("contoso.toml");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let problems = load_directory(directory.path()).expect_err("a pipe").to_string();
+    assert!(problems.contains("is not a file"), "{problems}");
+}
+
+#[cfg(unix)]
+#[test]
 fn links_out_of_the_directory_and_open_permissions_are_refused() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let outside = tempfile::tempdir().expect("a directory");
