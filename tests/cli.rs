@@ -268,6 +268,36 @@ fn a_case_that_does_not_hold_fails_the_check() {
 }
 
 #[test]
+fn a_file_is_previewed_without_a_connection() {
+    let place = Place::new();
+    let id = "11111111-2222-4333-8444-555555555555";
+    place.write("deal.json", &format!(r#"{{"id":"{id}","details":{{"dealValue":1200.5}}}}"#));
+    place.write("row.json", r#"{"Amount":"many","Account.Name":"Fabrikam"}"#);
+    place.write("broken.json", "{");
+    let shown = |file: &[&str]| {
+        let all = [&["mapping", "preview", "--crm", "salesforce"], file].concat();
+        place.run(&all)
+    };
+    let deal = shown(&["--referral-file", "deal.json"]);
+    assert_eq!(deal.code, Some(0), "{}", deal.err);
+    assert!(deal.out.contains("Deal value (mappings/salesforce-opportunity.toml:27)"));
+    assert!(deal.out.contains("to    Amount = 1200.5"), "{}", deal.out);
+    let row = shown(&["--record-file", "row.json"]);
+    assert!(row.out.contains("details.dealValue: \"many\" is not"), "the reason: {}", row.out);
+    for wrong in [
+        &["--referral-file", "broken.json"][..],
+        &["--referral-file", "row.json"],
+        &["--referral-file", "absent.json"],
+        &["--record-file", "row.json", "--kind", "lead"],
+        &["--record-file", "row.json", "--referral", id],
+        &[],
+    ] {
+        let ended = shown(wrong);
+        assert_eq!(ended.code, Some(2), "{wrong:?}: {}{}", ended.out, ended.err);
+    }
+}
+
+#[test]
 fn without_a_daemon_commands_work_on_its_store() {
     let place = Place::new();
     let status = place.run(&["status"]);

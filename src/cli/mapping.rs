@@ -10,7 +10,12 @@ use super::{
     AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, check, confirmed, count,
     list, minute, number, print_json, query, table, text,
 };
-use crate::mapping::{json_schema, load_directory, run_cases};
+use crate::domain::referral::Referral;
+use crate::mapping::rule::Occasion;
+use crate::mapping::{PreviewInput, PreviewLine, json_schema, load_directory, preview, run_cases};
+
+/// Examples of differences that `diff` shows for each kind of record; the JSON has them all.
+const MOST_EXAMPLES: usize = 20;
 
 /// Mapping files.
 #[derive(Debug, Subcommand)]
@@ -19,7 +24,7 @@ pub(super) enum Mapping {
     Show(Common),
     /// Run every case of the files in a folder, offline
     Test(Test),
-    /// Show what a live referral or record would become
+    /// Show what a referral or record, live or in a file, would become
     Preview(Preview),
     /// Show what other files would write differently
     Diff(Diff),
@@ -62,6 +67,7 @@ pub(super) struct Test {
 
 /// Arguments of `preview`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("subject").required(true))]
 pub(super) struct Preview {
     /// dynamics365 or salesforce
     #[arg(long)]
@@ -70,11 +76,20 @@ pub(super) struct Preview {
     #[arg(long, default_value = "opportunity")]
     kind: String,
     /// A referral: what it writes to the CRM
-    #[arg(long, value_name = "ID", required_unless_present = "record")]
+    #[arg(long, value_name = "ID", group = "subject")]
     referral: Option<String>,
     /// A record: what it writes to Partner Center
-    #[arg(long, value_name = "ID", conflicts_with = "referral")]
+    #[arg(long, value_name = "ID", group = "subject")]
     record: Option<String>,
+    /// A file with a referral as JSON; needs no daemon and no connection
+    #[arg(long, value_name = "FILE", group = "subject")]
+    referral_file: Option<PathBuf>,
+    /// A file with a record as JSON: field names and values
+    #[arg(long, value_name = "FILE", group = "subject")]
+    record_file: Option<PathBuf>,
+    /// The folder of mappings that previews a file
+    #[arg(long, value_name = "DIR", default_value = "mappings")]
+    mappings: PathBuf,
     #[command(flatten)]
     common: Common,
 }
@@ -183,6 +198,40 @@ fn test(folder: &Path, json: bool, out: &mut dyn Out) -> Result<Outcome, CliErro
 
 impl Preview {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let answer = match self.referral_file.as_ref().or(self.record_file.as_ref()) {
+            Some(file) => json!({ "items": self.of_file(file)? }),
+            None => self.of_live().await?,
+        };
+        if self.common.json.json {
+            return print_json(out, &answer);
+        }
+        print_preview(&answer, out)
+    }
+
+    /// What a file becomes by the mappings of a folder.
+    fn of_file(&self, file: &Path) -> Result<Vec<PreviewLine>, CliError> {
+        let bad = |what: String| CliError::BadUse(format!("{}: {what}", file.display()));
+        let read = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
+        let json: Json = serde_json::from_slice(&read).map_err(|error| bad(error.to_string()))?;
+        let mappings = load_directory(&self.mappings)
+            .map_err(|problems| CliError::BadUse(problems.to_string()))?;
+        let wanted = |mapping: &&crate::mapping::Mapping| {
+            mapping.crm().as_str() == self.crm && mapping.kind().as_str() == self.kind
+        };
+        let mapping = mappings.iter().find(wanted).ok_or_else(|| {
+            let (folder, crm, kind) = (self.mappings.display(), &self.crm, &self.kind);
+            CliError::BadUse(format!("{folder} has no mapping for {crm}/{kind}"))
+        })?;
+        if self.referral_file.is_some() {
+            let referral = Referral::from_json(json)
+                .ok_or_else(|| bad("is no referral: it has no usable `id`".to_owned()))?;
+            return Ok(preview(mapping, PreviewInput::Referral(&referral, Occasion::Update)));
+        }
+        let record = json.as_object().ok_or_else(|| bad("is no JSON object".to_owned()))?;
+        Ok(preview(mapping, PreviewInput::Record(record, Occasion::Update)))
+    }
+
+    async fn of_live(&self) -> Result<Json, CliError> {
         let reach = Reach::find(&self.common.config.load()?).await?;
         let asked = query(&[
             ("account", self.common.account()),
@@ -191,28 +240,25 @@ impl Preview {
             ("referral", self.referral.as_deref()),
             ("record", self.record.as_deref()),
         ]);
-        let answer = reach.get(&format!("mappings/preview{asked}")).await?;
-        if self.common.json.json {
-            return print_json(out, &answer);
-        }
-        for line in list(&answer, "/items") {
-            table::paragraph(
-                out,
-                "",
-                &format!("{} ({})", text(line, "/label"), text(line, "/rule")),
-            )?;
-            let from = format!("{} = {}", text(line, "/from"), line["source"]);
-            table::paragraph(out, "  from  ", &from)?;
-            let note = text(line, "/note");
-            let to = match &line["target"] {
-                Json::Null => format!("{}: {note}", text(line, "/to")),
-                target => format!("{} = {target}", text(line, "/to")),
-            };
-            table::paragraph(out, "  to    ", &to)?;
-        }
-        writeln!(out, "\nNothing was written.")?;
-        Ok(Outcome::Fine)
+        reach.get(&format!("mappings/preview{asked}")).await
     }
+}
+
+fn print_preview(answer: &Json, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    for line in list(answer, "/items") {
+        let row = format!("{} ({})", text(line, "/label"), text(line, "/rule"));
+        table::paragraph(out, "", &row)?;
+        let from = format!("{} = {}", text(line, "/from"), line["source"]);
+        table::paragraph(out, "  from  ", &from)?;
+        let note = text(line, "/note");
+        let to = match &line["target"] {
+            Json::Null => format!("{}: {note}", text(line, "/to")),
+            target => format!("{} = {target}", text(line, "/to")),
+        };
+        table::paragraph(out, "  to    ", &to)?;
+    }
+    writeln!(out, "\nNothing was written.")?;
+    Ok(Outcome::Fine)
 }
 
 impl Diff {
@@ -230,15 +276,21 @@ impl Diff {
             let changed = number(item, "/report/changed");
             let record = format!("{}/{}", text(item, "/crm"), text(item, "/kind"));
             writeln!(out, "{record}: {changed} of {deals} would be written differently")?;
+            let fields = item.pointer("/report/by_field").and_then(Json::as_object);
+            for (field, deals) in fields.into_iter().flatten() {
+                writeln!(out, "  {field}: {}", count(deals.as_u64().unwrap_or_default(), "deal"))?;
+            }
             let rows: Vec<Vec<String>> = list(item, "/report/lines")
                 .iter()
+                .take(MOST_EXAMPLES)
                 .map(|line| {
                     let change = format!("{} -> {}", line["old"], line["new"]);
-                    vec![text(line, "/field").to_owned(), change]
+                    let deal = text(line, "/referral").to_owned();
+                    vec![text(line, "/field").to_owned(), change, deal]
                 })
                 .collect();
             if !rows.is_empty() {
-                table::print(out, &["FIELD", "OLD -> NEW"], &rows)?;
+                table::print(out, &["FIELD", "OLD -> NEW", "REFERRAL"], &rows)?;
             }
         }
         Ok(Outcome::Fine)
