@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use super::compiled::Mapping;
+use super::path::ReferralPath;
 use super::rule::Occasion;
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
@@ -57,7 +58,13 @@ pub fn diff(
         let mut changed = false;
         for key in keys {
             let (was, is) = (before.get(&key), after.get(&key));
-            if was == is {
+            let holds = match key.0 {
+                "crm" => record.get(&key.1),
+                _ => ReferralPath::parse(&key.1).get(&referral),
+            };
+            // Emptying what is empty is no write.
+            let nothing = is_nothing(was) && is_nothing(is) && is_nothing(holds);
+            if was == is || nothing {
                 continue;
             }
             changed = true;
@@ -71,6 +78,10 @@ pub fn diff(
         report.changed += usize::from(changed);
     }
     report
+}
+
+fn is_nothing(value: Option<&Json>) -> bool {
+    value.is_none_or(Json::is_null)
 }
 
 /// Everything that a mapping writes for one sample, by side and field.

@@ -292,7 +292,12 @@ fn a_diff_counts_the_writes_that_would_follow() {
     assert_eq!(fields, ["Description", "NextStep"], "to Partner Center nothing differs");
     assert_eq!(report.lines[0].old, Some(json!("one")));
     assert_eq!(report.lines[0].new, None);
-    assert_eq!(diff(&old, &old.clone(), samples.into_iter()).changed, 0);
+    assert_eq!(diff(&old, &old.clone(), samples.clone().into_iter()).changed, 0);
+    let more = salesforce(
+        "[[field]]\nreferral = \"campaignId\"\ncrm = \"Campaign__c\"\ntype = \"text\"\nconflict = \"crm\"\n",
+    );
+    let report = diff(&old, &more, samples.into_iter());
+    assert_eq!(report.changed, 0, "a new row that has nothing to write: {:?}", report.lines);
 }
 
 #[test]
