@@ -25,3 +25,21 @@ fn every_case_of_the_shipped_files_holds_and_shows_every_row() {
         assert_eq!(report.uncovered, Vec::<String>::new(), "{}", mapping.file());
     }
 }
+
+#[test]
+fn the_files_of_microsofts_default_mapping_hold_and_show_what_they_change() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings/examples");
+    let mappings = load_directory(&directory).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(mappings.len(), 2, "opportunities of two CRMs");
+    for mapping in &mappings {
+        let report = run_cases(mapping);
+        assert!(report.passed(), "{}: {report:#?}", mapping.file());
+        let own = mapping.fields().iter().filter(|rule| rule.place.contains("microsoft-default"));
+        let names: Vec<&str> = own.map(|rule| rule.name.as_str()).collect();
+        assert!(names.len() >= 6, "{names:?}");
+        let unseen =
+            |row: &&String| row.split(' ').next().is_some_and(|name| names.contains(&name));
+        let unseen: Vec<_> = report.uncovered.iter().filter(unseen).collect();
+        assert!(unseen.is_empty(), "{}: no case shows {unseen:?}", mapping.file());
+    }
+}
