@@ -156,6 +156,11 @@ impl Findings {
         self.found.push((place.clone(), message.into(), suggestion));
     }
 
+    /// Adds those of `others` whose place is `wanted`.
+    pub(crate) fn take(&mut self, others: Self, wanted: impl Fn(&Place) -> bool) {
+        self.found.extend(others.found.into_iter().filter(|(place, ..)| wanted(place)));
+    }
+
     /// How many were found so far.
     pub(crate) fn count(&self) -> usize {
         self.found.len()

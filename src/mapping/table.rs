@@ -8,6 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::{Findings, Place, Spot, nearest};
 
+/// What a whole number is called in messages.
+const WHOLE: &str = "a whole number";
+
 /// One table of a mapping file. Every key that is asked for is known; [`Table::finish`] reports the
 /// others.
 pub(crate) struct Table<'t, 'i> {
@@ -81,7 +84,7 @@ impl<'t, 'i> Table<'t, 'i> {
                 Some(Spot { value: number.as_i64().unwrap_or_default(), place })
             }
             _ => {
-                wrong_type(key, "a whole number", value, &place, findings);
+                wrong_type(key, WHOLE, value, &place, findings);
                 None
             }
         }
@@ -235,6 +238,7 @@ fn wrong_type(
 ) {
     let found = match found {
         DeValue::String(_) => "text",
+        DeValue::Integer(_) if expected == WHOLE => "one that is too large",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number",
         DeValue::Boolean(_) => "true or false",

@@ -93,8 +93,17 @@ pub(super) fn compile(
     findings: &mut Findings,
 ) -> Option<Compiled> {
     if row.broken {
+        // What is said about the row as a whole may only follow from what could not be read.
+        let mut further = Findings::default();
+        readable(row, ground, &mut further);
+        findings.take(further, |place| *place != row.place);
         return None;
     }
+    readable(row, ground, findings)
+}
+
+/// Compiles what could be read of a row.
+fn readable(row: &FieldRow, ground: &Ground<'_>, findings: &mut Findings) -> Option<Compiled> {
     let to_crm = formula(row.to_crm.as_ref(), "referral", ground, findings);
     let to_partner_center = formula(row.to_partner_center.as_ref(), "record", ground, findings);
     let when = formula(row.when.as_ref(), "", ground, findings);
@@ -102,8 +111,13 @@ pub(super) fn compile(
     let record = row.crm.as_ref().and_then(|spot| record_end(spot, ground, findings));
     let direction = direction(row, findings);
     let kind = kind(row, referral, record, findings);
-    let (direction, kind) = (direction?, kind?);
+    let direction = direction?;
     let steps = steps(row, ground, record, direction, findings);
+    let Some(kind) = kind else {
+        occasions(row, findings);
+        conflict(row, direction, findings);
+        return None;
+    };
     let list = list_shape(row, kind, &steps, findings);
     let converter = Converter { kind, scale: scale(row, findings), steps, list };
     let default = default(row, &converter, findings);
