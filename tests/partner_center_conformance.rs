@@ -11,9 +11,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::http::{Fetched, PublicFetch};
-use cosell_sync::connect::partner_center::registration::{
-    Facts, RegisteredSolution, Registration, missing, operations,
-};
 use cosell_sync::connect::partner_center::sandbox::{
     JsonCasing, NextLinkStyle, Options, PartnerCenterSandbox, SecondInvitation,
 };
@@ -31,6 +28,9 @@ use cosell_sync::domain::record::{Fields, Version};
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::secret::SecretString;
 use cosell_sync::domain::time::{Date, Timestamp};
+use cosell_sync::merge::registration::{
+    Facts, RegisteredSolution, Registration, missing, operations,
+};
 use serde_json::{Value as Json, json};
 use url::Url;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::mapping::Mapping;
+use crate::mapping::registration::RegistrationRule;
 use crate::sync::account::{Account, CrmPart, Surroundings};
 use crate::sync::feeds::{Feed, Poller};
 
@@ -73,10 +74,12 @@ pub(super) async fn refined(
             &control.token,
             &control.status,
         ];
+        let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
         let candidates = mapping
             .optional_fields()
             .into_iter()
-            .chain(optional.into_iter().flatten().map(String::as_str));
+            .chain(optional.into_iter().flatten().map(String::as_str))
+            .chain(registration.map(String::as_str));
         let missing: Vec<&str> = candidates.filter(|field| !there(field)).collect();
         if missing.is_empty() {
             mappings.push(mapping);

@@ -349,6 +349,8 @@ pub enum IntentAction {
     Close,
     /// Turns a lead into an opportunity.
     Qualify,
+    /// Registers the won deal with Microsoft.
+    Register,
 }
 
 /// One field that both sides had changed: which value stays, which one lost, and by which rule.

@@ -49,7 +49,8 @@ pub trait Relay: Send + Sync {
 
 /// What the door counts, for metrics.
 pub trait Tally: Send + Sync {
-    /// One delivery was answered with this status.
+    /// One delivery was answered with this status. `system` is that of an entrance, or `unknown`:
+    /// strangers choose the path, and must not choose what is counted.
     fn answered(&self, system: &str, status: u16);
 }
 
@@ -96,6 +97,12 @@ impl Door {
             _ => false,
         };
         fits.then_some(entrance)
+    }
+
+    /// The system as it is counted: that of an entrance, never a stranger's word.
+    fn counted(&self, system: &str, account: &str) -> &str {
+        let known = self.entrances.get_key_value(&(system.to_owned(), account.to_owned()));
+        known.map_or("unknown", |((system, _), _)| system.as_str())
     }
 
     /// One delivery from its path to its answer.
@@ -231,7 +238,7 @@ async fn receive(
     request: Request,
 ) -> Response {
     let response = door.take(&system, &account, None, request).await;
-    door.tally.answered(&system, response.status().as_u16());
+    door.tally.answered(door.counted(&system, &account), response.status().as_u16());
     response
 }
 
@@ -241,7 +248,7 @@ async fn receive_with_secret(
     request: Request,
 ) -> Response {
     let response = door.take(&system, &account, Some(&secret), request).await;
-    door.tally.answered(&system, response.status().as_u16());
+    door.tally.answered(door.counted(&system, &account), response.status().as_u16());
     response
 }
 
@@ -300,3 +307,6 @@ fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
+
+#[cfg(test)]
+mod tests;

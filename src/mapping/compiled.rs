@@ -9,6 +9,7 @@ use super::codec::Fault;
 use super::codec::convert::Converter;
 use super::formula::{Context, Formula};
 use super::path::ReferralPath;
+use super::registration::RegistrationRule;
 use super::rule::{Control, FieldProblem, FieldRule, RelatedRule, SideValues, StageRule};
 use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};
@@ -29,6 +30,7 @@ pub struct Mapping {
     pub(super) rules: Vec<FieldRule>,
     pub(super) rows: Vec<Arc<Row>>,
     pub(super) control: Control,
+    pub(super) registration: Option<RegistrationRule>,
     pub(super) stages: Vec<StageRule>,
     pub(super) related: Vec<RelatedRule>,
     pub(super) cases: Arc<[Case]>,
@@ -95,6 +97,12 @@ impl Mapping {
         &self.control
     }
 
+    /// The fields by which a won deal is registered with Microsoft; `None` if none is.
+    #[must_use]
+    pub fn registration(&self) -> Option<&RegistrationRule> {
+        self.registration.as_ref()
+    }
+
     /// The stages; the first that fits a record wins.
     #[must_use]
     pub fn stages(&self) -> &[StageRule] {
@@ -115,7 +123,8 @@ impl Mapping {
     }
 
     /// The mapping without the record fields named in `missing`: their rows and optional control
-    /// fields are dropped, and they are no longer read.
+    /// fields are dropped, and they are no longer read. Without one of its fields the registration
+    /// is dropped as a whole.
     #[must_use]
     pub fn without(&self, missing: &[&str]) -> Self {
         let gone = |field: &str| missing.contains(&field);
@@ -142,6 +151,9 @@ impl Mapping {
             if field.as_deref().is_some_and(gone) {
                 *field = None;
             }
+        }
+        if self.registration.iter().flat_map(RegistrationRule::fields).any(|field| gone(field)) {
+            mapping.registration = None;
         }
         mapping.shape.fields.retain(|field| !gone(field));
         mapping.shape.token_field = mapping.control.token.clone();

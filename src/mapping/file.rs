@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde_json::Value as Json;
 
 use super::problem::{Findings, Place, Spot};
+use super::registration::RegistrationTable;
 use super::table::Table;
 
 /// One mapping file: what a field of a referral is called in a CRM, and how its value is converted.
@@ -29,6 +30,8 @@ pub(crate) struct MappingFile {
     pub(crate) lookups: Vec<(Spot<String>, LookupTable)>,
     /// Names of the control fields.
     pub(crate) control: Option<ControlTable>,
+    /// Fields of a won deal by which it is registered with Microsoft; nothing is without it.
+    pub(crate) registration: Option<RegistrationTable>,
     /// What the record's stage says about the deal; the first row that fits wins.
     #[schemars(rename = "stage")]
     pub(crate) stages: Vec<StageRow>,
@@ -246,6 +249,9 @@ impl MappingFile {
             control: table
                 .table("control", "[control]", findings)
                 .map(|table| ControlTable::read(table, findings)),
+            registration: table
+                .table("registration", "[registration]", findings)
+                .map(|table| RegistrationTable::read(table, findings)),
             stages: rows(&mut table, "stage", "a [[stage]] row", findings, StageRow::read),
             related: rows(&mut table, "related", "a [[related]] row", findings, RelatedRow::read),
             cases: rows(&mut table, "case", "a [[case]]", findings, CaseRow::read),

@@ -20,6 +20,7 @@ mod load;
 mod path;
 mod preview;
 mod problem;
+pub mod registration;
 pub mod rule;
 mod schema;
 mod table;

@@ -13,6 +13,7 @@ pub mod account;
 pub mod deadline;
 pub mod field;
 pub mod plan;
+pub mod registration;
 pub mod sentence;
 pub mod settle;
 pub mod share;

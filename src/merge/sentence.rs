@@ -123,6 +123,24 @@ pub(super) fn frozen(label: &str) -> Line {
     Line(format!("{label} can no longer be changed at Microsoft once the deal is shared."))
 }
 
+/// A won deal was registered.
+#[must_use]
+pub fn registered() -> Line {
+    Line("The deal was sent to Microsoft for registration.".to_owned())
+}
+
+/// A won deal cannot be registered yet: everything that stands against it.
+#[must_use]
+pub fn not_registered(missing: &[String]) -> Line {
+    Line(format!("Not registered with Microsoft yet: {}.", missing.join("; ")))
+}
+
+/// Microsoft refused a registration.
+#[must_use]
+pub fn registration_refused(reason: &str) -> Line {
+    Line(format!("Microsoft did not accept the registration: {reason}"))
+}
+
 /// A value could not be read.
 pub(super) fn parked(reason: &str, fix: &str) -> Line {
     Line(format!("Not synced: {reason} {fix}"))

@@ -144,6 +144,7 @@ impl<'a> Attempt<'a> {
                 self.record_shadow(&deal, &plan);
                 self.settle_quietly(&mut deal, &plan, &referral, &records);
                 self.deadlines(&mut deal, &referral, plan.wait);
+                self.register(&mut deal, &mut referral, &mut records).await?;
                 return Ok(self.close(deal, &referral, &records));
             }
             let asked_by = asked_by(&plan);
@@ -367,7 +368,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Files a fault of one system: a hold of its link where a person must act, else a retry.
-    fn fault(&mut self, deal: &mut Deal, target: Target, fault: ConnectError) {
+    pub(super) fn fault(&mut self, deal: &mut Deal, target: Target, fault: ConnectError) {
         if !self.hold_link(deal, target, &fault) {
             self.faults.push((target, fault));
         }

@@ -20,6 +20,7 @@ mod execute;
 pub mod feeds;
 mod offer;
 mod recover;
+mod register;
 mod related;
 pub mod retry;
 pub mod worker;

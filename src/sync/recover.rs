@@ -26,7 +26,13 @@ impl Attempt<'_> {
         let intents = std::mem::take(&mut deal.intents);
         for intent in intents {
             match (intent.target, intent.action) {
-                (_, IntentAction::Create | IntentAction::Qualify | IntentAction::Invite) => {
+                (
+                    _,
+                    IntentAction::Create
+                    | IntentAction::Qualify
+                    | IntentAction::Invite
+                    | IntentAction::Register,
+                ) => {
                     deal.intents.push(intent);
                 }
                 (Target::PartnerCenter, _) => self.recover_patch(deal, &intent, referral, records),
@@ -90,6 +96,15 @@ impl Attempt<'_> {
                 // A record that did not move is still to be brought to the new stage.
                 let link = deal.link(read.record.key.crm);
                 if link.and_then(|link| link.base_stage).is_some_and(|base| base.record == record) {
+                    continue;
+                }
+                // Nor did one ask for this stage that is in another: it is still to follow.
+                let asked = match sent {
+                    Stage::Active => matches!(record, Stage::Active | Stage::Won),
+                    Stage::Won => record == Stage::Won,
+                    _ => record.is_closed() && record != Stage::Won,
+                };
+                if !asked {
                     continue;
                 }
                 let further = sent == Stage::Active && record == Stage::Won;

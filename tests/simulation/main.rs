@@ -2,10 +2,13 @@
 //! after every call, lost answers, late and doubled webhooks, and a process that is killed anywhere.
 //!
 //! One command for a long run (here a million seeds; each failure prints its seed):
-//! `COSELL_SYNC_SIMULATION_SEEDS=1000000 cargo test --test simulation --profile release random`
+//! `COSELL_SYNC_SIMULATION_SEEDS=1000000 cargo test --release --test simulation random`
 //!
 //! * `COSELL_SYNC_SIMULATION_SEEDS`: how many random runs; a small number by default.
 //! * `COSELL_SYNC_SIMULATION_FIRST`: the first seed of them; 1 by default.
+//! * `COSELL_SYNC_SIMULATION_BUG_SEEDS`: so many seeds may pass before a planted bug is found.
+//! * `COSELL_SYNC_MODEL_SCHEDULES`: how many schedules of the small model.
+//! * `COSELL_SYNC_SIMULATION_LOUD`: set, everything that happens is printed as it happens.
 //! * `COSELL_SYNC_SIMULATION_SEED`: only this one, with everything that happened in it.
 
 mod check;

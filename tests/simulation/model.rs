@@ -59,6 +59,14 @@ struct Model {
     writes: u32,
 }
 
+/// What the merge of both fields comes to.
+struct Merged {
+    to_partner: Values,
+    to_crm: Values,
+    lost_there: Vec<Conflict>,
+    lost_here: Vec<Conflict>,
+}
+
 /// The process died, or a call failed: the try is over.
 struct Cut;
 
@@ -151,10 +159,46 @@ impl Model {
         let crm = self.crm.clone();
         self.recover(&partner, &crm);
         self.step()?;
+        let mut link = self.link.clone();
+        let Merged { mut to_partner, to_crm, mut lost_there, lost_here } =
+            self.merge(&mut link, &partner, &crm);
+        let stages = Stages {
+            base: link.base_stage,
+            referral: partner.stage,
+            record: crm.stage,
+            created: None,
+        };
+        let moved = stage::decide(&stages, WonEarly::Send, Timestamp::from_millis(0));
+        let (mut stage_there, mut stage_here) = (None, None);
+        match moved {
+            StageMove::ToPartnerCenter(stage) => stage_there = Some(stage),
+            StageMove::ToCrm(stage) => stage_here = Some(stage),
+            StageMove::Agreed | StageMove::EndedApart => {
+                link.base_stage =
+                    Some(StageAgreement { referral: partner.stage, record: crm.stage });
+            }
+            StageMove::Still | StageMove::WaitUntil(_) => {}
+        }
+        if partner.stage.is_closed() {
+            to_partner.clear();
+            lost_there.clear();
+        }
+        if !to_partner.is_empty() || stage_there.is_some() {
+            self.write_partner(&mut link, &partner, &crm, to_partner, stage_there, lost_there)?;
+        }
+        if !to_crm.is_empty() || stage_here.is_some() {
+            self.write_crm(&mut link, &partner, &crm, to_crm, stage_here, lost_here)?;
+        }
+        self.link = link;
+        self.intent = None;
+        Ok(())
+    }
+
+    /// Decides both fields.
+    fn merge(&self, link: &mut Link, partner: &Side, crm: &Side) -> Merged {
         let (mut to_partner, mut to_crm) = (Values::new(), Values::new());
         let (mut lost_there, mut lost_here) = (Vec::new(), Vec::new());
         let rules = [rule(NAMES[0], Policy::Crm), rule(NAMES[1], Policy::PartnerCenter)];
-        let mut link = self.link.clone();
         for rule in &rules {
             let (there, here) = (&partner.values[&rule.name], &crm.values[&rule.name]);
             let base = link.base.get(&rule.name).filter(|_| self.off != Off::Base).cloned();
@@ -190,36 +234,7 @@ impl Model {
                 Verdict::Still | Verdict::Ask => {}
             }
         }
-        let stages = Stages {
-            base: link.base_stage,
-            referral: partner.stage,
-            record: crm.stage,
-            created: None,
-        };
-        let moved = stage::decide(&stages, WonEarly::Send, Timestamp::from_millis(0));
-        let (mut stage_there, mut stage_here) = (None, None);
-        match moved {
-            StageMove::ToPartnerCenter(stage) => stage_there = Some(stage),
-            StageMove::ToCrm(stage) => stage_here = Some(stage),
-            StageMove::Agreed | StageMove::EndedApart => {
-                link.base_stage =
-                    Some(StageAgreement { referral: partner.stage, record: crm.stage });
-            }
-            StageMove::Still | StageMove::WaitUntil(_) => {}
-        }
-        if partner.stage.is_closed() {
-            to_partner.clear();
-            lost_there.clear();
-        }
-        if !to_partner.is_empty() || stage_there.is_some() {
-            self.write_partner(&mut link, &partner, &crm, to_partner, stage_there, lost_there)?;
-        }
-        if !to_crm.is_empty() || stage_here.is_some() {
-            self.write_crm(&mut link, &partner, &crm, to_crm, stage_here, lost_here)?;
-        }
-        self.link = link;
-        self.intent = None;
-        Ok(())
+        Merged { to_partner, to_crm, lost_there, lost_here }
     }
 
     fn intent(

@@ -21,7 +21,7 @@ mod grant;
 pub mod login;
 mod pinned;
 mod referrals;
-pub mod registration;
+mod registration;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 mod seam;

@@ -73,7 +73,12 @@ pub(super) fn fields(control: &Control) -> impl Iterator<Item = String> {
     required.chain(optional.into_iter().flatten()).cloned()
 }
 
-fn name(spot: &Spot<String>, ground: &Ground<'_>, findings: &mut Findings) -> Option<String> {
+/// A field by its API name, checked as far as it is known.
+pub(super) fn name(
+    spot: &Spot<String>,
+    ground: &Ground<'_>,
+    findings: &mut Findings,
+) -> Option<String> {
     if !is_name(&spot.value) {
         let message = format!("`{}` is not the API name of a field", spot.value);
         findings.add_with(&spot.place, message, "use letters, digits and underscores");

@@ -6,6 +6,7 @@ use crate::mapping::file::{
     CaseRow, ControlTable, FieldRow, LookupTable, MappingFile, RelatedRow, RemoveRow, StageRow,
 };
 use crate::mapping::problem::{Findings, Spot};
+use crate::mapping::registration::RegistrationTable;
 
 /// The rows that count.
 #[derive(Debug, Default)]
@@ -15,6 +16,7 @@ pub(super) struct Effective {
     pub(super) fields: Vec<FieldRow>,
     pub(super) lookups: BTreeMap<String, LookupTable>,
     pub(super) control: Option<ControlTable>,
+    pub(super) registration: Option<RegistrationTable>,
     pub(super) stages: Vec<StageRow>,
     pub(super) related: Vec<RelatedRow>,
     pub(super) cases: Vec<CaseRow>,
@@ -50,6 +52,10 @@ impl Effective {
         self.lookups.extend(file.lookups.into_iter().map(|(name, table)| (name.value, table)));
         self.control = match (self.control.take(), file.control) {
             (Some(base), Some(top)) => Some(over(base, top)),
+            (base, top) => top.or(base),
+        };
+        self.registration = match (self.registration.take(), file.registration) {
+            (Some(base), Some(top)) => Some(top.over(base)),
             (base, top) => top.or(base),
         };
         if !file.stages.is_empty() {

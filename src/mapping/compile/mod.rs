@@ -5,6 +5,7 @@ mod control;
 mod effective;
 mod ends;
 mod field;
+mod registration;
 mod related;
 mod stage;
 
@@ -18,6 +19,7 @@ use super::codec::{Lookup, OnUnknown};
 use super::compiled::{Mapping, record_fields};
 use super::file::{LookupTable, MappingFile};
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
+use super::registration::RegistrationRule;
 use super::rule::{Control, StageRule};
 use super::table::Table;
 use crate::domain::deal::hex;
@@ -139,11 +141,18 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     let stages = stage::compile(&effective.stages, &ground, findings);
     let related = related::compile(&effective.related, &ground, findings);
     check::check(effective, &ground, &fields, &control, findings);
+    let registration = registration::compile(
+        effective.registration.as_ref(),
+        &ground,
+        &control,
+        &fields,
+        findings,
+    );
     let cases: Arc<[Case]> = Case::all(&effective.cases, findings).into();
     if !findings.is_empty() {
         return None;
     }
-    let shape = shape(&fields, &control, &stages);
+    let shape = shape(&fields, &control, &stages, registration.as_ref());
     let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
     let paths: Arc<[String]> = paths.into_iter().cloned().collect();
     let mut names = BTreeSet::new();
@@ -156,6 +165,7 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         rules: Vec::new(),
         rows: Vec::new(),
         control,
+        registration,
         stages,
         related,
         cases,
@@ -170,7 +180,12 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
 }
 
 /// Every record field that is to be read.
-fn shape(fields: &[field::Compiled], control: &Control, stages: &[StageRule]) -> Shape {
+fn shape(
+    fields: &[field::Compiled],
+    control: &Control,
+    stages: &[StageRule],
+    registration: Option<&RegistrationRule>,
+) -> Shape {
     let mut read: BTreeSet<String> = BTreeSet::new();
     for compiled in fields {
         read.extend(compiled.rule.crm.clone());
@@ -178,6 +193,7 @@ fn shape(fields: &[field::Compiled], control: &Control, stages: &[StageRule]) ->
         read.extend(formulas.into_iter().flatten().flat_map(record_fields).map(str::to_owned));
     }
     read.extend(control::fields(control));
+    read.extend(registration.into_iter().flat_map(RegistrationRule::fields).cloned());
     read.extend(stages.iter().flat_map(|rule| rule.when.keys().cloned()));
     Shape {
         fields: read.into_iter().collect(),

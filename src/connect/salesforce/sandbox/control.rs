@@ -6,12 +6,25 @@ use super::failure::Failure;
 use super::hooks::{DuplicateRule, Rule, Trigger};
 use super::org::{Fields, Org};
 use super::rows::{Conversion, Writer};
-use super::schema::{Field, Kind};
+use super::schema::{Field, Kind, checkbox};
 use super::usage::RequestLog;
 use super::{SalesforceSandbox, id, setup};
 
 /// The status that a person picks when converting.
 const CONVERTED: &str = "Closed - Converted";
+
+/// The type of a field that an administrator adds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CustomField {
+    /// Yes or no.
+    CheckBox,
+    /// A date.
+    Date,
+    /// An amount with two digits after the point.
+    Amount,
+    /// Text of up to 255 characters.
+    Text,
+}
 
 impl Org {
     /// A seller creates a row; returns its id.
@@ -354,6 +367,23 @@ impl SalesforceSandbox {
             if let Some(known) = org.schema.object_mut(object) {
                 known.fields.push(Field::new(name, Kind::Text, 100).external_id(unique));
             }
+            setup::complete_rows(org, object);
+        });
+    }
+
+    /// An administrator adds a field, visible to everyone.
+    pub fn add_field(&self, object: &str, name: &str, kind: CustomField) {
+        let field = match kind {
+            CustomField::CheckBox => checkbox(name),
+            CustomField::Date => Field::new(name, Kind::Date, 0),
+            CustomField::Amount => Field::new(name, Kind::Currency, 0).digits(18, 2),
+            CustomField::Text => Field::new(name, Kind::Text, 255),
+        };
+        self.with(|org| {
+            if let Some(known) = org.schema.object_mut(object) {
+                known.fields.push(field);
+            }
+            setup::register_fields(org);
             setup::complete_rows(org, object);
         });
     }

@@ -58,6 +58,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 
+pub use control::CustomField;
 pub use failure::Failure;
 pub use hooks::{BeforeWrite, DuplicateRule, Rule, Trigger};
 pub use options::{SandboxOptions, Stage};

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 pub(crate) use custom::from_metadata;
 pub(crate) use describe::{global, object};
-pub(crate) use field::{Field, Kind};
+pub(crate) use field::{Field, Kind, checkbox};
 
 use super::options::SandboxOptions;
 

@@ -1,0 +1,216 @@
+//! A won deal is registered with Microsoft from fields of the opportunity, and its status comes back.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use cosell_sync::app::App;
+use cosell_sync::app::clock::SystemClock;
+use cosell_sync::config::Config;
+use cosell_sync::connect::salesforce::sandbox::CustomField;
+use cosell_sync::connect::sandbox::{Fault, FaultEffect};
+use cosell_sync::domain::clock::Clock;
+use cosell_sync::domain::id::ReferralId;
+use cosell_sync::domain::time::Timestamp;
+use cosell_sync::sandbox::{Addresses, Sandbox};
+use serde_json::{Value as Json, json};
+
+/// A state that is not reached within this time is never reached.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the systems are looked at.
+const GLANCE: Duration = Duration::from_millis(20);
+
+const FIELDS: [(&str, &str, CustomField); 11] = [
+    ("register", "Register_Deal__c", CustomField::CheckBox),
+    ("status", "Registration_Status__c", CustomField::Text),
+    ("value", "Contract_Value__c", CustomField::Amount),
+    ("start", "Contract_Start__c", CustomField::Date),
+    ("end", "Contract_End__c", CustomField::Date),
+    ("signed", "Contract_Signed__c", CustomField::Date),
+    ("deployed_on_azure", "On_Azure__c", CustomField::CheckBox),
+    ("customer_deployment", "Deployment__c", CustomField::Text),
+    ("pay_as_you_go", "Pricing__c", CustomField::Text),
+    ("managed_customer", "Managed_Customer__c", CustomField::CheckBox),
+    ("eligible_solution", "Eligible_Solution__c", CustomField::CheckBox),
+];
+
+struct World {
+    sandbox: Sandbox,
+    app: App,
+    referral: ReferralId,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    /// A deal of our own in Partner Center and in Salesforce, in step. With `mapped`, the mapping has
+    /// a `[registration]` table.
+    async fn start(mapped: bool) -> Self {
+        let sandbox = Sandbox::start(Addresses::free()).await.expect("the emulators start");
+        for (_, name, kind) in FIELDS {
+            sandbox.salesforce.add_field("Opportunity", name, kind);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let free = SocketAddr::from(([127, 0, 0, 1], 0));
+        sandbox.write_files(folder.path(), free, free).expect("the files are written");
+        salesforce_only(folder.path());
+        if mapped {
+            map_registration(folder.path());
+        }
+        let file = folder.path().join("cosell-sync.toml");
+        let config = Config::load(&file, std::iter::empty()).expect("a configuration");
+        let app = App::start(&config).await.expect("the daemon starts");
+        let url = format!("http://{}/webhooks/partner-center/contoso", app.public_address);
+        let events = ["referral-created", "referral-updated"];
+        let slot = json!({ "WebhookUrl": url, "WebhookEvents": events });
+        sandbox.partner_center.set_slot(&slot).expect("registered");
+        let referral = sandbox.partner_center.seed_own(json!({ "name": "Fabrikam analytics" }));
+        let world = Self { sandbox, app, referral, _folder: folder };
+        let linked = |row: &Json, referral: &Json| {
+            !row["Id"].is_null() && referral["externalReferenceId"] == row["Id"]
+        };
+        world.reached("both sides know of each other", linked).await;
+        world
+    }
+
+    fn opportunity(&self) -> Json {
+        let mut rows = self.sandbox.salesforce.rows("Opportunity").into_iter();
+        let ours = |row: &Json| row["Referral_Identifier__c"] == self.referral.as_str();
+        rows.find(ours).unwrap_or_default()
+    }
+
+    fn referral(&self) -> Json {
+        self.sandbox.partner_center.referral(&self.referral).expect("the referral")
+    }
+
+    /// The seller edits the opportunity, once the daemon is at rest and in a later second than its
+    /// last write: Salesforce stamps whole seconds.
+    async fn edit(&self, fields: &Json) {
+        let store = &self.app.around.store;
+        loop {
+            let now = SystemClock.now();
+            let waiting = store.waiting(100).await.expect("read");
+            let row = self.opportunity();
+            let stamp = Timestamp::parse(row["SystemModstamp"].as_str().expect("a stamp"));
+            let later = now > stamp.expect("an instant").plus(Duration::from_secs(1));
+            if later && waiting.iter().all(|notice| notice.notice.due > now) {
+                break;
+            }
+            SystemClock.sleep(GLANCE).await;
+        }
+        let id = self.opportunity()["Id"].as_str().expect("an id").to_owned();
+        self.sandbox.salesforce.edit_as_person("Opportunity", &id, fields).expect("edited");
+    }
+
+    /// The seller wins the deal and fills in everything that the service asks for, but `left_out`.
+    async fn win(&self, left_out: &[&str]) {
+        let created = self.referral()["createdDateTime"].as_str().expect("a text")[..10].to_owned();
+        let mut fields = json!({
+            "StageName": "Closed Won", "Register_Deal__c": true, "Contract_Value__c": 6_000_000.5,
+            "Contract_Start__c": created, "Contract_End__c": "2099-12-31",
+            "Contract_Signed__c": created, "On_Azure__c": true, "Deployment__c": "Customer",
+            "Pricing__c": "Other", "Managed_Customer__c": true, "Eligible_Solution__c": true,
+        });
+        for name in left_out {
+            fields.as_object_mut().expect("an object").remove(*name);
+        }
+        self.edit(&fields).await;
+    }
+
+    /// Waits for a state of the opportunity and the referral.
+    async fn reached(&self, what: &str, held: impl Fn(&Json, &Json) -> bool) {
+        let end = SystemClock.now().plus(PATIENCE);
+        while !held(&self.opportunity(), &self.referral()) {
+            let state = || format!("{:#}\n{:#}", self.opportunity(), self.referral());
+            assert!(SystemClock.now() < end, "never: {what}\n{}", state());
+            SystemClock.sleep(GLANCE).await;
+        }
+    }
+}
+
+/// Takes Dynamics 365 out of the configuration.
+fn salesforce_only(folder: &Path) {
+    let file = folder.join("cosell-sync.toml");
+    let text = std::fs::read_to_string(&file).expect("a file");
+    let from = text.find("[accounts.contoso.dynamics365]").expect("its table");
+    let to = text.find("[accounts.contoso.salesforce]").expect("the next table");
+    let text = format!("{}{}", &text[..from], &text[to..]);
+    let text = text.replace("primary_crm = \"dynamics365\"", "primary_crm = \"salesforce\"");
+    std::fs::write(file, text).expect("written");
+}
+
+fn map_registration(folder: &Path) {
+    let file = folder.join("mappings/salesforce-opportunity.toml");
+    let mut text = std::fs::read_to_string(&file).expect("a file");
+    text.push_str("\n[registration]\ncurrency = \"CurrencyIsoCode\"\n");
+    for (key, name, _) in FIELDS {
+        text.push_str(&format!("{key} = \"{name}\"\n"));
+    }
+    std::fs::write(file, text).expect("written");
+}
+
+fn says(row: &Json, part: &str) -> bool {
+    row["Sync_Audit__c"].as_str().is_some_and(|text| text.contains(part))
+}
+
+fn registrations(referral: &Json) -> usize {
+    referral["registrations"].as_array().map_or(0, Vec::len)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
+    let world = World::start(true).await;
+    world.win(&["Contract_End__c", "Managed_Customer__c"]).await;
+    world
+        .reached("everything missing is told", |row, referral| {
+            referral["substatus"] == "Won"
+                && says(row, "Not registered with Microsoft yet")
+                && says(row, "one that Microsoft manages; the contract needs a last day")
+        })
+        .await;
+    assert_eq!(registrations(&world.referral()), 0, "nothing is sent before it can be accepted");
+    // The answer to the registration is lost: it must not be sent twice.
+    let lost = Fault::once("PATCH", world.referral.as_str(), FaultEffect::ApplyThenDrop);
+    world.sandbox.partner_center.faults().add(lost);
+    world.edit(&json!({ "Contract_End__c": "2099-12-31", "Managed_Customer__c": true })).await;
+    world
+        .reached("it is registered", |row, referral| {
+            registrations(referral) == 1
+                && says(row, "sent to Microsoft for registration")
+                && row["Registration_Status__c"] == "ReviewPending"
+        })
+        .await;
+    let contract = world.referral()["registrations"][0]["contract"].clone();
+    assert_eq!(contract["value"], json!(6_000_000.5));
+    assert_eq!((&contract["currency"], &contract["term"]), (&json!("USD"), &json!("Finite")));
+    let solution = world.referral()["registrations"][0]["solutionDetails"][0].clone();
+    assert_eq!(solution["id"], "SOL-00001-XYZ");
+    assert_eq!(solution["primaryDeploymentOn"], "Customer");
+    let review = world.sandbox.partner_center.review_registration(
+        &world.referral,
+        "Approved",
+        Some("within the rules"),
+    );
+    review.expect("reviewed");
+    world
+        .reached("the status comes back", |row, _| row["Registration_Status__c"] == "Approved")
+        .await;
+    assert_eq!(registrations(&world.referral()), 1);
+    let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(told.matches("Not registered with Microsoft yet").count(), 1, "told once: {told}");
+    assert_eq!(told.matches("sent to Microsoft for registration").count(), 1, "told once: {told}");
+    world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_table_nothing_is_registered() {
+    let world = World::start(false).await;
+    world.win(&[]).await;
+    world
+        .reached("the deal is won on both sides", |row, referral| {
+            referral["substatus"] == "Won" && says(row, "Microsoft was told that the deal is won")
+        })
+        .await;
+    assert_eq!(registrations(&world.referral()), 0);
+    assert!(world.opportunity()["Registration_Status__c"].is_null());
+    world.app.stop().await;
+}
