@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::secret::NO_SECRET_HERE;
+
 /// One error: a sentence, then where, then the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -76,6 +78,10 @@ fn explain(message: &str) -> (String, String) {
             _ => format!("valid here: {}", valid.join(", ")),
         };
         return (format!("`{wrong}` is not a setting"), fix);
+    }
+    if let Some((what, fix)) = NO_SECRET_HERE.split_once("; ").filter(|_| message == NO_SECRET_HERE)
+    {
+        return (what.to_owned(), fix.to_owned());
     }
     if let (true, Some(missing)) = (message.starts_with("missing field"), quoted.first()) {
         return (

@@ -105,6 +105,39 @@ fn a_secret_has_one_source_and_is_not_shown() {
 }
 
 #[test]
+fn a_secret_in_the_wrong_place_is_never_repeated() {
+    const CANARY: &str = "abc5ECRET77";
+    let told = "a secret never stands here; write { file = \"...\" } or { env = \"...\" }";
+    let table = [
+        (format!("\"{CANARY}\""), "as text"),
+        ("5577".to_owned(), "as a number"),
+        (format!("[\"{CANARY}\"]"), "in a list"),
+        (format!("{{ value = \"{CANARY}\" }}"), "under a made-up key"),
+        (format!("{{ {CANARY} = true }}"), "as a key"),
+        (format!("{{ file = [\"{CANARY}\"] }}"), "a list in a source"),
+        (format!("{{ env = {{ x = \"{CANARY}\" }} }}"), "a table in a source"),
+        ("{ file = 5577 }".to_owned(), "a number in a source"),
+    ];
+    let source = "{ file = \"/run/secrets/pc\" }";
+    for (value, why) in &table {
+        let error = parse(&GOOD.replace(source, value), &[]).expect_err(why);
+        assert!(error.contains("cosell.toml:10:"), "{why}: {error}");
+        assert!(error.ends_with(told), "{why}: {error}");
+        for name in [
+            "COSELL_SYNC__ACCOUNTS__CONTOSO__PARTNER_CENTER__CLIENT_SECRET",
+            "COSELL_SYNC__STORE__ENCRYPTION_KEY",
+        ] {
+            let error = parse(GOOD, &[(name, value.as_str())]).expect_err(why);
+            assert_eq!(error, format!("environment variable {name}: {told}"), "{why}");
+        }
+    }
+    let bare = parse(GOOD, &[("COSELL_SYNC__STORE__ENCRYPTION_KEY", CANARY)]).expect_err("bare");
+    assert!(bare.ends_with(told), "{bare}");
+    let typo = parse(&GOOD.replace(source, "{ fiel = \"x\" }"), &[]).expect_err("a typo");
+    assert_eq!(typo, "cosell.toml:10:19: `fiel` is not a setting; did you mean `file`?");
+}
+
+#[test]
 fn the_example_is_good_and_names_every_setting() {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
     let config = Config::load(&path, std::iter::empty()).expect("good");
