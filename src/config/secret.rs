@@ -123,7 +123,7 @@ impl SecretSource {
     /// Names the source, never any part of the secret.
     pub fn read(&self, key: &str, folder: &Path) -> Result<SecretString, ConfigError> {
         let text = match (&self.file, &self.env) {
-            (Some(file), None) => std::fs::read_to_string(folder.join(file)).map_err(|error| {
+            (Some(file), None) => read_file(&folder.join(file)).map_err(|error| {
                 let what = format!("the secret file {} cannot be read: {error}", file.display());
                 ConfigError::secret(
                     key.to_owned(),
@@ -154,5 +154,39 @@ impl SecretSource {
             ));
         }
         Ok(SecretString::from(text.to_owned()))
+    }
+}
+
+/// Reads a file and warns of one that others can read too.
+fn read_file(path: &Path) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    #[cfg(unix)]
+    if is_open(&std::fs::metadata(path)?) {
+        let path = path.display();
+        tracing::warn!("The secret file {path} can be read by others; run `chmod 600 {path}`");
+    }
+    Ok(text)
+}
+
+/// Whether group or others can read a file.
+#[cfg(unix)]
+fn is_open(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o044 != 0
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_secret_that_others_can_read_is_noticed() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (mode, open) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).expect("set");
+            let metadata = file.path().metadata().expect("metadata");
+            assert_eq!(super::is_open(&metadata), open, "{mode:o}");
+        }
     }
 }

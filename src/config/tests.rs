@@ -65,6 +65,12 @@ fn every_mistake_is_told_with_its_place_and_fix() {
             "cosell.toml: `accounts.contoso.salesforce.poll_secs` is 0; choose 1 to 86400",
         ),
         (
+            "client_id = \"c\"\nclient_secret = { env",
+            "client_id = \"c\"\npoll_secs = \"30s\"\nclient_secret = { env",
+            "cosell.toml:15:13: a whole number is expected, such as 30; write it without quotation marks and \
+             without a unit",
+        ),
+        (
             "client_secret = { file = \"/run/secrets/pc\" }",
             "client_secret = { file = \"/run/secrets/pc\" }\ncertificate = { file = \"/run/secrets/pc.pem\" }",
             "cosell.toml: accounts.contoso.partner_center needs a client_secret or a certificate; give exactly one \
@@ -134,7 +140,7 @@ fn a_secret_in_the_wrong_place_is_never_repeated() {
     let bare = parse(GOOD, &[("COSELL_SYNC__STORE__ENCRYPTION_KEY", CANARY)]).expect_err("bare");
     assert!(bare.ends_with(told), "{bare}");
     let typo = parse(&GOOD.replace(source, "{ fiel = \"x\" }"), &[]).expect_err("a typo");
-    assert_eq!(typo, "cosell.toml:10:19: `fiel` is not a setting; did you mean `file`?");
+    assert_eq!(typo, "cosell.toml:10:17: `fiel` is not a setting; did you mean `file`?");
 }
 
 #[test]
