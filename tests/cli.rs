@@ -335,6 +335,25 @@ fn health_tells_whether_the_daemon_is_alive() {
 }
 
 #[test]
+fn a_missing_file_is_told_with_the_setting_that_names_it() {
+    let place = Place::new();
+    let sync = "[accounts.contoso.sync]\n";
+    place.change("cosell.toml", sync, &format!("{sync}mappings = \"nowhere\"\n"));
+    let ended = place.run(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    let told = "accounts.contoso.sync.mappings: the folder nowhere cannot be read";
+    assert!(ended.err.contains(told), "{}", ended.err);
+    place.change("cosell.toml", "mappings = \"nowhere\"\n", "");
+    let webhook = "[accounts.contoso.partner_center.webhook]\nroots = \"nowhere.pem\"\n\
+                   certificate_hosts = []\ncertificate_paths = []\n";
+    place.change("cosell.toml", sync, &format!("{webhook}{sync}"));
+    let ended = place.run(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    let told = "accounts.contoso.partner_center.webhook.roots: nowhere.pem cannot be read";
+    assert!(ended.err.contains(told), "{}", ended.err);
+}
+
+#[test]
 fn a_backup_comes_back() {
     let place = Place::new();
     let daemon = place.daemon();
