@@ -333,6 +333,3 @@ fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,3 +1,5 @@
+//! The door with sources of its own making: what it counts, records and takes.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,13 +9,13 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
-use super::{Door, Entrance, Tally};
-use crate::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
-use crate::domain::clock::Clock;
-use crate::domain::id::AccountName;
-use crate::domain::time::Timestamp;
-use crate::store::memory::MemoryStore;
-use crate::store::{AuditQuery, Store};
+use cosell_sync::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
+use cosell_sync::domain::clock::Clock;
+use cosell_sync::domain::id::AccountName;
+use cosell_sync::domain::time::Timestamp;
+use cosell_sync::ingress::{Door, Entrance, Tally};
+use cosell_sync::store::memory::MemoryStore;
+use cosell_sync::store::{AuditQuery, Store};
 
 /// Stands still.
 struct Still;
