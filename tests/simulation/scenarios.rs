@@ -265,6 +265,22 @@ fn shadow_mode_writes_nothing() {
 }
 
 #[test]
+fn what_was_ignored_is_offered_again_when_everything_is_read_anew() {
+    for crm in CRMS {
+        let mut sim = Sim::new(&Setup { shadow: true, ..Setup::with(&[crm]) });
+        people::record_is_shared(&mut sim.world.lock(), crm);
+        assert!(sim.come_to_rest());
+        sim.setup.shadow = false;
+        sim.restart();
+        assert!(sim.come_to_rest());
+        assert_eq!(sim.world.lock().journal.made.len(), 0, "{crm}: nothing is new by itself");
+        sim.start_over();
+        assert!(sim.come_to_rest());
+        assert_eq!(sim.world.lock().journal.made.len(), 1, "{crm}: shared under today's settings");
+    }
+}
+
+#[test]
 fn two_records_with_one_referral_are_held_and_never_guessed_about() {
     for crm in CRMS {
         let mut deal = Deal::arrived(crm, WonEarly::Send);
