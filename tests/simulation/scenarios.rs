@@ -184,6 +184,24 @@ fn a_deleted_record_is_never_made_again() {
 }
 
 #[test]
+fn a_record_that_was_only_hidden_goes_on_when_it_can_be_read_again() {
+    for crm in CRMS {
+        let mut deal = Deal::arrived(crm, WonEarly::Send);
+        deal.act(Here(Stage::Active));
+        crate::crm::delete(&mut deal.sim.world.lock(), crm, &deal.record);
+        assert!(deal.sim.come_to_rest());
+        assert!(deal.sim.deals()[0].links[0].is_cut(), "{crm}: it cannot be read");
+        crate::crm::restore(&mut deal.sim.world.lock(), crm, &deal.record);
+        deal.act(There("Closed", "Lost"));
+        assert_eq!(deal.states().1, Stage::Active, "{crm}: nobody has looked at it yet");
+        deal.sim.start_over();
+        assert!(deal.sim.come_to_rest());
+        assert_eq!(deal.states().1, Stage::Lost, "{crm}: it caught up");
+        assert!(!deal.sim.deals()[0].links[0].is_cut(), "{crm}: the link goes on");
+    }
+}
+
+#[test]
 fn an_unticked_deal_rests_and_catches_up_when_ticked() {
     for crm in CRMS {
         let mut deal = Deal::arrived(crm, WonEarly::Send);
