@@ -14,6 +14,7 @@ pub mod account;
 mod arrive;
 mod attempt;
 pub mod breaker;
+mod entries;
 mod execute;
 pub mod feeds;
 mod offer;
