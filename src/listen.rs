@@ -40,7 +40,12 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     let room = Arc::new(Semaphore::new(bounds.connections));
     let open = TaskTracker::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        // Full of stalled connections, there is no room for long; the stop does not wait for it.
+        let permit = tokio::select! {
+            permit = Arc::clone(&room).acquire_owned() => permit,
+            () = stop.cancelled() => break,
+        };
+        let Ok(permit) = permit else { break };
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
@@ -78,5 +83,22 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     open.close();
     if tokio::time::timeout(bounds.drain, open.wait()).await.is_err() {
         tracing::warn!("Connections were cut off at the stop");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounds, CancellationToken, Duration, Router, TcpListener, serve};
+
+    #[tokio::test]
+    async fn a_full_listener_stops_taking_connections_at_the_stop() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stop = CancellationToken::new();
+        // Without room there is nothing that could end but by the stop.
+        let bounds = Bounds { connections: 0, drain: Duration::ZERO, ..Bounds::default() };
+        let serving = tokio::spawn(serve(listener, Router::new(), bounds, stop.clone()));
+        tokio::task::yield_now().await;
+        stop.cancel();
+        serving.await.expect("it ends");
     }
 }

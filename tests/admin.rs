@@ -289,6 +289,34 @@ const ONE: &str = "11111111-1111-4111-8111-111111111111";
 const TWO: &str = "22222222-2222-4222-8222-222222222222";
 const THREE: &str = "33333333-3333-4333-8333-333333333333";
 
+#[tokio::test]
+async fn why_finds_what_was_ignored_in_the_trail() {
+    let desk = desk(Some(TOKEN));
+    let entry = |summary: String| NewEntry {
+        at: desk.clock.now(),
+        account: AccountName::new("contoso"),
+        deal: None,
+        kind: AuditKind::Received,
+        actor: "daemon".to_owned(),
+        summary,
+        cause: None,
+        fields: Vec::new(),
+        request_ids: Vec::new(),
+        duration_ms: None,
+    };
+    let ignored = format!("Referral {ONE} was ignored: leads are not kept in step here.");
+    let entries = vec![entry(ignored.clone()), entry(format!("Referral {TWO} was ignored."))];
+    let commit = Commit { entries, now: Some(desk.clock.now()), ..Commit::default() };
+    desk.store.commit(commit).await.expect("kept");
+    let told = desk.get(&format!("/api/v1/why?id={ONE}")).await;
+    let story = told["story"].as_array().expect("a story");
+    assert_eq!(story.len(), 1, "{told}");
+    assert_eq!(story[0]["summary"], ignored, "{told}");
+    let (status, ..) =
+        desk.send("GET", &format!("/api/v1/why?id={THREE}"), Some(TOKEN), None).await;
+    assert_eq!(status, 404, "nobody spoke of it");
+}
+
 /// Every route of the OpenAPI document, with its methods.
 async fn routes(desk: &Desk) -> Vec<(String, String)> {
     let document = desk.get("/api/v1/openapi.json").await;

@@ -139,7 +139,7 @@ fn free_port() -> u16 {
 }
 
 /// Every command and subcommand.
-const COMMANDS: [&[&str]; 38] = [
+const COMMANDS: [&[&str]; 39] = [
     &[],
     &["demo"],
     &["sandbox"],
@@ -162,6 +162,7 @@ const COMMANDS: [&[&str]; 38] = [
     &["mapping", "reload"],
     &["mapping", "rollback"],
     &["status"],
+    &["health"],
     &["links"],
     &["why"],
     &["audit"],
@@ -347,6 +348,39 @@ fn the_daemon_answers_commands_and_stops_softly() {
     let (code, lines) = daemon.stop();
     assert_eq!(code, Some(0), "{lines:?}");
     assert!(lines.iter().any(|line| line.contains("Stopped")), "{lines:?}");
+}
+
+#[test]
+fn health_tells_whether_the_daemon_is_alive() {
+    let place = Place::new();
+    let ended = place.run(&["health"]);
+    assert_eq!((ended.code, ended.out.lines().count()), (Some(1), 1), "{}{}", ended.out, ended.err);
+    assert!(ended.out.starts_with("No daemon answers at 127.0.0.1:"), "{}", ended.out);
+    let daemon = place.daemon();
+    // No token is needed.
+    place.change("cosell.toml", "token = { file = \"token\" }", "token = { file = \"nowhere\" }");
+    let ended = place.run(&["health"]);
+    assert_eq!((ended.code, ended.out.lines().count()), (Some(0), 1), "{}{}", ended.out, ended.err);
+    drop(daemon);
+}
+
+#[test]
+fn a_missing_file_is_told_with_the_setting_that_names_it() {
+    let place = Place::new();
+    let sync = "[accounts.contoso.sync]\n";
+    place.change("cosell.toml", sync, &format!("{sync}mappings = \"nowhere\"\n"));
+    let ended = place.run(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    let told = "accounts.contoso.sync.mappings: the folder nowhere cannot be read";
+    assert!(ended.err.contains(told), "{}", ended.err);
+    place.change("cosell.toml", "mappings = \"nowhere\"\n", "");
+    let webhook = "[accounts.contoso.partner_center.webhook]\nroots = \"nowhere.pem\"\n\
+                   certificate_hosts = []\ncertificate_paths = []\n";
+    place.change("cosell.toml", sync, &format!("{webhook}{sync}"));
+    let ended = place.run(&["run"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    let told = "accounts.contoso.partner_center.webhook.roots: nowhere.pem cannot be read";
+    assert!(ended.err.contains(told), "{}", ended.err);
 }
 
 #[test]

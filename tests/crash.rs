@@ -9,6 +9,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use cosell_sync::sandbox::story::{Memory, Step, steps};
@@ -64,9 +65,18 @@ impl Drop for Daemon {
     }
 }
 
-/// A loopback address that is free now and stays ours by not being handed out again soon.
+/// A loopback address below the range from which the system takes ports for connections, so that
+/// nobody else gets it while the daemon is down.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("an address")
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 15_000).expect("small");
+    loop {
+        let port = 12_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 18_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// Whether all sides agree within the patience.

@@ -33,7 +33,8 @@ fn note_name(account: &AccountName) -> String {
     format!("backfill/{account}")
 }
 
-/// Queues every deal of an account, or of all, and lists Partner Center from the start.
+/// Queues every deal of an account, or of all, and reads every feed from the start: what is shared
+/// but not linked is offered again, under the settings of today.
 pub(super) async fn reconcile(
     parts: &Parts,
     account: Option<&AccountName>,
@@ -43,10 +44,8 @@ pub(super) async fn reconcile(
     for own in parts.accounts.iter().filter(|own| account.is_none_or(|name| own.name == *name)) {
         queued.deals += queue_deals(parts, &own.name).await?;
         for poller in parts.pollers_of(&own.name) {
-            if poller.feed() == Feed::PartnerCenter {
-                from_the_start(parts, poller).await?;
-                queued.feeds += 1;
-            }
+            from_the_start(parts, poller).await?;
+            queued.feeds += 1;
         }
         let summary = format!("A full comparison was begun: {} deals.", queued.deals);
         alert::note(parts, &own.name, AuditKind::Operated, who, summary, None).await?;

@@ -24,6 +24,7 @@ mod slot;
 mod status;
 mod systems;
 mod vault;
+mod watch;
 
 pub use in_process::InProcess;
 pub use parts::{Parts, open_store, restore_store};
@@ -33,11 +34,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::watch::Lasts;
 use crate::admin;
 use crate::config::Config;
 use crate::domain::clock::{Clock, Randomness};
@@ -161,38 +164,41 @@ impl App {
     }
 
     fn serve(&self, listener: TcpListener, router: axum::Router) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(listen::serve(listener, router, Bounds::default(), stop));
+        let served = listen::serve(listener, router, Bounds::default(), self.stop.clone());
+        self.spawn("A listener", Lasts::UntilTheStop, served.map(Ok));
+    }
+
+    /// Starts a task whose end does not go unnoticed.
+    fn spawn(
+        &self,
+        name: impl Into<String>,
+        lasts: Lasts,
+        task: impl Future<Output = Result<(), String>> + Send + 'static,
+    ) {
+        let (stop, failed) = (self.stop.clone(), Arc::clone(&self.failed));
+        self.tasks.spawn(watch::watched(name.into(), lasts, task, stop, failed));
     }
 
     /// The worker and the feeds.
     fn spawn_work(&self) {
-        let stop = &self.stop;
-        let (worker, failed) = (Arc::clone(&self.worker), Arc::clone(&self.failed));
-        let stop_worker = stop.clone();
-        self.tasks.spawn(async move {
-            if let Err(error) = worker.run(stop_worker).await {
-                tracing::error!("The worker ended: {error}");
-                failed.notify_one();
-            }
+        let (worker, stop) = (Arc::clone(&self.worker), self.stop.clone());
+        self.spawn("The worker", Lasts::UntilTheStop, async move {
+            worker.run(stop).await.map_err(|error| error.to_string())
         });
         for account in &self.accounts {
             let refine = schema::refine(
                 Arc::clone(account),
                 self.around.clone(),
                 self.pollers.clone(),
-                stop.clone(),
+                self.stop.clone(),
             );
-            self.tasks.spawn(refine);
+            self.spawn("The comparison of schemas", Lasts::AsLongAsNeeded, refine.map(Ok));
         }
         for poller in &self.pollers {
-            let (poller, failed, stop) =
-                (Arc::clone(poller), Arc::clone(&self.failed), stop.clone());
-            self.tasks.spawn(async move {
-                if let Err(error) = poller.run(stop).await {
-                    tracing::error!("A feed ended: {error}");
-                    failed.notify_one();
-                }
+            let name = format!("The feed {} of {}", poller.feed().name(), poller.account().name);
+            let (poller, stop) = (Arc::clone(poller), self.stop.clone());
+            self.spawn(name, Lasts::UntilTheStop, async move {
+                poller.run(stop).await.map_err(|error| error.to_string())
             });
         }
     }
@@ -201,16 +207,16 @@ impl App {
     /// comparison.
     fn spawn_care(&self) {
         for account in &self.accounts {
-            let (parts, account) = (Arc::clone(&self.parts), Arc::clone(account));
-            self.tasks.spawn(slot::guard(
-                Arc::clone(&parts),
-                Arc::clone(&account),
-                self.stop.clone(),
-            ));
-            self.tasks.spawn(credentials::guard(parts, account, self.stop.clone()));
+            let (parts, stop) = (Arc::clone(&self.parts), self.stop.clone());
+            let slot = slot::guard(Arc::clone(&parts), Arc::clone(account), stop.clone());
+            self.spawn("The guard of the webhook", Lasts::AsLongAsNeeded, slot.map(Ok));
+            let credentials = credentials::guard(parts, Arc::clone(account), stop);
+            self.spawn("The guard of credentials", Lasts::UntilTheStop, credentials.map(Ok));
         }
-        self.tasks.spawn(mappings::watch(Arc::clone(&self.parts), self.stop.clone()));
-        self.tasks.spawn(nightly::run(Arc::clone(&self.parts), self.stop.clone()));
+        let files = mappings::watch(Arc::clone(&self.parts), self.stop.clone());
+        self.spawn("The watch over mapping files", Lasts::UntilTheStop, files.map(Ok));
+        let nightly = nightly::run(Arc::clone(&self.parts), self.stop.clone());
+        self.spawn("The nightly comparison", Lasts::UntilTheStop, nightly.map(Ok));
     }
 
     /// Ends when every feed has been read once: from then on changes arrive without delay.
@@ -220,7 +226,7 @@ impl App {
         }
     }
 
-    /// Ends when the store has failed: the process must end and start again.
+    /// Ends when the store has failed, or a part ended that must not: the process must end and start again.
     pub async fn failed(&self) {
         self.failed.notified().await;
     }

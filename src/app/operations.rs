@@ -58,7 +58,7 @@ impl Operations for Desk {
     }
 
     async fn status(&self) -> Result<Status, OperationError> {
-        status::status(&self.0).await
+        status::in_full(&self.0).await
     }
 
     async fn metrics(&self) -> String {

@@ -52,6 +52,13 @@ impl Parts {
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
             let folder = config.path(&settings.sync.mappings);
+            if let Err(error) = std::fs::read_dir(&folder) {
+                return Err(AppError::Settings(format!(
+                    "accounts.{name}.sync.mappings: the folder {} cannot be read: {error}; copy the \
+                     shipped mapping files there",
+                    folder.display()
+                )));
+            }
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
             let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);

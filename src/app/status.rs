@@ -3,12 +3,46 @@
 use super::credentials::FEW_DAYS;
 use super::parts::Parts;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
-use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
+use crate::store::StoreError;
 use crate::sync::account::Account;
 use crate::sync::breaker::Breaker;
 
-/// Gathers it.
+/// Lost records named one by one, at most; the rest is counted.
+const MOST_NAMED: usize = 10;
+/// Deals read at once.
+const AT_ONCE: usize = 500;
+
+/// Gathers it, with an alert for each record that cannot be read any more: every deal is looked at.
+pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
+    let mut status = status(parts).await?;
+    status.alerts.extend(lost_records(parts).await?);
+    Ok(status)
+}
+
+async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
+    let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
+    loop {
+        let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
+        let Some(last) = deals.last() else { break };
+        after = Some(last.id.clone());
+        for deal in &deals {
+            let Some(lost) = deal.lost_record() else { continue };
+            if alerts.len() < MOST_NAMED {
+                alerts.push(format!("{}: {lost}", deal.account));
+            } else {
+                more += 1;
+            }
+        }
+    }
+    if more > 0 {
+        alerts
+            .push(format!("{more} more deals have a lost record; `cosell-sync links` names them."));
+    }
+    Ok(alerts)
+}
+
+/// Gathers what the parts know.
 pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
     let now = parts.around.clock.now();
     let ledger = parts.around.store.ledger().await?;
@@ -58,10 +92,7 @@ fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus
 
 /// One system: `ok`, `starting`, `paused` or `refused`.
 pub(super) fn system(name: &str, breaker: &Breaker, ready: bool, now: Timestamp) -> SystemStatus {
-    let wait = match breaker.pass(now) {
-        Err(ConnectError::Throttled(wait)) => wait.as_secs().max(1),
-        _ => 0,
-    };
+    let wait = breaker.wait(now).map_or(0, |wait| wait.as_secs().max(1));
     let refusal = breaker.refusal();
     let state = match (&refusal, wait, ready) {
         (Some(_), ..) => "refused",

@@ -340,7 +340,8 @@ pub(super) fn entrances(
 ) -> Result<Vec<(String, AccountName, Entrance)>, AppError> {
     let mut entrances = Vec::new();
     if let Some(webhook) = &settings.partner_center.webhook {
-        let entrance = partner_center_door(config, name, webhook, around, metrics)?;
+        let own = &settings.partner_center;
+        let entrance = partner_center_door(config, name, (own, webhook), around, metrics)?;
         entrances.push(("partner-center".to_owned(), account_name(name), entrance));
     }
     if let Some(source) = settings.dynamics365.as_ref().and_then(|crm| crm.webhook_secret.as_ref())
@@ -374,7 +375,7 @@ pub(super) fn entrances(
 fn partner_center_door(
     config: &Config,
     name: &str,
-    webhook: &WebhookConfig,
+    (settings, webhook): (&PartnerCenterConfig, &WebhookConfig),
     around: &Surroundings,
     metrics: &Arc<Metrics>,
 ) -> Result<Entrance, AppError> {
@@ -382,14 +383,17 @@ fn partner_center_door(
     let wrong = settings_error(&key);
     let read = |path: &std::path::Path| {
         std::fs::read(config.path(path))
-            .map_err(|error| wrong(format!("{} cannot be read: {error}", path.display())))
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
     };
-    let roots = read(&webhook.roots)?;
-    let intermediates = webhook.intermediates.as_deref().map(read).transpose()?.unwrap_or_default();
+    let roots = read(&webhook.roots).map_err(settings_error(&format!("{key}.roots")))?;
+    let intermediates = webhook.intermediates.as_deref().map(read).transpose();
+    let intermediates =
+        intermediates.map_err(settings_error(&format!("{key}.intermediates")))?.unwrap_or_default();
     let mut verifier = partner_center::VerifierSettings::public(roots, intermediates);
     verifier.allow_loopback = webhook.certificate_hosts.iter().any(|host| is_loopback(host));
     verifier.certificate_hosts.clone_from(&webhook.certificate_hosts);
     verifier.certificate_paths.clone_from(&webhook.certificate_paths);
+    verifier.resource_hosts.extend(overridden_hosts(settings));
     verifier.organization.clone_from(&webhook.organization);
     verifier.leaf_name.clone_from(&webhook.leaf_name);
     let fetcher = partner_center::NetworkFetcher::new().map_err(&wrong)?;
@@ -408,8 +412,32 @@ fn partner_center_door(
     })
 }
 
+/// The hosts of Partner Center's overridden addresses, which events of another cloud name.
+fn overridden_hosts(settings: &PartnerCenterConfig) -> Vec<String> {
+    let urls = [&settings.referrals_url, &settings.webhooks_url].into_iter().flatten();
+    urls.filter_map(|url| {
+        let host = url.host_str()?;
+        Some(url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}")))
+    })
+    .collect()
+}
+
 fn is_loopback(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     name == "localhost"
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PartnerCenterConfig, overridden_hosts};
+
+    #[test]
+    fn the_hosts_of_another_cloud_may_be_named_by_its_events() {
+        let text = "tenant_id = 't'\nclient_id = 'c'\n\
+                    referrals_url = 'https://api.partner.example.cn/v1.0'\n\
+                    webhooks_url = 'http://127.0.0.1:8090'";
+        let settings: PartnerCenterConfig = toml::from_str(text).expect("settings");
+        assert_eq!(overridden_hosts(&settings), ["api.partner.example.cn", "127.0.0.1:8090"]);
+    }
 }

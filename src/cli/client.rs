@@ -1,5 +1,6 @@
 //! Reaches the admin routes: those of the daemon if it runs, else the same routes in this process.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::store::StoreError;
 
 /// Longest answer taken, in bytes.
 const MOST_BYTES: usize = 1 << 30;
+/// How long an answer of `/healthz` may take.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(4);
 /// The daemon checks live systems while a command waits.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -56,8 +59,7 @@ impl Reach {
     /// The daemon, if it answers.
     async fn daemon(config: &Config) -> Result<Option<Self>, CliError> {
         let Some(token) = app::admin_token(config)? else { return Ok(None) };
-        let base = Url::parse(&format!("http://{}/", config.admin.listen))
-            .map_err(|error| CliError::BadUse(format!("admin.listen: {error}")))?;
+        let base = base(config)?;
         let settings =
             HttpSettings { timeout: PATIENCE, body_bytes: MOST_BYTES, ..HttpSettings::default() };
         let (clock, _) = app::ordinary();
@@ -111,6 +113,30 @@ impl Reach {
         };
         if (200..300).contains(&status) { Ok(bytes) } else { Err(refused(status, &bytes)) }
     }
+}
+
+/// The admin listener of a configuration. One that listens everywhere is asked on loopback.
+fn base(config: &Config) -> Result<Url, CliError> {
+    let mut listen = config.admin.listen;
+    if listen.ip().is_unspecified() {
+        listen.set_ip(match listen {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    Url::parse(&format!("http://{listen}/"))
+        .map_err(|error| CliError::BadUse(format!("admin.listen: {error}")))
+}
+
+/// The status that the daemon's `/healthz` answers; no token is needed.
+pub(super) async fn health(config: &Config) -> Result<Result<u16, ConnectError>, CliError> {
+    let url = base(config)?
+        .join("healthz")
+        .map_err(|error| CliError::BadUse(format!("admin.listen: {error}")))?;
+    let settings = HttpSettings { timeout: HEALTH_PATIENCE, ..HttpSettings::default() };
+    let (clock, _) = app::ordinary();
+    let http = Http::new(&settings, clock).map_err(CliError::Failed)?;
+    Ok(http.send(Call::read("GET", url)).await.map(|answer| answer.status))
 }
 
 fn no_answer(fault: ConnectError) -> CliError {

@@ -38,10 +38,12 @@ impl Demo {
         let folder =
             tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
         let sandbox = Sandbox::start(Addresses::free()).await.map_err(|error| error.to_string())?;
-        let free = SocketAddr::from(([127, 0, 0, 1], 0));
-        sandbox.write_files(folder.path(), free, free).map_err(|error| error.to_string())?;
+        // Real ports: the daemon compares the registration with the address it is configured with.
+        let [public, admin] = free_addresses().map_err(|error| format!("no free port: {error}"))?;
+        sandbox.write_files(folder.path(), public, admin).map_err(|error| error.to_string())?;
         let file = folder.path().join("cosell-sync.toml");
         let config = Config::load(&file, std::iter::empty()).map_err(|error| error.to_string())?;
+        register(&sandbox, &config)?;
         let app = App::start(&config).await.map_err(|error| error.to_string())?;
         let sandbox = Arc::new(sandbox);
         let held = self.tell(out, &sandbox, &app).await?;
@@ -69,7 +71,6 @@ impl Demo {
         line(out, &format!("Salesforce       {salesforce}"))?;
         line(out, &format!("Webhooks         http://{}", app.public_address))?;
         line(out, &format!("Admin            http://{}", app.admin_address))?;
-        register(app).await?;
         // Without an answer the story begins all the same, and says where it stops.
         let _ = tokio::time::timeout(PATIENCE, app.ready()).await;
         let mut memory = Memory::default();
@@ -155,20 +156,25 @@ impl Demo {
     }
 }
 
-/// Registers the daemon's address in the one webhook slot of the tenant, as `webhook register` does.
-async fn register(app: &App) -> Result<(), String> {
-    for account in &app.accounts {
-        let url = format!("http://{}/webhooks/partner-center/{}", app.public_address, account.name);
-        let current =
-            account.partner_center.webhook_slot().await.map_err(|error| error.to_string())?;
-        if let SlotPlan::Register(slot) | SlotPlan::Complete(slot) =
-            slot::plan(current.as_ref(), &url, false)
-        {
-            account
-                .partner_center
-                .write_webhook_slot(&slot)
-                .await
-                .map_err(|error| error.to_string())?;
+/// Two free addresses on loopback: both are held until both are known.
+fn free_addresses() -> std::io::Result<[SocketAddr; 2]> {
+    let bind = || std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0));
+    let (first, second) = (bind()?, bind()?);
+    Ok([first.local_addr()?, second.local_addr()?])
+}
+
+/// Puts the daemon's address into the one webhook slot of the tenant, before the daemon looks at it.
+fn register(sandbox: &Sandbox, config: &Config) -> Result<(), String> {
+    for account in config.accounts.keys() {
+        let url = format!("http://{}/webhooks/partner-center/{account}", config.server.listen);
+        if let SlotPlan::Register(slot) = slot::plan(None, &url, false) {
+            let registration = serde_json::json!({
+                "WebhookUrl": slot.url,
+                "WebhookEvents": slot.events,
+                "SignatureTokenToMsSignatureHeader": slot.signature_in_ms_header,
+            });
+            let taken = sandbox.partner_center.set_slot(&registration);
+            taken.map_err(|error| error.to_string())?;
         }
     }
     Ok(())
@@ -209,4 +215,28 @@ async fn silence(sandbox: &Sandbox) -> bool {
 
 fn line(out: &mut (dyn Write + Send), text: &str) -> Result<(), String> {
     writeln!(out, "{text}").map_err(|error| format!("the output cannot be written: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Addresses, Config, Sandbox, SlotPlan, free_addresses, register, slot};
+
+    #[tokio::test]
+    async fn the_slot_holds_the_configured_address_before_the_daemon_starts() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let sandbox = Sandbox::start(Addresses::free()).await.expect("it starts");
+        let [public, admin] = free_addresses().expect("free ports");
+        assert!(public.port() != 0 && admin.port() != 0 && public != admin);
+        sandbox.write_files(folder.path(), public, admin).expect("written");
+        let file = folder.path().join("cosell-sync.toml");
+        let config = Config::load(&file, std::iter::empty()).expect("good");
+        register(&sandbox, &config).expect("registered");
+        let public_url = config.server.public_url.as_ref().expect("an address");
+        let wanted = format!("{public_url}webhooks/partner-center/contoso");
+        let held = sandbox.partner_center.slot().expect("a registration");
+        let text = held.to_string();
+        assert!(text.contains(&wanted), "{text}");
+        let SlotPlan::Register(complete) = slot::plan(None, &wanted, false) else { panic!() };
+        assert!(complete.events.iter().all(|event| text.contains(event)), "{text}");
+    }
 }

@@ -72,6 +72,10 @@ fn print(out: &mut dyn Out, deal: &Json) -> Result<(), CliError> {
     if !referral.is_empty() {
         table::paragraph(out, "  referral      ", referral)?;
     }
+    let alert = text(deal, "/alert");
+    if !alert.is_empty() {
+        table::paragraph(out, "  alert         ", alert)?;
+    }
     for link in list(deal, "/links") {
         let record =
             format!("{}/{}/{}", text(link, "/crm"), text(link, "/kind"), text(link, "/record"));

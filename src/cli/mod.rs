@@ -15,6 +15,7 @@ mod dead_letters;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 mod doctor;
+mod health;
 mod links;
 mod login;
 mod mapping;
@@ -71,6 +72,8 @@ enum Command {
     Mapping(mapping::Mapping),
     /// How everything is doing, in one screen
     Status(status::Status),
+    /// Whether the daemon is alive, for containers: exit code 0 or 1
+    Health(health::Health),
     /// Deals and the records they are linked to
     Links(links::Links),
     /// Why a deal is as it is
@@ -207,6 +210,7 @@ impl Command {
             Self::Webhook(command) => command.run(out).await,
             Self::Mapping(command) => command.run(out).await,
             Self::Status(command) => command.run(out).await,
+            Self::Health(command) => command.run(out).await,
             Self::Links(command) => command.run(out).await,
             Self::Why(command) => command.run(out).await,
             Self::Audit(command) => command.run(out).await,

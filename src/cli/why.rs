@@ -38,6 +38,10 @@ impl Why {
             state => state,
         };
         table::paragraph(out, "", &format!("{name}: {state}"))?;
+        let alert = text(&told, "/summary/alert");
+        if !alert.is_empty() {
+            table::paragraph(out, "-> ", alert)?;
+        }
         writeln!(out)?;
         for entry in list(&told, "/story") {
             print(out, entry)?;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::secret::NO_SECRET_HERE;
+
 /// One error: a sentence, then where, then the fix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
@@ -60,6 +62,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// How serde's messages end where a whole number was expected.
+const WHOLE: [&str; 2] = ["expected u64", "expected u32"];
+
 /// Turns serde's message into a sentence and a fix, with the nearest valid name.
 fn explain(message: &str) -> (String, String) {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
@@ -77,10 +82,20 @@ fn explain(message: &str) -> (String, String) {
         };
         return (format!("`{wrong}` is not a setting"), fix);
     }
+    if let Some((what, fix)) = NO_SECRET_HERE.split_once("; ").filter(|_| message == NO_SECRET_HERE)
+    {
+        return (what.to_owned(), fix.to_owned());
+    }
     if let (true, Some(missing)) = (message.starts_with("missing field"), quoted.first()) {
         return (
             format!("`{missing}` is missing"),
             "add it; config.example.toml shows how".to_owned(),
+        );
+    }
+    if message.starts_with("invalid ") && WHOLE.iter().any(|kind| message.ends_with(kind)) {
+        return (
+            "a whole number is expected, such as 30".to_owned(),
+            "write it without quotation marks and without a unit".to_owned(),
         );
     }
     (

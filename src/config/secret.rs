@@ -1,18 +1,112 @@
 //! Where a secret comes from. The secret itself never stands in the configuration.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 use super::ConfigError;
 
 /// `{ file = "/run/secrets/x" }` or `{ env = "X" }`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
     file: Option<PathBuf>,
     env: Option<String>,
+}
+
+/// What is told wherever something else than a source is found. It never repeats what was found:
+/// that is most likely the secret.
+pub(super) const NO_SECRET_HERE: &str =
+    "a secret never stands here; write { file = \"...\" } or { env = \"...\" }";
+
+/// The keys of a source.
+const KEYS: &[&str] = &["file", "env"];
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(SourceVisitor)
+    }
+}
+
+/// Text of a source. What is no text is refused without being repeated.
+struct Text(String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor).map(Self)
+    }
+}
+
+/// Refuses every kind of value but those the visitor takes, without the words of serde, which
+/// repeat the value.
+macro_rules! refuse_without_repeating {
+    ($($name:ident: $kind:ty),+ $(,)?) => {
+        $(fn $name<E: serde::de::Error>(self, _found: $kind) -> Result<Self::Value, E> {
+            Err(E::custom(NO_SECRET_HERE))
+        })+
+
+        fn visit_seq<A: serde::de::SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
+            Err(A::Error::custom(NO_SECRET_HERE))
+        }
+    };
+}
+
+struct SourceVisitor;
+
+impl<'de> Visitor<'de> for SourceVisitor {
+    type Value = SecretSource;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("{ file = \"...\" } or { env = \"...\" }")
+    }
+
+    refuse_without_repeating!(
+        visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str,
+        visit_bytes: &[u8],
+    );
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<SecretSource, A::Error> {
+        let mut source = SecretSource { file: None, env: None };
+        while let Some(key) = map.next_key::<String>()? {
+            match key.as_str() {
+                "file" => source.file = Some(PathBuf::from(map.next_value::<Text>()?.0)),
+                "env" => source.env = Some(map.next_value::<Text>()?.0),
+                // What is close to a key is a typing error; anything else may be the secret.
+                _ if KEYS.iter().any(|known| strsim::jaro_winkler(known, &key) > 0.7) => {
+                    return Err(A::Error::unknown_field(&key, KEYS));
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                    return Err(A::Error::custom(NO_SECRET_HERE));
+                }
+            }
+        }
+        Ok(source)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("text")
+    }
+
+    refuse_without_repeating!(
+        visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_bytes: &[u8],
+    );
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<String, A::Error> {
+        Err(A::Error::custom(NO_SECRET_HERE))
+    }
 }
 
 impl SecretSource {
@@ -29,7 +123,7 @@ impl SecretSource {
     /// Names the source, never any part of the secret.
     pub fn read(&self, key: &str, folder: &Path) -> Result<SecretString, ConfigError> {
         let text = match (&self.file, &self.env) {
-            (Some(file), None) => std::fs::read_to_string(folder.join(file)).map_err(|error| {
+            (Some(file), None) => read_file(&folder.join(file)).map_err(|error| {
                 let what = format!("the secret file {} cannot be read: {error}", file.display());
                 ConfigError::secret(
                     key.to_owned(),
@@ -60,5 +154,39 @@ impl SecretSource {
             ));
         }
         Ok(SecretString::from(text.to_owned()))
+    }
+}
+
+/// Reads a file and warns of one that others can read too.
+fn read_file(path: &Path) -> std::io::Result<String> {
+    let text = std::fs::read_to_string(path)?;
+    #[cfg(unix)]
+    if is_open(&std::fs::metadata(path)?) {
+        let path = path.display();
+        tracing::warn!("The secret file {path} can be read by others; run `chmod 600 {path}`");
+    }
+    Ok(text)
+}
+
+/// Whether group or others can read a file.
+#[cfg(unix)]
+fn is_open(metadata: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    metadata.permissions().mode() & 0o044 != 0
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn a_secret_that_others_can_read_is_noticed() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        for (mode, open) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(file.path(), permissions).expect("set");
+            let metadata = file.path().metadata().expect("metadata");
+            assert_eq!(super::is_open(&metadata), open, "{mode:o}");
+        }
     }
 }

@@ -65,6 +65,12 @@ fn every_mistake_is_told_with_its_place_and_fix() {
             "cosell.toml: `accounts.contoso.salesforce.poll_secs` is 0; choose 1 to 86400",
         ),
         (
+            "client_id = \"c\"\nclient_secret = { env",
+            "client_id = \"c\"\npoll_secs = \"30s\"\nclient_secret = { env",
+            "cosell.toml:15:13: a whole number is expected, such as 30; write it without quotation marks and \
+             without a unit",
+        ),
+        (
             "client_secret = { file = \"/run/secrets/pc\" }",
             "client_secret = { file = \"/run/secrets/pc\" }\ncertificate = { file = \"/run/secrets/pc.pem\" }",
             "cosell.toml: accounts.contoso.partner_center needs a client_secret or a certificate; give exactly one \
@@ -102,6 +108,39 @@ fn a_secret_has_one_source_and_is_not_shown() {
     let source = config.accounts["contoso"].partner_center.client_secret.clone().expect("a source");
     let error = source.read("client_secret", &PathBuf::from("/nowhere")).expect_err("no such file");
     assert!(error.to_string().contains("/run/secrets/pc"), "{error}");
+}
+
+#[test]
+fn a_secret_in_the_wrong_place_is_never_repeated() {
+    const CANARY: &str = "abc5ECRET77";
+    let told = "a secret never stands here; write { file = \"...\" } or { env = \"...\" }";
+    let table = [
+        (format!("\"{CANARY}\""), "as text"),
+        ("5577".to_owned(), "as a number"),
+        (format!("[\"{CANARY}\"]"), "in a list"),
+        (format!("{{ value = \"{CANARY}\" }}"), "under a made-up key"),
+        (format!("{{ {CANARY} = true }}"), "as a key"),
+        (format!("{{ file = [\"{CANARY}\"] }}"), "a list in a source"),
+        (format!("{{ env = {{ x = \"{CANARY}\" }} }}"), "a table in a source"),
+        ("{ file = 5577 }".to_owned(), "a number in a source"),
+    ];
+    let source = "{ file = \"/run/secrets/pc\" }";
+    for (value, why) in &table {
+        let error = parse(&GOOD.replace(source, value), &[]).expect_err(why);
+        assert!(error.contains("cosell.toml:10:"), "{why}: {error}");
+        assert!(error.ends_with(told), "{why}: {error}");
+        for name in [
+            "COSELL_SYNC__ACCOUNTS__CONTOSO__PARTNER_CENTER__CLIENT_SECRET",
+            "COSELL_SYNC__STORE__ENCRYPTION_KEY",
+        ] {
+            let error = parse(GOOD, &[(name, value.as_str())]).expect_err(why);
+            assert_eq!(error, format!("environment variable {name}: {told}"), "{why}");
+        }
+    }
+    let bare = parse(GOOD, &[("COSELL_SYNC__STORE__ENCRYPTION_KEY", CANARY)]).expect_err("bare");
+    assert!(bare.ends_with(told), "{bare}");
+    let typo = parse(&GOOD.replace(source, "{ fiel = \"x\" }"), &[]).expect_err("a typo");
+    assert_eq!(typo, "cosell.toml:10:17: `fiel` is not a setting; did you mean `file`?");
 }
 
 #[test]

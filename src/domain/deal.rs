@@ -67,6 +67,25 @@ impl Deal {
     pub fn hold(&self) -> Option<&Hold> {
         self.links.iter().find_map(|link| link.hold.as_ref())
     }
+
+    /// What is to be said of the first record that cannot be read any more, and the way out; `None`
+    /// if none is lost, or if the deal has ended and nothing is to be done.
+    #[must_use]
+    pub fn lost_record(&self) -> Option<String> {
+        if self.referral_state.as_ref().and_then(Stage::of).is_some_and(Stage::is_closed) {
+            return None;
+        }
+        self.links.iter().find_map(|link| match &link.state {
+            LinkState::Tombstone { reason } => {
+                let (crm, id) = (link.record.crm.title(), &link.record.id);
+                Some(format!(
+                    "Record {id} in {crm} is out of step: {reason}. Restore it or give us access, \
+                     then run `cosell-sync reconcile`; or close the referral in Partner Center."
+                ))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// The tie between a deal and its record in one CRM.

@@ -82,6 +82,17 @@ impl Value {
     }
 }
 
+impl Item {
+    /// Its identity as it was written, in capitals and small letters.
+    fn name(&self) -> &str {
+        let written = |value: &'_ Value| {
+            value.as_text().is_some_and(|text| text.trim().to_lowercase() == self.identity)
+        };
+        let part = self.parts.iter().find(|(_, value)| written(value));
+        part.and_then(|(_, value)| value.as_text()).unwrap_or(&self.identity)
+    }
+}
+
 /// As a person reads it: `125,000.5`, `15 Jan 2027`, `yes`, `nothing`.
 impl fmt::Display for Value {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -95,7 +106,7 @@ impl fmt::Display for Value {
             Self::Date(date) => formatter.write_str(&date.for_people()),
             Self::Instant(instant) => formatter.write_str(&instant.for_people("UTC")),
             Self::List(items) => {
-                let names: Vec<&str> = items.iter().map(|item| item.identity.as_str()).collect();
+                let names: Vec<&str> = items.iter().map(Item::name).collect();
                 formatter.write_str(&names.join(", "))
             }
         }
@@ -149,5 +160,17 @@ mod tests {
         for (text, expected) in table {
             assert_eq!(Value::decimal(text.parse().expect("a decimal")).to_string(), expected);
         }
+    }
+
+    #[test]
+    fn people_read_items_as_they_were_written() {
+        let parts = vec![
+            ("id".to_owned(), Value::Text("SOL-00001-XYZ".to_owned())),
+            ("name".to_owned(), Value::Text("Backup".to_owned())),
+        ];
+        let written = Item { identity: "sol-00001-xyz".to_owned(), parts };
+        let bare = Item { identity: "seller@contoso.example".to_owned(), parts: vec![] };
+        let list = Value::list(vec![written, bare]);
+        assert_eq!(list.to_string(), "seller@contoso.example, SOL-00001-XYZ");
     }
 }

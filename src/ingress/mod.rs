@@ -4,6 +4,8 @@
 //! * May use: `domain`, `store`, the webhook seam. Never the worker, the mapping or a vendor.
 //! * 2xx is only ever answered after the store has the notice on the disk.
 
+mod refusals;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ use crate::domain::deal::hex;
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::store::Store;
+
+use refusals::Refusals;
 
 /// Longest body taken, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
@@ -61,6 +65,7 @@ pub struct Door {
     wake: Arc<Notify>,
     tally: Arc<dyn Tally>,
     entrances: BTreeMap<(String, String), Entrance>,
+    refusals: Refusals,
 }
 
 impl Door {
@@ -78,7 +83,7 @@ impl Door {
             .into_iter()
             .map(|(system, account, entrance)| ((system, account.to_string()), entrance))
             .collect();
-        Self { store, clock, wake, tally, entrances }
+        Self { store, clock, wake, tally, entrances, refusals: Refusals::default() }
     }
 
     /// The public routes: webhooks and nothing else.
@@ -117,14 +122,14 @@ impl Door {
             return (StatusCode::NOT_FOUND, "no such webhook\n").into_response();
         };
         let (parts, body) = request.into_parts();
-        let bytes = match read(&parts.headers, body).await {
+        let bytes = match read(system, &parts.headers, body).await {
             Ok(bytes) => bytes,
             Err(refusal) => return refusal.into_response(),
         };
         let headers = header_pairs(&parts.headers);
         match entrance.source.accept(&headers, parts.uri.query(), &bytes).await {
             Ok(delivery) => self.keep(system, account, entrance, delivery, headers, bytes).await,
-            Err(refused) => self.refuse(account, &refused, &bytes).await,
+            Err(refused) => self.refuse(system, account, &refused, &bytes).await,
         }
     }
 
@@ -199,36 +204,51 @@ impl Door {
     }
 
     /// A refused delivery leaves nothing but a count, unless it was authentic and still no event.
-    async fn refuse(&self, account: &str, refused: &Refused, body: &Bytes) -> Response {
+    async fn refuse(
+        &self,
+        system: &str,
+        account: &str,
+        refused: &Refused,
+        body: &Bytes,
+    ) -> Response {
         let status = match refused {
             Refused::MissingHeader(_) | Refused::NotAnEvent(_) => StatusCode::BAD_REQUEST,
             Refused::NotAuthentic(_) => StatusCode::UNAUTHORIZED,
             Refused::CannotVerify(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        tracing::warn!("A delivery was refused: {refused}");
+        if let Some(quiet) = self.refusals.may_log(self.clock.now()) {
+            tracing::warn!("A delivery was refused: {refused} ({quiet} more since the last line)");
+        }
         if let Refused::NotAnEvent(reason) = refused {
-            let entry = NewEntry {
-                at: self.clock.now(),
-                account: AccountName::new(account),
-                deal: None,
-                kind: AuditKind::Refused,
-                actor: "partner_center".to_owned(),
-                summary: format!(
-                    "A signed delivery was not an event: {reason}. Its SHA-256 is {}.",
-                    hex(body)
-                ),
-                cause: None,
-                fields: Vec::new(),
-                request_ids: Vec::new(),
-                duration_ms: None,
-            };
-            if let Err(error) =
-                self.store.enqueue(Vec::new(), Vec::new(), vec![entry], self.clock.now()).await
-            {
-                tracing::error!("The trail could not be written: {error}");
-            }
+            self.record(system, account, reason, body).await;
         }
         (status, format!("{refused}\n")).into_response()
+    }
+
+    /// Leaves a trail of an authentic delivery that is no event; one for all its replays.
+    async fn record(&self, system: &str, account: &str, reason: &str, body: &Bytes) {
+        let fingerprint = hex(body);
+        if !self.refusals.is_new(&format!("{system}/{account}/{fingerprint}")) {
+            return;
+        }
+        let entry = NewEntry {
+            at: self.clock.now(),
+            account: AccountName::new(account),
+            deal: None,
+            kind: AuditKind::Refused,
+            actor: system.replace('-', "_"),
+            summary: format!(
+                "A signed delivery was not an event: {reason}. Its SHA-256 is {fingerprint}."
+            ),
+            cause: None,
+            fields: Vec::new(),
+            request_ids: Vec::new(),
+            duration_ms: None,
+        };
+        let now = self.clock.now();
+        if let Err(error) = self.store.enqueue(Vec::new(), Vec::new(), vec![entry], now).await {
+            tracing::error!("The trail could not be written: {error}");
+        }
     }
 }
 
@@ -253,7 +273,11 @@ async fn receive_with_secret(
 }
 
 /// Reads a body within its bounds.
-async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, &'static str)> {
+async fn read(
+    system: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, (StatusCode, &'static str)> {
     let text =
         |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
     if text(header::CONTENT_ENCODING)
@@ -261,11 +285,14 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, &'s
     {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "compressed bodies are not taken\n"));
     }
-    if !text(header::CONTENT_TYPE).is_some_and(is_expected_type) {
-        return Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the content type must be application/json in UTF-8\n",
-        ));
+    // Outbound messages of Salesforce are SOAP; everybody else sends JSON.
+    let (kind, refusal) = if system == "salesforce" {
+        ("text/xml", "the content type must be text/xml in UTF-8\n")
+    } else {
+        ("application/json", "the content type must be application/json in UTF-8\n")
+    };
+    if !text(header::CONTENT_TYPE).is_some_and(|value| is_type(value, kind)) {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
     }
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
     if declared.is_some_and(|length| length > MOST_BYTES as u64) {
@@ -280,11 +307,10 @@ async fn read(headers: &HeaderMap, body: Body) -> Result<Bytes, (StatusCode, &'s
     }
 }
 
-/// JSON, or XML for outbound messages; in UTF-8 if a character set is named.
-fn is_expected_type(value: &str) -> bool {
+/// Whether a content type is `wanted`; in UTF-8 if a character set is named.
+fn is_type(value: &str, wanted: &str) -> bool {
     let mut parts = value.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let known = matches!(kind.as_str(), "application/json" | "text/xml");
+    let known = parts.next().unwrap_or_default().eq_ignore_ascii_case(wanted);
     let utf8 = parts.all(|part| {
         let part = part.to_ascii_lowercase();
         !part.starts_with("charset=")
@@ -307,6 +333,3 @@ fn same(left: &[u8], right: &[u8]) -> bool {
     left.len() == right.len()
         && left.iter().zip(right).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
-
-#[cfg(test)]
-mod tests;

@@ -386,7 +386,7 @@ impl<'a> Attempt<'a> {
         let Some(link) = deal.link(part.name()).cloned() else {
             return self.make_record(deal, referral, part).await;
         };
-        if matches!(link.state, LinkState::Tombstone { .. }) {
+        if link.is_cut() && !self.asks_for(&link) {
             return Ok(Ok(None));
         }
         let Some(mapping) = part.mapping(link.record.kind) else { return Ok(Ok(None)) };
@@ -394,26 +394,49 @@ impl<'a> Attempt<'a> {
         let record = match read {
             Ok(Some(record)) => record,
             Ok(None) => {
-                self.bury(deal, part.name());
+                if !link.is_cut() {
+                    self.bury(deal, part.name());
+                }
                 return Ok(Ok(None));
             }
             Err(fault) => return Ok(Err(fault)),
         };
+        self.unbury(deal, part.name());
         if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
             return Ok(moved);
         }
         Ok(Ok(self.paused_or_live(deal, ReadRecord { record, mapping })))
     }
 
-    /// A record that is gone: the link becomes a tombstone, the referral is left alone.
+    /// Whether a lost record is to be looked for: somebody spoke of it, or everything is compared.
+    fn asks_for(&self, link: &Link) -> bool {
+        self.notices.iter().any(|notice| {
+            let everything = matches!(notice.notice.source, Source::Reconcile | Source::Operator);
+            everything || notice.notice.subject == Subject::Record(link.record.clone())
+        })
+    }
+
+    /// A record that cannot be read any more: the link becomes a tombstone, the referral is left
+    /// alone. Whether it was deleted or only hidden from us cannot be told.
     fn bury(&mut self, deal: &mut Deal, crm: CrmName) {
         deal.intents.retain(|intent| intent.target != Target::Crm(crm));
         if let Some(link) = deal.link_mut(crm) {
-            link.state = LinkState::Tombstone { reason: "the record was deleted".to_owned() };
+            let reason = "the record was deleted, or we may not see it any more".to_owned();
+            link.state = LinkState::Tombstone { reason };
         }
-        let summary =
-            format!("The record in {} was deleted. The referral was left alone.", crm.title());
+        let summary = format!(
+            "The record in {} was deleted, or we may not see it any more. The referral was left alone.",
+            crm.title()
+        );
         self.entry(Some(deal), AuditKind::Alerted, crm.as_str(), summary);
+    }
+
+    /// A lost record is there again: its link goes on.
+    fn unbury(&mut self, deal: &mut Deal, crm: CrmName) {
+        let Some(link) = deal.link_mut(crm).filter(|link| link.is_cut()) else { return };
+        link.state = LinkState::Live;
+        let summary = format!("The record in {} is there again; syncing goes on.", crm.title());
+        self.entry(Some(deal), AuditKind::Resumed, crm.as_str(), summary);
     }
 
     /// Follows the seller's check box: un-ticked pauses, ticked again goes on with a merge.

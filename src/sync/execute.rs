@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::attempt::{Attempt, ReadRecord, breaker, view};
+use super::entries::Written;
 use crate::connect::error::ConnectError;
-use crate::domain::audit::{AuditKind, FieldChange};
-use crate::domain::deal::{Conflict, Deal, Intent, IntentAction, Stage, Target, Values};
+use crate::domain::audit::AuditKind;
+use crate::domain::deal::{Deal, Intent, IntentAction, Stage, Target, Values};
 use crate::domain::id::CrmName;
 use crate::domain::record::{Close, Fields, Record};
 use crate::domain::referral::Referral;
@@ -20,6 +21,9 @@ use crate::store::StoreError;
 
 /// The faults of a round, each with the system that had it.
 type Faults = Vec<(Target, ConnectError)>;
+
+/// The path of the consent to share a deal with Microsoft's sellers.
+const SHARE: &str = "consent.consentToShareReferralWithMicrosoftSellers";
 
 impl Attempt<'_> {
     /// Carries `plan` out as far as it goes and returns every fault.
@@ -119,7 +123,9 @@ impl Attempt<'_> {
                 *referral = fresh;
                 deal.intents.retain(|intent| intent.token != token);
                 let stage = write.stage.map(|stage| ("status", Value::text(stage.as_str())));
-                self.wrote(deal, Target::PartnerCenter, &sent, stage, &before, started);
+                let done =
+                    Written { sent: &sent, stage, before: &before, others: others(write), started };
+                self.wrote(deal, Target::PartnerCenter, done);
                 self.conflicts(deal, &write.conflicts);
                 Ok(Ok(()))
             }
@@ -332,7 +338,8 @@ impl Attempt<'_> {
             settle_part(deal, outcome, referral, records, which, stage, (&there, &sent));
         }
         let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
-        self.wrote(deal, target, &write.values, stage, before, started);
+        let done = Written { sent: &write.values, stage, before, others: Vec::new(), started };
+        self.wrote(deal, target, done);
         self.conflicts(deal, &write.conflicts);
     }
 
@@ -420,65 +427,6 @@ impl Attempt<'_> {
                 let summary = format!("Wrote the reason of the hold to {}.", crm.title());
                 self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
             }
-        }
-    }
-
-    /// One entry for a confirmed write.
-    fn wrote(
-        &mut self,
-        deal: &Deal,
-        target: Target,
-        sent: &Values,
-        stage: Option<(&str, Value)>,
-        before: &Values,
-        started: crate::domain::time::Timestamp,
-    ) {
-        let mut fields: Vec<FieldChange> = sent
-            .iter()
-            .map(|(field, after)| FieldChange {
-                field: field.clone(),
-                before: before.get(field).cloned().unwrap_or_default(),
-                after: after.clone(),
-            })
-            .collect();
-        if let Some((name, value)) = stage {
-            fields.push(FieldChange { field: name.to_owned(), before: Value::Null, after: value });
-        }
-        let system = match target {
-            Target::PartnerCenter => "Partner Center",
-            Target::Crm(crm) => crm.title(),
-        };
-        let summary = if fields.is_empty() {
-            format!("Wrote the audit line and status to {system}.")
-        } else {
-            let names: Vec<&str> = fields.iter().map(|change| change.field.as_str()).collect();
-            format!("Wrote {} to {system}.", names.join(", "))
-        };
-        let mut entry = self.new_entry(Some(deal), AuditKind::Wrote, target.as_str(), summary);
-        entry.fields = fields;
-        let took = self.around.clock.now().since(started).as_millis();
-        entry.duration_ms = u64::try_from(took).ok();
-        self.entries.push(entry);
-    }
-
-    /// One entry for each value that lost.
-    pub(super) fn conflicts(&mut self, deal: &Deal, conflicts: &[Conflict]) {
-        for conflict in conflicts {
-            let summary = format!(
-                "{} had changed on both sides: kept {} of {}, the other value was {} ({}).",
-                conflict.field,
-                conflict.kept,
-                conflict.winner.as_str(),
-                conflict.lost,
-                conflict.policy
-            );
-            let mut entry = self.new_entry(Some(deal), AuditKind::Conflict, "daemon", summary);
-            entry.fields = vec![FieldChange {
-                field: conflict.field.clone(),
-                before: conflict.lost.clone(),
-                after: conflict.kept.clone(),
-            }];
-            self.entries.push(entry);
         }
     }
 }
@@ -575,13 +523,22 @@ fn changes_for(
         changes.insert("statusReason".to_owned(), json!(reason));
     }
     if write.share {
-        changes
-            .insert("consent.consentToShareReferralWithMicrosoftSellers".to_owned(), json!(true));
+        changes.insert(SHARE.to_owned(), json!(true));
     }
     if let Some(reference) = &write.external_reference {
         changes.insert("externalReferenceId".to_owned(), json!(reference));
     }
     Ok(changes)
+}
+
+/// What a PATCH sends besides values and stage, by the paths of the referral.
+fn others(write: &ReferralWrite) -> Vec<&'static str> {
+    let sent = [
+        (write.reason.is_some(), "statusReason"),
+        (write.share, SHARE),
+        (write.external_reference.is_some(), "externalReferenceId"),
+    ];
+    sent.into_iter().filter_map(|(is_sent, path)| is_sent.then_some(path)).collect()
 }
 
 /// A value that cannot be converted is refused before anything is sent.

@@ -73,6 +73,8 @@ pub struct Poller {
     wake: Arc<Notify>,
     hint: Arc<Notify>,
     start_over: AtomicBool,
+    /// The feed is being read from its start, perhaps in several polls.
+    full_read: AtomicBool,
     health: Mutex<FeedHealth>,
 }
 
@@ -96,6 +98,7 @@ impl Poller {
             wake,
             hint,
             start_over: AtomicBool::new(false),
+            full_read: AtomicBool::new(false),
             health: Mutex::default(),
         }
     }
@@ -188,6 +191,7 @@ impl Poller {
     async fn poll_partner_center(&self) -> Result<(), PollError> {
         for _ in 0..MOST_PAGES {
             let cursor = self.around.store.cursor(&self.account.name, &self.feed.name()).await?;
+            self.note_start(cursor.as_deref());
             self.account.breaker.pass(self.around.clock.now())?;
             let page = self.account.partner_center.changes(cursor.as_deref()).await;
             self.account.breaker.learn(&page, self.around.clock.now());
@@ -195,15 +199,16 @@ impl Poller {
             let mut notices = Vec::new();
             for referral in &page.referrals {
                 if !self.is_known(referral).await? {
-                    notices.push(self.notice(
-                        Subject::Referral(referral.id()),
-                        "listed",
-                        version_key(referral),
-                    ));
+                    let subject = Subject::Referral(referral.id());
+                    // One that has ended is not begun under any settings.
+                    let ended = referral.state().is_terminal();
+                    let key = version_key(referral).filter(|_| ended || !self.is_full_read());
+                    notices.push(self.notice(subject, "listed", key));
                 }
             }
             self.keep(notices, page.cursor).await?;
             if !page.more {
+                self.full_read.store(false, Ordering::Release);
                 return Ok(());
             }
         }
@@ -230,6 +235,7 @@ impl Poller {
         let mut full_read: Option<BTreeSet<RecordId>> = None;
         for _ in 0..MOST_PAGES {
             let cursor = self.around.store.cursor(&self.account.name, &self.feed.name()).await?;
+            self.note_start(cursor.as_deref());
             if cursor.is_none() && full_read.is_none() {
                 full_read = Some(BTreeSet::new());
             }
@@ -251,7 +257,7 @@ impl Poller {
                     seen.insert(record.key.id.clone());
                 }
                 if self.concerns_us(record, &mapping).await? {
-                    let version = Some(record.version.0.clone());
+                    let version = Some(record.version.0.clone()).filter(|_| !self.is_full_read());
                     notices.push(self.notice(
                         Subject::Record(record.key.clone()),
                         "changed",
@@ -275,10 +281,24 @@ impl Poller {
             }
             self.keep(notices, page.cursor).await?;
             if !page.more {
+                self.full_read.store(false, Ordering::Release);
                 return Ok(());
             }
         }
         Err(ConnectError::Broken("the change feed has no end".to_owned()).into())
+    }
+
+    /// Without a cursor everything is read, from here to the feed's end.
+    fn note_start(&self, cursor: Option<&str>) {
+        if cursor.is_none() {
+            self.full_read.store(true, Ordering::Release);
+        }
+    }
+
+    /// Whether everything is offered again, also what was looked at and ignored: settings may have
+    /// changed since.
+    fn is_full_read(&self) -> bool {
+        self.full_read.load(Ordering::Acquire)
     }
 
     /// Linked records that a full read did not show: looked at one by one, since absence from a list
@@ -322,14 +342,15 @@ impl Poller {
             return Ok(shared || carries.is_some_and(|id| !id.is_empty()));
         };
         let link = deal.links.iter().find(|link| link.record == record.key);
-        Ok(link.is_none_or(|link| link.version.as_ref() != Some(&record.version)))
+        Ok(link.is_none_or(|link| link.is_cut() || link.version.as_ref() != Some(&record.version)))
     }
 
     async fn deal_of(&self, key: &RecordKey) -> Result<Option<Deal>, StoreError> {
         self.around.store.deal_by(&self.account.name, &DealKey::Record(key.clone())).await
     }
 
-    /// A notice of this feed. The same version of the same record is the same notice.
+    /// A notice of this feed. The same `version` of the same record is the same notice; without one
+    /// it is news whenever it is read.
     fn notice(&self, subject: Subject, event: &str, version: Option<String>) -> NewNotice {
         let name = match &subject {
             Subject::Referral(id) => id.to_string(),

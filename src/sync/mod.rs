@@ -16,6 +16,7 @@ mod attempt;
 pub mod breaker;
 mod columns;
 mod conversion;
+mod entries;
 mod execute;
 pub mod feeds;
 mod offer;

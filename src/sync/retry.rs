@@ -33,13 +33,39 @@ pub enum Next {
     Hold,
 }
 
+/// The system as a whole fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outage {
+    /// Since when the oldest notice of the lane waits: the waits grow with it.
+    pub age: Duration,
+}
+
 impl Policy {
     /// Decides what follows try number `attempt` (from 0).
     ///
     /// `jitter` is drawn by the caller in `0.0..1.0`. The wait is never shorter than one that the
-    /// other side asked for, and neither throttling nor refused credentials ever hold a deal.
+    /// other side asked for, and neither throttling nor refused credentials ever hold a deal. An
+    /// `outage` of the whole system holds none either, however long it lasts.
     #[must_use]
-    pub fn next(&self, attempt: u32, fault: &ConnectError, jitter: f64) -> Next {
+    pub fn next(
+        &self,
+        attempt: u32,
+        fault: &ConnectError,
+        outage: Option<Outage>,
+        jitter: f64,
+    ) -> Next {
+        use ConnectError as E;
+        match (fault, outage) {
+            (E::Unavailable(_) | E::Unknown(_) | E::Broken(_), Some(outage)) => {
+                let wait = self.curve(attempt).max(outage.age / 4).min(self.longest);
+                Next::Again(wait / 2 + (wait / 2).mul_f64(jitter), false)
+            }
+            _ => self.alone(attempt, fault, jitter),
+        }
+    }
+
+    /// What follows where the system answers others.
+    fn alone(&self, attempt: u32, fault: &ConnectError, jitter: f64) -> Next {
         use ConnectError as E;
         match fault {
             E::Throttled(wait) => Next::Again(*wait + self.first.mul_f64(jitter), false),
@@ -81,7 +107,7 @@ impl Policy {
 mod tests {
     use std::time::Duration;
 
-    use super::{Next, Policy};
+    use super::{Next, Outage, Policy};
     use crate::connect::error::{ConnectError as E, Refusal};
 
     #[test]
@@ -110,7 +136,36 @@ mod tests {
             (0, E::Ambiguous(vec![]), Next::Hold, "never guessed"),
         ];
         for (attempt, fault, expected, why) in table {
-            assert_eq!(policy.next(attempt, &fault, 0.5), expected, "{why}");
+            assert_eq!(policy.next(attempt, &fault, None, 0.5), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_outage_uses_up_no_try_however_long_it_lasts() {
+        let policy = Policy::default();
+        let secs = Duration::from_secs;
+        let outage = |age| Some(Outage { age: secs(age) });
+        let table = [
+            (
+                15,
+                E::Unavailable(String::new()),
+                outage(2700),
+                Next::Again(secs(225), false),
+                "45 min",
+            ),
+            (99, E::Broken(String::new()), outage(86_400), Next::Again(secs(225), false), "a day"),
+            (
+                0,
+                E::Unknown(String::new()),
+                outage(40),
+                Next::Again(secs(10).mul_f64(0.75), false),
+                "young",
+            ),
+            (15, E::Unavailable(String::new()), None, Next::Hold, "one poisoned row"),
+            (0, E::Rejected(Refusal::default()), outage(40), Next::Hold, "an answer all the same"),
+        ];
+        for (attempt, fault, outage, expected, why) in table {
+            assert_eq!(policy.next(attempt, &fault, outage, 0.5), expected, "{why}");
         }
     }
 }

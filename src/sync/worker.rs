@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::account::{Account, Surroundings};
-use super::attempt::{Attempt, Ended};
-use super::retry::{Next, Policy};
+use super::attempt::{Attempt, Ended, breaker};
+use super::retry::{Next, Outage, Policy};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::deal::{Deal, Target};
@@ -75,7 +75,7 @@ impl Worker {
             }
         }
         while let Some(ended) = tries.join_next().await {
-            ended.unwrap_or(Ok(()))?;
+            ended.unwrap_or_else(|gone| Err(lost(&gone)))?;
         }
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Worker {
         let nap = due
             .map_or(LONGEST_NAP, |due| due.since(now).clamp(Duration::from_millis(1), LONGEST_NAP));
         tokio::select! {
-            Some(ended) = tries.join_next() => ended.unwrap_or(Ok(())),
+            Some(ended) = tries.join_next() => ended.unwrap_or_else(|gone| Err(lost(&gone))),
             () = woken => Ok(()),
             () = self.around.clock.sleep(nap) => Ok(()),
             () = stop.cancelled() => Ok(()),
@@ -164,7 +164,8 @@ impl Worker {
             }
             Ended::Failed(target, fault) => {
                 let attempt = claim.notices.iter().map(|notice| notice.attempts).max().unwrap_or(0);
-                match self.retry.next(attempt, &fault, self.around.randomness.unit()) {
+                let outage = self.outage(claim, target);
+                match self.retry.next(attempt, &fault, outage, self.around.randomness.unit()) {
                     Next::Again(wait, counts) => {
                         let reason = format!("{}: {fault}", target.as_str());
                         if counts {
@@ -185,6 +186,15 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether the system as a whole fails, not only for this lane.
+    fn outage(&self, claim: &Claim, target: Target) -> Option<Outage> {
+        let account = self.accounts.get(&claim.lane.account)?;
+        breaker(account, target).filter(|breaker| breaker.is_failing())?;
+        let now = self.around.clock.now();
+        let first = claim.notices.iter().map(|notice| notice.received).min().unwrap_or(now);
+        Some(Outage { age: now.since(first) })
     }
 
     async fn finish(
@@ -252,6 +262,11 @@ fn subject_name(subject: &Subject) -> String {
         Subject::Deal(id) => format!("Deal {id}"),
         Subject::Unusable(reason) => format!("An event ({reason})"),
     }
+}
+
+/// A try that ended without committing: what it held must be claimed anew, by a fresh process.
+fn lost(gone: &JoinError) -> StoreError {
+    StoreError::Failed(format!("a try was lost before it was committed: {gone}"))
 }
 
 fn panicked() -> Hold {

@@ -111,6 +111,13 @@ pub(crate) fn delete(world: &mut World, crm: CrmName, id: &str) {
     state.log.push((now, id.to_owned(), true));
 }
 
+/// A row that was hidden from us can be read again; no feed tells.
+pub(crate) fn restore(world: &mut World, crm: CrmName, id: &str) {
+    if let Some(row) = world.crms.get_mut(&crm).and_then(|state| state.rows.get_mut(id)) {
+        row.deleted = false;
+    }
+}
+
 /// Whether a row has ended by a closing action and is read-only.
 pub(crate) fn is_sealed(crm: CrmName, fields: &Fields) -> bool {
     crm == CrmName::Dynamics365

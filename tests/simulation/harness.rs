@@ -103,6 +103,11 @@ impl Sim {
         (self.account, self.worker, self.pollers) = (account, worker, pollers);
     }
 
+    /// Every feed is read from its start at the next turn.
+    pub(crate) fn start_over(&self) {
+        self.pollers.iter().for_each(Poller::start_over);
+    }
+
     /// One turn of the daemon: some feeds are read and everything that is due is worked on, all at
     /// the same time. Returns whether it was killed.
     pub(crate) fn turn(&mut self, all_feeds: bool) -> bool {

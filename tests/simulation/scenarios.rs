@@ -184,6 +184,24 @@ fn a_deleted_record_is_never_made_again() {
 }
 
 #[test]
+fn a_record_that_was_only_hidden_goes_on_when_it_can_be_read_again() {
+    for crm in CRMS {
+        let mut deal = Deal::arrived(crm, WonEarly::Send);
+        deal.act(Here(Stage::Active));
+        crate::crm::delete(&mut deal.sim.world.lock(), crm, &deal.record);
+        assert!(deal.sim.come_to_rest());
+        assert!(deal.sim.deals()[0].links[0].is_cut(), "{crm}: it cannot be read");
+        crate::crm::restore(&mut deal.sim.world.lock(), crm, &deal.record);
+        deal.act(There("Closed", "Lost"));
+        assert_eq!(deal.states().1, Stage::Active, "{crm}: nobody has looked at it yet");
+        deal.sim.start_over();
+        assert!(deal.sim.come_to_rest());
+        assert_eq!(deal.states().1, Stage::Lost, "{crm}: it caught up");
+        assert!(!deal.sim.deals()[0].links[0].is_cut(), "{crm}: the link goes on");
+    }
+}
+
+#[test]
 fn an_unticked_deal_rests_and_catches_up_when_ticked() {
     for crm in CRMS {
         let mut deal = Deal::arrived(crm, WonEarly::Send);
@@ -267,6 +285,22 @@ fn shadow_mode_writes_nothing() {
     }
     let world = sim.world.lock();
     assert!(world.journal.writes.is_empty(), "{:?}", world.journal.writes);
+}
+
+#[test]
+fn what_was_ignored_is_offered_again_when_everything_is_read_anew() {
+    for crm in CRMS {
+        let mut sim = Sim::new(&Setup { shadow: true, ..Setup::with(&[crm]) });
+        people::record_is_shared(&mut sim.world.lock(), crm);
+        assert!(sim.come_to_rest());
+        sim.setup.shadow = false;
+        sim.restart();
+        assert!(sim.come_to_rest());
+        assert_eq!(sim.world.lock().journal.made.len(), 0, "{crm}: nothing is new by itself");
+        sim.start_over();
+        assert!(sim.come_to_rest());
+        assert_eq!(sim.world.lock().journal.made.len(), 1, "{crm}: shared under today's settings");
+    }
 }
 
 #[test]

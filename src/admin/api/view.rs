@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::domain::deal::{Deal, LinkState, Stage};
+use crate::domain::deal::{Deal, Link, LinkState, Stage};
 use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::notice::{Notice, Source, Subject};
@@ -17,6 +17,8 @@ pub(super) struct DealLine {
     account: String,
     /// `in sync`, `waiting`, `needs attention`, `paused`, `closed`.
     state: &'static str,
+    /// Why it needs attention, where a record of it is lost.
+    alert: Option<String>,
     name: Option<String>,
     stage: Option<&'static str>,
     referral_id: Option<String>,
@@ -79,6 +81,7 @@ impl DealLine {
             id: deal.id.to_string(),
             account: deal.account.to_string(),
             state: state(deal, stage, waiting),
+            alert: deal.lost_record(),
             name,
             stage: stage.map(Stage::as_str),
             referral_id: deal.referral_id.as_ref().map(ToString::to_string),
@@ -91,20 +94,80 @@ impl DealLine {
 
 /// The word for people.
 pub(super) fn state(deal: &Deal, stage: Option<Stage>, waiting: &Waiting) -> &'static str {
-    let all = |wanted: fn(&LinkState) -> bool| {
-        !deal.links.is_empty() && deal.links.iter().all(|link| wanted(&link.state))
-    };
+    let paused = |link: &Link| link.state == LinkState::Paused;
     if deal.hold().is_some() {
         "needs attention"
     } else if waiting.has(deal) || !deal.intents.is_empty() {
         "waiting"
-    } else if stage.is_some_and(Stage::is_closed)
-        || all(|state| matches!(state, LinkState::Tombstone { .. }))
-    {
+    } else if stage.is_some_and(Stage::is_closed) {
         "closed"
-    } else if all(|state| *state == LinkState::Paused) {
+    } else if deal.links.iter().any(Link::is_cut) {
+        "needs attention"
+    } else if !deal.links.is_empty() && deal.links.iter().all(paused) {
         "paused"
     } else {
         "in sync"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DealLine, Waiting};
+    use crate::domain::deal::{Deal, Link, LinkState};
+    use crate::domain::id::{AccountName, CrmName, DealId, RecordId, RecordKey, RecordKind};
+    use crate::domain::referral::{ReferralState, Status, Substatus};
+    use crate::domain::time::Timestamp;
+
+    fn deal(crms: [LinkState; 2], state: (Status, Substatus)) -> Deal {
+        let record = |crm| RecordKey {
+            crm,
+            kind: RecordKind::Opportunity,
+            id: RecordId::new("0061x00000AbCdE"),
+        };
+        let names = [CrmName::Dynamics365, CrmName::Salesforce];
+        let links = names.into_iter().zip(crms).map(|(crm, state)| Link {
+            record: record(crm),
+            state,
+            version: None,
+            base: std::collections::BTreeMap::new(),
+            base_stage: None,
+            hold: None,
+            told: Vec::new(),
+            pending: Vec::new(),
+        });
+        Deal {
+            id: DealId::new("11111111-2222-4333-8444-555555555555"),
+            account: AccountName::new("contoso"),
+            referral_id: None,
+            engagement_id: None,
+            microsoft_referral_id: None,
+            microsoft: None,
+            referral_version: None,
+            referral_state: Some(ReferralState::new(state.0, state.1)),
+            links: links.collect(),
+            intents: Vec::new(),
+            created: Timestamp::from_millis(0),
+            changed: Timestamp::from_millis(0),
+        }
+    }
+
+    #[test]
+    fn a_lost_record_is_never_called_healthy() {
+        let lost = || LinkState::Tombstone { reason: "the record was deleted".to_owned() };
+        let open = || (Status::Active, Substatus::Accepted);
+        let ended = || (Status::Closed, Substatus::Lost);
+        let table = [
+            ([LinkState::Live, LinkState::Live], open(), "in sync", false, "both are there"),
+            ([LinkState::Live, lost()], open(), "needs attention", true, "one of two is lost"),
+            ([lost(), lost()], open(), "needs attention", true, "open without any record"),
+            ([LinkState::Live, lost()], ended(), "closed", false, "nothing is to be done"),
+            ([LinkState::Paused, LinkState::Paused], open(), "paused", false, "un-ticked"),
+        ];
+        for (links, state, word, alert, why) in table {
+            let deal = deal(links, state);
+            let none = Waiting::of(Vec::new(), Timestamp::from_millis(0));
+            let line = DealLine::of(&deal, &none);
+            assert_eq!((line.state, line.alert.is_some()), (word, alert), "{why}");
+        }
     }
 }

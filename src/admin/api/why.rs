@@ -11,6 +11,7 @@ use super::super::extract::Asked;
 use super::super::{Admin, Problem};
 use super::deals::MOST_WAITING;
 use super::view::{DealLine, Waiting, is_deadline};
+use crate::domain::audit::AuditEntry;
 use crate::domain::deal::Deal;
 use crate::domain::id::{CrmName, DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::Subject;
@@ -18,6 +19,11 @@ use crate::store::{AuditQuery, DealKey};
 
 /// Entries told, at most.
 const MOST_ENTRIES: usize = 200;
+/// Entries searched at once for an id that no deal has, and how many times.
+const AT_ONCE: usize = 1000;
+const MOST_PAGES: usize = 50;
+/// No id of the three systems is shorter.
+const SHORTEST_ID: usize = 15;
 
 #[derive(Deserialize)]
 pub(super) struct Question {
@@ -43,21 +49,16 @@ pub(super) async fn why(
         .partition(|notice| is_deadline(notice, now));
     let held: Vec<_> =
         letters.iter().filter(|letter| concerns(&letter.notice.notice.subject)).collect();
-    if deal.is_none() && queued.is_empty() && held.is_empty() && deadlines.is_empty() {
+    let story = match &deal {
+        Some(deal) => story_of(&admin, deal).await?,
+        None => mentions(&admin, id).await?,
+    };
+    let unheard_of = queued.is_empty() && held.is_empty() && deadlines.is_empty();
+    if deal.is_none() && unheard_of && story.is_empty() {
         return Err(Problem::not_found(
             format!("Nothing is known of `{id}`."),
             "Give the id of a referral, of a record, or of a deal as `links` shows them.",
         ));
-    }
-    let mut story = Vec::new();
-    if let Some(deal) = &deal {
-        let query = AuditQuery {
-            deal: Some(deal.id.clone()),
-            limit: MOST_ENTRIES,
-            ..AuditQuery::default()
-        };
-        story = admin.store.audit(&query).await?;
-        story.reverse();
     }
     let waiting = Waiting::of(waiting, now);
     let summary = deal.as_ref().map(|deal| DealLine::of(deal, &waiting));
@@ -68,6 +69,47 @@ pub(super) async fn why(
         "deadlines": deadlines,
         "held": held,
     })))
+}
+
+/// What happened to a deal, oldest first.
+async fn story_of(admin: &Admin, deal: &Deal) -> Result<Vec<AuditEntry>, Problem> {
+    let deal = Some(deal.id.clone());
+    let query = AuditQuery { deal, limit: MOST_ENTRIES, ..AuditQuery::default() };
+    let mut story = admin.store.audit(&query).await?;
+    story.reverse();
+    Ok(story)
+}
+
+/// The newest entries without a deal that name `id`, oldest first: why it was ignored, for example.
+async fn mentions(admin: &Admin, id: &str) -> Result<Vec<AuditEntry>, Problem> {
+    let id = id.rsplit('/').next().unwrap_or(id);
+    let mut story = Vec::new();
+    // An ordinary word is no id, and would be found everywhere.
+    if id.len() < SHORTEST_ID || !id.contains(|letter: char| letter.is_ascii_digit()) {
+        return Ok(story);
+    }
+    let mut query = AuditQuery { limit: AT_ONCE, ..AuditQuery::default() };
+    for _ in 0..MOST_PAGES {
+        let page = admin.store.audit(&query).await?;
+        let Some(last) = page.last() else { break };
+        query.before = Some(last.number);
+        story.extend(
+            page.into_iter()
+                .filter(|one| one.entry.deal.is_none() && names(&one.entry.summary, id)),
+        );
+        if story.len() >= MOST_ENTRIES {
+            break;
+        }
+    }
+    story.truncate(MOST_ENTRIES);
+    story.reverse();
+    Ok(story)
+}
+
+/// Whether a sentence names an id as a word of its own.
+fn names(sentence: &str, id: &str) -> bool {
+    let mut words = sentence.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+    words.any(|word| word.eq_ignore_ascii_case(id))
 }
 
 /// Whether a notice is about what was asked for.

@@ -128,7 +128,11 @@ impl WebhookSource for DataverseHook {
 }
 
 fn hint(message: &str, table: &str, id: &str) -> Hint {
-    let event: String = format!("{table} {message}").chars().take(64).collect();
+    let event: String = format!("{table} {message}")
+        .chars()
+        .filter(|letter| !letter.is_control())
+        .take(64)
+        .collect();
     let kind = match table {
         "opportunity" => RecordKind::Opportunity,
         "lead" => RecordKind::Lead,
@@ -241,6 +245,15 @@ mod tests {
         let Hint::Record { key, event } = &delivery.hints[0] else { panic!("{delivery:?}") };
         assert_eq!(key.id.as_str(), "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
         assert_eq!(event, "opportunity Update");
+    }
+
+    #[tokio::test]
+    async fn the_name_of_an_event_is_plain_and_short() {
+        let long = "x".repeat(100);
+        let body = json!({"MessageName": long, "PrimaryEntityName": "a\n\u{1b}[31mb\0"});
+        let delivery = accept(&[header("x-pc-key", SECRET)], &body).await.expect("a delivery");
+        let Hint::Unused { event } = &delivery.hints[0] else { panic!("{delivery:?}") };
+        assert_eq!(event, &format!("a[31mb {}", "x".repeat(57)));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! * Order: headers, pinned certificate address, certificate, signature, and only then the body.
 //! * Nobody can make us fetch: an address that is not pinned is refused without a call, and the
-//!   pinned ones are fetched at most once in ten seconds, all together.
+//!   pinned ones are fetched at most once in ten seconds each, those of a pattern all together.
 //! * The signature says nothing about freshness. A replay is the same delivery, by its fingerprint.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::domain::clock::Clock;
 use crate::domain::deal::hex;
 use crate::domain::time::Timestamp;
 
-/// Least time between two fetches, whatever the address.
+/// Least time between two fetches of one address.
 const BETWEEN_FETCHES: Duration = Duration::from_secs(10);
 /// Longest time a certificate is used without fetching it again.
 const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -118,7 +118,8 @@ enum Known {
 #[derive(Default)]
 struct Cache {
     known: BTreeMap<String, Known>,
-    last_fetch: Option<Timestamp>,
+    /// When the fetch of each budget was last taken; see [`Verifier::may_fetch`].
+    fetches: BTreeMap<String, Timestamp>,
 }
 
 /// Checks deliveries of Partner Center.
@@ -214,7 +215,7 @@ impl Verifier {
             }
             (None, _) => {}
         }
-        if !self.may_fetch() {
+        if !self.may_fetch(url) {
             return Err(Refused::CannotVerify(
                 "certificates were fetched too recently to fetch another".to_owned(),
             ));
@@ -266,13 +267,18 @@ impl Verifier {
         cache.known.insert(url.as_str().to_owned(), known.clone());
     }
 
-    /// Takes the one fetch of these ten seconds, if it is still there.
-    fn may_fetch(&self) -> bool {
+    /// Takes the one fetch of these ten seconds, if it is still there. Each address that is pinned
+    /// letter by letter has its own, so that a flood of others does not starve it; those that only
+    /// fit a pattern share one, since a stranger can name any number of them.
+    fn may_fetch(&self, url: &Url) -> bool {
+        let exact = self.settings.certificate_paths.iter().any(|path| path == url.path());
+        let budget = if exact { url.as_str() } else { "*" };
         let now = self.clock.now();
         let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = cache.last_fetch.is_none_or(|last| now.since(last) >= BETWEEN_FETCHES);
+        let last = cache.fetches.get(budget);
+        let free = last.is_none_or(|last| now.since(*last) >= BETWEEN_FETCHES);
         if free {
-            cache.last_fetch = Some(now);
+            cache.fetches.insert(budget.to_owned(), now);
         }
         free
     }

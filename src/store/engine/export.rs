@@ -56,7 +56,7 @@ pub(crate) fn write_file(rows: &dyn Rows, path: &Path) -> Result<u64, StoreError
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let partial = Path::new(&partial);
-    let file = File::create(partial).map_err(|error| cannot("write", partial, &error))?;
+    let file = create_private(partial).map_err(|error| cannot("write", partial, &error))?;
     let mut out = GzEncoder::new(BufWriter::new(file), Compression::default());
     let lines = write_lines(rows, &mut out)?;
     let synced = out.finish().and_then(|out| out.into_inner().map_err(Into::into));
@@ -66,6 +66,21 @@ pub(crate) fn write_file(rows: &dyn Rows, path: &Path) -> Result<u64, StoreError
         .and_then(|()| sync_parent(path))
         .map_err(|error| cannot("finish", path, &error))?;
     Ok(lines)
+}
+
+/// Creates a file that only its owner can read: an export holds personal data.
+fn create_private(path: &Path) -> std::io::Result<File> {
+    // What an earlier try left behind keeps its permissions when it is opened again.
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Makes the directory entry of `path` durable.
@@ -170,6 +185,18 @@ fn bytes_of(hex: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::{bytes_of, hex_of};
+
+    #[cfg(unix)]
+    #[test]
+    fn an_export_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("backup.partial");
+        std::fs::write(&path, "left behind, readable by others").expect("written");
+        let file = super::create_private(&path).expect("a file");
+        let mode = file.metadata().expect("metadata").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{mode:o}");
+    }
 
     #[test]
     fn keys_come_back_from_hex() {

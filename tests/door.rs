@@ -1,3 +1,5 @@
+//! The door with sources of its own making: what it counts, records and takes.
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -7,13 +9,13 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 use tower::ServiceExt as _;
 
-use super::{Door, Entrance, Tally};
-use crate::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
-use crate::domain::clock::Clock;
-use crate::domain::id::AccountName;
-use crate::domain::time::Timestamp;
-use crate::store::Store;
-use crate::store::memory::MemoryStore;
+use cosell_sync::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
+use cosell_sync::domain::clock::Clock;
+use cosell_sync::domain::id::AccountName;
+use cosell_sync::domain::time::Timestamp;
+use cosell_sync::ingress::{Door, Entrance, Tally};
+use cosell_sync::store::memory::MemoryStore;
+use cosell_sync::store::{AuditQuery, Store};
 
 /// Stands still.
 struct Still;
@@ -57,7 +59,7 @@ impl Tally for Counted {
 }
 
 struct Place {
-    _store: Arc<MemoryStore>,
+    store: Arc<MemoryStore>,
     counted: Arc<Counted>,
     router: axum::Router,
 }
@@ -79,7 +81,7 @@ impl Place {
             Arc::clone(&counted) as Arc<dyn Tally>,
             entrances.into(),
         );
-        Self { _store: store, counted, router: Arc::new(door).router() }
+        Self { store, counted, router: Arc::new(door).router() }
     }
 
     async fn send(&self, path: &str, kind: &str, body: &str) -> u16 {
@@ -109,4 +111,41 @@ async fn a_stranger_cannot_choose_what_is_counted() {
     assert_eq!(own, 200);
     let expected = [("partner-center".to_owned(), 200, 1), ("unknown".to_owned(), 404, 10_000)];
     assert_eq!(place.counted(), expected);
+}
+
+#[tokio::test]
+async fn the_trail_names_the_sender_and_each_delivery_once() {
+    let place = Place::new();
+    for _ in 0..3 {
+        for (path, kind) in [
+            ("/webhooks/partner-center/contoso", "application/json"),
+            ("/webhooks/dynamics365/contoso", "application/json"),
+            ("/webhooks/salesforce/contoso", "text/xml"),
+        ] {
+            assert_eq!(place.send(path, kind, "junk").await, 400, "{path}");
+        }
+    }
+    let everything = AuditQuery { limit: 100, ..AuditQuery::default() };
+    let entries = place.store.audit(&everything).await.expect("the trail");
+    let mut actors: Vec<String> = entries.into_iter().map(|entry| entry.entry.actor).collect();
+    actors.sort();
+    assert_eq!(actors, ["dynamics365", "partner_center", "salesforce"]);
+}
+
+#[tokio::test]
+async fn every_system_has_its_content_type() {
+    let place = Place::new();
+    let table = [
+        ("partner-center", "application/json; charset=utf-8", 200),
+        ("partner-center", "text/xml", 415),
+        ("dynamics365", "application/json", 200),
+        ("dynamics365", "text/xml", 415),
+        ("salesforce", "text/xml; charset=UTF-8", 200),
+        ("salesforce", "application/json", 415),
+        ("salesforce", "text/xml; charset=latin1", 415),
+    ];
+    for (system, kind, expected) in table {
+        let status = place.send(&format!("/webhooks/{system}/contoso"), kind, "{}").await;
+        assert_eq!(status, expected, "{system} {kind}");
+    }
 }
