@@ -17,7 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::merge::view::RecordView;
 use crate::merge::{deadline, plan, sentence};
-use crate::store::{Claim, Commit, Lane, StoreError};
+use crate::store::{Claim, Lane, StoreError};
 
 /// So many rounds of reading and writing in one try; more is a ping-pong.
 const MOST_ROUNDS: u32 = 8;
@@ -45,7 +45,7 @@ pub(super) struct Attempt<'a> {
     pub(super) lane: Lane,
     pub(super) notices: &'a [Notice],
     /// The version of the mapping files that the try began with.
-    mapping_version: Arc<String>,
+    pub(super) mapping_version: Arc<String>,
     /// Entries for the next commit.
     pub(super) entries: Vec<NewEntry>,
     /// Notices for the next commit.
@@ -641,74 +641,6 @@ impl<'a> Attempt<'a> {
         let wait = if waiting { often } else { often.max(RARELY) };
         let at = self.around.clock.now().plus(wait);
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-    }
-
-    /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
-    pub(super) async fn keep(&mut self, deal: &mut Deal) -> Result<(), StoreError> {
-        let now = self.around.clock.now();
-        deal.changed = now;
-        let commit = Commit {
-            deal: Some(deal.clone()),
-            notices: std::mem::take(&mut self.follow),
-            entries: std::mem::take(&mut self.entries),
-            now: Some(now),
-            ..Commit::default()
-        };
-        self.around.store.commit(commit).await
-    }
-
-    pub(super) fn new_entry(
-        &self,
-        deal: Option<&Deal>,
-        kind: AuditKind,
-        actor: &str,
-        summary: String,
-    ) -> NewEntry {
-        NewEntry {
-            at: self.around.clock.now(),
-            account: self.account.name.clone(),
-            deal: deal.map(|deal| deal.id.clone()),
-            kind,
-            actor: actor.to_owned(),
-            summary,
-            cause: self.cause(kind),
-            fields: Vec::new(),
-            request_ids: Vec::new(),
-            duration_ms: None,
-        }
-    }
-
-    /// The notice behind the try and, where the mapping decided, its version.
-    fn cause(&self, kind: AuditKind) -> Option<String> {
-        let notice = self.notices.last().map(|notice| format!("notice {}", notice.id));
-        let mapped = matches!(kind, AuditKind::Wrote | AuditKind::WouldWrite | AuditKind::Conflict);
-        let version = (mapped && !self.mapping_version.is_empty())
-            .then(|| format!("mapping {}", self.mapping_version));
-        let causes: Vec<String> = notice.into_iter().chain(version).collect();
-        (!causes.is_empty()).then(|| causes.join(", "))
-    }
-
-    pub(super) fn entry(
-        &mut self,
-        deal: Option<&Deal>,
-        kind: AuditKind,
-        actor: &str,
-        summary: String,
-    ) {
-        let entry = self.new_entry(deal, kind, actor, summary);
-        self.entries.push(entry);
-    }
-
-    /// A notice of our own for later.
-    pub(super) fn follow_up(&mut self, subject: Subject, event: &str, due: Timestamp) {
-        self.follow.push(NewNotice {
-            account: self.account.name.clone(),
-            source: Source::Daemon,
-            subject,
-            event: event.to_owned(),
-            dedupe: None,
-            due,
-        });
     }
 
     /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.

@@ -1,10 +1,12 @@
-//! What the trail says of a write that took effect, and of what it overwrote.
+//! What the trail says of a try: of writes that took effect, of what they overwrote, and why.
 
 use super::attempt::Attempt;
-use crate::domain::audit::{AuditKind, FieldChange};
+use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
 use crate::domain::deal::{Conflict, Deal, Target, Values};
+use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
+use crate::store::{Commit, StoreError};
 
 /// One confirmed write.
 pub(super) struct Written<'w> {
@@ -21,6 +23,74 @@ pub(super) struct Written<'w> {
 }
 
 impl Attempt<'_> {
+    /// Makes what was gathered durable and goes on: an intent before a write, a base after one.
+    pub(super) async fn keep(&mut self, deal: &mut Deal) -> Result<(), StoreError> {
+        let now = self.around.clock.now();
+        deal.changed = now;
+        let commit = Commit {
+            deal: Some(deal.clone()),
+            notices: std::mem::take(&mut self.follow),
+            entries: std::mem::take(&mut self.entries),
+            now: Some(now),
+            ..Commit::default()
+        };
+        self.around.store.commit(commit).await
+    }
+
+    pub(super) fn new_entry(
+        &self,
+        deal: Option<&Deal>,
+        kind: AuditKind,
+        actor: &str,
+        summary: String,
+    ) -> NewEntry {
+        NewEntry {
+            at: self.around.clock.now(),
+            account: self.account.name.clone(),
+            deal: deal.map(|deal| deal.id.clone()),
+            kind,
+            actor: actor.to_owned(),
+            summary,
+            cause: self.cause(kind),
+            fields: Vec::new(),
+            request_ids: Vec::new(),
+            duration_ms: None,
+        }
+    }
+
+    /// The notice behind the try and, where the mapping decided, its version.
+    fn cause(&self, kind: AuditKind) -> Option<String> {
+        let notice = self.notices.last().map(|notice| format!("notice {}", notice.id));
+        let mapped = matches!(kind, AuditKind::Wrote | AuditKind::WouldWrite | AuditKind::Conflict);
+        let version = (mapped && !self.mapping_version.is_empty())
+            .then(|| format!("mapping {}", self.mapping_version));
+        let causes: Vec<String> = notice.into_iter().chain(version).collect();
+        (!causes.is_empty()).then(|| causes.join(", "))
+    }
+
+    pub(super) fn entry(
+        &mut self,
+        deal: Option<&Deal>,
+        kind: AuditKind,
+        actor: &str,
+        summary: String,
+    ) {
+        let entry = self.new_entry(deal, kind, actor, summary);
+        self.entries.push(entry);
+    }
+
+    /// A notice of our own for later.
+    pub(super) fn follow_up(&mut self, subject: Subject, event: &str, due: Timestamp) {
+        self.follow.push(NewNotice {
+            account: self.account.name.clone(),
+            source: Source::Daemon,
+            subject,
+            event: event.to_owned(),
+            dedupe: None,
+            due,
+        });
+    }
+
     /// One entry for a confirmed write.
     pub(super) fn wrote(&mut self, deal: &Deal, target: Target, written: Written<'_>) {
         let mut fields: Vec<FieldChange> = written

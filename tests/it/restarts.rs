@@ -4,7 +4,7 @@ use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::store::CursorMove;
 use serde_json::json;
 
-use crate::support::{Setup, World, number, text};
+use crate::support::{World, number, text};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happened_while_it_was_stopped_is_caught_up() {
