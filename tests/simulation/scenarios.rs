@@ -288,6 +288,25 @@ fn shadow_mode_writes_nothing() {
 }
 
 #[test]
+fn a_long_outage_of_everything_holds_nothing() {
+    for crm in CRMS {
+        let mut deal = Deal::arrived(crm, WonEarly::Send);
+        deal.act(Here(Stage::Active));
+        deal.sim.world.lock().chaos.fault = 1000;
+        people::edit_referral(&mut deal.sim.world.lock(), &deal.referral, "details.notes");
+        deal.sim.deliver(10);
+        for _ in 0..300 {
+            deal.sim.turn(true);
+            deal.sim.pass(Duration::from_secs(45));
+        }
+        assert!(deal.sim.dead_letters().is_empty(), "{crm}: hours without an answer hold nothing");
+        deal.sim.world.lock().chaos.fault = 0;
+        assert!(deal.sim.come_to_rest());
+        assert!(deal.values_agree(), "{crm}: it catches up by itself");
+    }
+}
+
+#[test]
 fn what_was_ignored_is_offered_again_when_everything_is_read_anew() {
     for crm in CRMS {
         let mut sim = Sim::new(&Setup { shadow: true, ..Setup::with(&[crm]) });
