@@ -129,6 +129,7 @@ mod tests {
             record: record(crm),
             state,
             version: None,
+            columns: std::collections::BTreeMap::new(),
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             hold: None,
