@@ -687,6 +687,35 @@ async fn the_slot_is_planned_written_and_tested() {
 }
 
 #[tokio::test]
+async fn too_many_test_events_hold_up_nothing_else() {
+    let world = World::new(|_| {}).await;
+    let ours = format!("{}/nobody-listens-here", world.serving.url());
+    let SlotPlan::Register(wanted) = slot::plan(None, &ours, false) else { unreachable!() };
+    world.client.write_webhook_slot(&wanted).await.expect("registered");
+    for _ in 0..2 {
+        world.client.send_validation_event().await.expect("two a minute are allowed");
+    }
+    let third = world.client.send_validation_event().await;
+    assert!(matches!(third, Err(ConnectError::Throttled(_))), "{third:?}");
+    assert!(world.client.webhook_slot().await.is_ok(), "everything else goes on");
+}
+
+#[tokio::test]
+async fn a_gateway_that_refuses_the_token_call_does_not_disable_the_account() {
+    let world = World::new(|_| {}).await;
+    let effect = FaultEffect::Answer {
+        status: 403,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: json!({ "message": "blocked by proxy" }).to_string(),
+    };
+    world.sandbox.faults().add(Fault::once("POST", "/oauth2/", effect));
+    let first = world.client.webhook_slot().await;
+    assert!(matches!(first, Err(ConnectError::Unavailable(_))), "{first:?}");
+    assert!(world.client.webhook_slot().await.is_ok(), "the next call signs in");
+}
+
+#[tokio::test]
 async fn the_emulators_signed_events_pass_the_verifier() {
     for intermediate in [false, true] {
         let world = World::new(|options| {

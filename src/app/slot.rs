@@ -209,12 +209,16 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
 async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
     let Ok(view) = look(parts, account).await else { return };
     let name = format!("slot/{}", account.name);
+    let incomplete = view.owner == "incomplete";
     let owner = format!("{} {}", view.owner, view.url.as_deref().unwrap_or("nobody"));
     let before = parts.around.store.note(&name).await.ok().flatten();
     let changed = before.as_deref() != Some(owner.as_bytes());
     if changed {
         if view.owner != "ours" {
             let text = match view.url.as_deref() {
+                _ if incomplete => {
+                    "Our webhook registration lacks events, or the signature header.".to_owned()
+                }
                 Some(url) => format!("The webhook registration points to {url}, not to us."),
                 None => "There is no webhook registration.".to_owned(),
             };
@@ -224,10 +228,8 @@ async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
             tracing::error!("What was seen of the registration could not be kept: {error}");
         }
     }
-    if take_over
-        && view.owner != "ours"
-        && let Err(error) = register(parts, account, true, "daemon").await
-    {
-        tracing::warn!("The webhook registration could not be taken back: {error}");
+    let repair = incomplete || take_over && view.owner != "ours";
+    if repair && let Err(error) = register(parts, account, take_over, "daemon").await {
+        tracing::warn!("The webhook registration could not be repaired: {error}");
     }
 }

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
@@ -44,6 +45,18 @@ pub trait RefreshTokenVault: Send + Sync {
     async fn save(&self, token: &KeptToken) -> Result<(), String>;
 }
 
+/// A refusal of the application, not of its token, may be repaired at Entra without our being told:
+/// after this long it is asked again.
+const ASKED_AGAIN: Duration = Duration::from_secs(5 * 60);
+
+/// A sign-in that was refused and is not tried again for now.
+struct Refusal {
+    mark: String,
+    text: String,
+    /// `None`: until the token or the credential changes.
+    until: Option<Timestamp>,
+}
+
 /// The application and its user, signed in for both families.
 pub(super) struct Principal {
     pub(super) settings: Arc<Settings>,
@@ -55,7 +68,7 @@ pub(super) struct Principal {
     vault: Arc<dyn RefreshTokenVault>,
     /// Fingerprints of what was refused, with the sentence for the admin. Its lock also keeps two
     /// rotations from overtaking each other.
-    refused: Mutex<Vec<(String, String)>>,
+    refused: Mutex<Vec<Refusal>>,
 }
 
 impl Principal {
@@ -100,12 +113,14 @@ impl Principal {
     /// A new access token for `family`.
     pub(super) async fn sign_in(&self, family: Family) -> Result<Granted, ConnectError> {
         let mut refused = self.refused.lock().await;
+        let now = self.http.clock().now();
+        refused.retain(|refusal| refusal.until.is_none_or(|until| now < until));
         let candidates = self.candidates().await?;
         let mut first_refusal = None;
         for candidate in &candidates {
             let mark = self.mark(candidate);
-            if let Some((_, text)) = refused.iter().find(|(kept, _)| *kept == mark) {
-                first_refusal.get_or_insert_with(|| text.clone());
+            if let Some(refusal) = refused.iter().find(|refusal| refusal.mark == mark) {
+                first_refusal.get_or_insert_with(|| refusal.text.clone());
                 continue;
             }
             match self.redeem(&self.credential.load(), candidate, family).await {
@@ -116,11 +131,15 @@ impl Principal {
                 Err(GrantError::Refused(cause, text)) => {
                     if !cause.is_about_the_token() {
                         // The application itself is refused: another token cannot help.
-                        let rest = candidates.iter().map(|token| (self.mark(token), text.clone()));
-                        refused.extend(rest);
+                        let until = Some(self.http.clock().now().plus(ASKED_AGAIN));
+                        refused.extend(candidates.iter().map(|token| Refusal {
+                            mark: self.mark(token),
+                            text: text.clone(),
+                            until,
+                        }));
                         return Err(ConnectError::Unauthorized(text));
                     }
-                    refused.push((mark, text.clone()));
+                    refused.push(Refusal { mark, text: text.clone(), until: None });
                     first_refusal.get_or_insert(text);
                 }
                 Err(other) => return Err(other.into()),

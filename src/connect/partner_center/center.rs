@@ -126,7 +126,7 @@ impl Client {
     }
 
     async fn center_read(&self, url: Url) -> Result<Answer, ConnectError> {
-        self.exchange(Family::Center, Purpose::Read, || Call::read("GET", url.clone())).await
+        self.exchange_apart(Family::Center, Purpose::Read, || Call::read("GET", url.clone())).await
     }
 
     fn center_url(&self, path: &str) -> Result<Url, ConnectError> {

@@ -97,8 +97,22 @@ impl Client {
     }
 
     /// Sends the call that `build` makes, with one renewal of the token on a 401, and gives back any
-    /// 2xx answer.
+    /// 2xx answer. A wait that the service asks for closes the gate of the whole principal.
     pub(super) async fn exchange(
+        &self,
+        family: Family,
+        purpose: Purpose,
+        build: impl Fn() -> Call + Send + Sync,
+    ) -> Result<Answer, ConnectError> {
+        let answer = self.exchange_apart(family, purpose, build).await;
+        if let Err(ConnectError::Throttled(wait)) = &answer {
+            self.http.close_gate(*wait);
+        }
+        answer
+    }
+
+    /// As [`Client::exchange`], for a call with a limit of its own: its wait holds up nothing else.
+    pub(super) async fn exchange_apart(
         &self,
         family: Family,
         purpose: Purpose,
@@ -110,14 +124,7 @@ impl Client {
             other => other,
         })?;
         let now = self.http.clock().now();
-        if answer.is_success() {
-            return Ok(answer);
-        }
-        let error = fault::sort(&answer, purpose, now);
-        if let ConnectError::Throttled(wait) = &error {
-            self.http.close_gate(*wait);
-        }
-        Err(error)
+        if answer.is_success() { Ok(answer) } else { Err(fault::sort(&answer, purpose, now)) }
     }
 
     /// Sends; a 401 that a new token may cure is tried once more. A refused call changed nothing, so

@@ -236,6 +236,10 @@ pub(super) fn refused(http: &Http, answer: &Answer) -> GrantError {
         .and_then(Json::as_array)
         .map(|codes| codes.iter().filter_map(Json::as_u64).collect())
         .unwrap_or_default();
+    if error.is_empty() && codes.is_empty() {
+        // Not the word of the token endpoint: a proxy or a gateway on the way.
+        return unavailable();
+    }
     let cause = Cause::of(error, &codes);
     GrantError::Refused(cause, explain(cause, error, &codes, &body))
 }
