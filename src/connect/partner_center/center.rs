@@ -71,7 +71,7 @@ impl Client {
     pub(super) async fn ask_for_validation(&self) -> Result<String, ConnectError> {
         let url = self.center_url(VALIDATION)?;
         let answer = self
-            .exchange(Family::Center, Purpose::Write, || {
+            .exchange_apart(Family::Center, Purpose::Write, || {
                 Call::write("POST", url.clone()).body("application/json", "")
             })
             .await?;
@@ -126,7 +126,7 @@ impl Client {
     }
 
     async fn center_read(&self, url: Url) -> Result<Answer, ConnectError> {
-        self.exchange_apart(Family::Center, Purpose::Read, || Call::read("GET", url.clone())).await
+        self.exchange(Family::Center, Purpose::Read, || Call::read("GET", url.clone())).await
     }
 
     fn center_url(&self, path: &str) -> Result<Url, ConnectError> {
