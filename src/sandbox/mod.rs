@@ -137,7 +137,14 @@ impl Sandbox {
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent)?;
             }
-            std::fs::write(path, text)
+            std::fs::write(&path, text)?;
+            // The daemon warns of secrets that others can read.
+            #[cfg(unix)]
+            if name.starts_with("secrets/") {
+                let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                std::fs::set_permissions(&path, private)?;
+            }
+            Ok(())
         };
         write("secrets/partner-center", &self.partner_center.options().client_secret)?;
         write("secrets/refresh-token", &self.partner_center.refresh_token())?;
