@@ -68,6 +68,9 @@ pub(super) struct Test {
 /// Arguments of `preview`.
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("subject").required(true))]
+#[command(
+    override_usage = "cosell-sync mapping preview --crm <CRM> [OPTIONS] <one of the subjects>"
+)]
 pub(super) struct Preview {
     /// dynamics365 or salesforce
     #[arg(long)]
