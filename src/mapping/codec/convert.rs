@@ -81,7 +81,7 @@ impl Converter {
             (Value::Null, None) => return Ok(Json::Null),
             (Value::List(items), Some(list)) => return Ok(list.write(items, current)),
             (Value::Date(date), _) => match self.zone() {
-                Some(zone) => Json::String(instant_text(zone.midnight(*date))),
+                Some(zone) => Json::String(instant_text(zone.midnight(*date)?)),
                 None => plain_json(value)?,
             },
             _ => plain_json(value)?,
@@ -188,15 +188,21 @@ impl Zone {
         }
     }
 
-    /// The moment at which `date` begins here.
-    fn midnight(&self, date: Date) -> Timestamp {
-        let Some(zone) = &self.0 else { return date.midnight_utc() };
+    /// The moment at which `date` begins here. A zone that moved across the date line left out a
+    /// whole day, which therefore cannot be written.
+    fn midnight(&self, date: Date) -> Result<Timestamp, Fault> {
+        let Some(zone) = &self.0 else { return Ok(date.midnight_utc()) };
         let civil = date.to_string().parse::<jiff::civil::Date>().ok();
-        let start = civil.and_then(|civil| civil.in_tz(zone).ok());
-        start.map_or_else(
-            || date.midnight_utc(),
-            |start| Timestamp::from_millis(start.timestamp().as_millisecond()),
-        )
+        civil
+            .and_then(|civil| civil.in_tz(zone).ok())
+            .map(|start| Timestamp::from_millis(start.timestamp().as_millisecond()))
+            .filter(|start| self.date(*start) == Some(date))
+            .ok_or_else(|| {
+                Fault::new(
+                    format!("there was no {date} in the time zone {zone}"),
+                    "enter the day before or after",
+                )
+            })
     }
 }
 

@@ -101,6 +101,11 @@ proptest! {
         for zone in ["date", "date:Europe/Berlin", "date:America/Sao_Paulo", "date:Pacific/Kiritimati",
                      "date:America/Los_Angeles", "date:Asia/Beirut"] {
             let converter = converter(FieldKind::Date, &[zone]);
+            // Kiritimati crossed the date line at the end of 1994 and left out the last day.
+            if zone.ends_with("Kiritimati") && date.to_string() == "1994-12-31" {
+                prop_assert!(converter.to_referral(&Value::Date(date), None).is_err());
+                continue;
+            }
             prop_assert!(comes_back(&converter, &Value::Date(date)), "{zone} {date}");
         }
     }
@@ -142,7 +147,8 @@ proptest! {
     #[test]
     fn any_json_is_a_value_or_a_fault(json in any_json()) {
         for kind in KINDS {
-            for steps in [&[][..], &["date"], &["upper", "max:5"], &["lookup:words"], &["split:;"]] {
+            let text = if kind == FieldKind::Text { &["upper", "max:5"][..] } else { &[] };
+            for steps in [&[][..], &["date"], text, &["lookup:words"], &["split:;"]] {
                 let converter = converter(kind, steps);
                 if let Ok(value) = converter.of_record(&json)
                     && let Ok(written) = converter.to_record(&value)
