@@ -8,6 +8,7 @@
 
 mod accounts;
 mod door;
+mod dynamics_webhooks;
 mod leads;
 mod lifecycle;
 mod lost_answers;
