@@ -131,6 +131,17 @@ pub(super) fn not_cleared(label: &str) -> Line {
     Line(format!("{label} was emptied here. Microsoft needs it and keeps its last value."))
 }
 
+/// A value from Partner Center that the CRM did not take.
+#[must_use]
+pub fn not_taken(label: &str, wanted: &Value, held: &Value) -> Line {
+    Line(format!(
+        "{label} is {} at Microsoft, but your CRM keeps {}. Where it is calculated, for example from \
+         products, please change what it is calculated from.",
+        shortened(wanted),
+        shortened(held)
+    ))
+}
+
 /// A field is frozen at Partner Center.
 pub(super) fn frozen(label: &str) -> Line {
     Line(format!("{label} can no longer be changed at Microsoft once the deal is shared."))

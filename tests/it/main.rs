@@ -8,7 +8,7 @@
 
 mod accounts;
 mod door;
-mod dynamics_webhooks;
+mod dynamics;
 mod leads;
 mod lifecycle;
 mod lost_answers;
