@@ -11,6 +11,7 @@ mod door;
 mod leads;
 mod lifecycle;
 mod lost_answers;
+mod mappings;
 mod outages;
 mod records;
 mod restarts;
