@@ -62,7 +62,7 @@ impl Parts {
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
             let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);
-            account.name_mappings(&files.state(&account.name).version);
+            account.name_mappings(&files.state(&account).version);
             for (feed, every) in feeds_of(&account, settings) {
                 let poller = Poller::new(
                     around.clone(),

@@ -12,6 +12,7 @@ mod dynamics;
 mod leads;
 mod lifecycle;
 mod lost_answers;
+mod mappings;
 mod outages;
 mod records;
 mod restarts;
