@@ -7,6 +7,7 @@
 #![cfg(feature = "sandbox")]
 
 mod accounts;
+mod burst;
 mod door;
 mod leads;
 mod lifecycle;

@@ -13,6 +13,7 @@ use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::http::address;
 use crate::domain::id::{RecordId, RecordKind};
 use crate::domain::record::{Fields, Record, Shape, Version};
+use crate::domain::time::Timestamp;
 
 /// Most reads made to prove a version before giving up for now.
 const MOST_PROOFS: usize = 4;
@@ -30,6 +31,11 @@ impl Salesforce {
             return Ok(None);
         };
         let paths = convert::paths(kind, shape);
+        // A record that was changed this very second is read once it can be proven, because a write
+        // usually follows and would have to read it again.
+        if let Some(stamp) = self.validators.young(&id) {
+            self.wait_to_prove(stamp).await;
+        }
         let found = self.read(kind, &paths, "Id", id.clone()).await?;
         if let Some((record, _)) = found.into_iter().next() {
             return Ok(Some(record));
@@ -173,10 +179,7 @@ impl Salesforce {
         let stamp = stamp_of(expect)?;
         let paths: Vec<String> = record.fields.keys().cloned().collect();
         for _ in 0..MOST_PROOFS {
-            let wait = wait_to_prove(stamp, self.client.server_now(), self.client.last_call());
-            if !wait.is_zero() {
-                self.client.wait(wait).await;
-            }
+            self.wait_to_prove(stamp).await;
             let id = record.key.id.as_str().to_owned();
             let found = self.read(record.key.kind, &paths, "Id", id).await?;
             let Some((now, moment)) = found.into_iter().next() else {
@@ -192,6 +195,14 @@ impl Salesforce {
         Err(ConnectError::Unavailable(
             "Salesforce's clock did not pass the record's stamp; no safe write is possible".into(),
         ))
+    }
+
+    /// Waits until a read can prove `stamp`.
+    async fn wait_to_prove(&self, stamp: Timestamp) {
+        let wait = wait_to_prove(stamp, self.client.server_now());
+        if !wait.is_zero() {
+            self.client.wait(wait).await;
+        }
     }
 
     /// Creates the record of a referral, unless there is one.
@@ -339,7 +350,7 @@ fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
     }
 }
 
-fn stamp_of(version: &Version) -> Result<crate::domain::time::Timestamp, ConnectError> {
+fn stamp_of(version: &Version) -> Result<Timestamp, ConnectError> {
     convert::stamp_of(version)
         .ok_or_else(|| wire::refused_here("", "the version is not one of Salesforce's", ""))
 }

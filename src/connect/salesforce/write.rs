@@ -2,6 +2,7 @@
 //! same call. Writes that wait at the same time share a composite call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
@@ -14,6 +15,7 @@ use super::soql;
 use super::wire::{self, Failure};
 use crate::connect::error::ConnectError;
 use crate::connect::http::Purpose;
+use crate::domain::time::Timestamp;
 
 /// Most parts of a composite call.
 const MOST_PARTS: usize = 25;
@@ -221,8 +223,12 @@ impl Batch for WriteBatch {
         }
     }
 
-    async fn gather(&self) {
-        self.client.gather().await;
+    fn now(&self) -> Timestamp {
+        self.client.now()
+    }
+
+    async fn gather(&self, wait: Duration) {
+        self.client.gather(wait).await;
     }
 
     fn lost() -> ConnectError {

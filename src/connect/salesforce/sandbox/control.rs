@@ -137,6 +137,24 @@ impl Org {
         self.set_access(object, field, true, false);
     }
 
+    /// Makes the rows of an object read-only for everybody that no permission set grants them to.
+    pub fn make_object_read_only(&mut self, object: &str) {
+        if let Some(object) = self.schema.object_mut(object) {
+            object.open_to_write = false;
+        }
+    }
+
+    /// Gives the integration user a system permission such as `ConvertLeads`, or takes it away.
+    pub fn set_permission(&mut self, name: &str, given: bool) {
+        let column = format!("Permissions{name}");
+        let row = self.live_rows("UserPermissionAccess").next();
+        let row = row.map(|(id, row)| (id.clone(), row.clone()));
+        if let Some((id, mut row)) = row.filter(|(_, row)| row.fields.contains_key(&column)) {
+            row.fields.insert(column, json!(given));
+            self.put("UserPermissionAccess", &id, Some(row));
+        }
+    }
+
     fn set_access(&mut self, object: &str, name: &str, read: bool, edit: bool) {
         let fields = self.schema.object_mut(object).map(|object| &mut object.fields);
         for field in fields.into_iter().flatten().filter(|field| field.name == name) {
@@ -244,6 +262,16 @@ impl SalesforceSandbox {
     /// See [`Org::hide_field`].
     pub fn hide_field(&self, object: &str, field: &str) {
         self.with(|org| org.hide_field(object, field));
+    }
+
+    /// See [`Org::make_object_read_only`].
+    pub fn make_object_read_only(&self, object: &str) {
+        self.with(|org| org.make_object_read_only(object));
+    }
+
+    /// See [`Org::set_permission`].
+    pub fn set_permission(&self, name: &str, given: bool) {
+        self.with(|org| org.set_permission(name, given));
     }
 
     /// See [`Org::make_read_only`].
