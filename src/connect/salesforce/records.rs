@@ -136,6 +136,7 @@ impl Salesforce {
             wire::refused_here("MALFORMED_ID", "that is no id of Salesforce", "Id")
         })?;
         let write = Write {
+            method: "PATCH",
             path: self.client.data(&format!("/sobjects/{}/{id}", table.name)),
             unmodified_since: Some(record_date(expect)?),
             body,
@@ -207,8 +208,10 @@ impl Salesforce {
 
     /// Creates the record of a referral, unless there is one.
     ///
-    /// One query, then one upsert with its proof: an upsert alone would overwrite a record that
-    /// somebody else made for the same referral.
+    /// One query, then one write with its proof: an upsert alone would overwrite a record that
+    /// somebody else made for the same referral. Where the key is unique the write is an insert,
+    /// which a record that was made since the query refuses. Where it is only indexed, nothing
+    /// would refuse a second record, so the write is an upsert.
     pub(super) async fn create_record(
         &self,
         kind: RecordKind,
@@ -218,7 +221,7 @@ impl Salesforce {
     ) -> Result<Record, ConnectError> {
         let paths = convert::paths(kind, shape);
         let table = self.schemas.table_with(table_of(kind), &paths).await?;
-        let key = external_id(&table, &shape.referral_field)?;
+        let (key, unique) = external_id(&table, &shape.referral_field)?;
         let mut body = self.body(&table, fields).await?;
         body.remove(&key);
         match self.find_records(kind, referral_id, shape).await?.as_slice() {
@@ -226,12 +229,16 @@ impl Salesforce {
             [one] => return Err(exists(one.key.id.as_str(), 0)),
             several => return Err(ambiguous(several.iter().map(|one| one.key.id.to_string()))),
         }
+        let rows = self.client.data(&format!("/sobjects/{}", table.name));
+        let (method, path) = if unique {
+            body.insert(key.clone(), Json::String(referral_id.to_owned()));
+            ("POST", rows)
+        } else {
+            ("PATCH", format!("{rows}/{key}/{}", address::encode(referral_id)))
+        };
         let write = Write {
-            path: self.client.data(&format!(
-                "/sobjects/{}/{key}/{}",
-                table.name,
-                address::encode(referral_id)
-            )),
+            method,
+            path,
             unmodified_since: None,
             body,
             proof: self.proof(&table, &paths, &key, referral_id),
@@ -338,10 +345,10 @@ fn literal(table: &Table, name: &str, value: &str) -> Result<String, ConnectErro
     }
 }
 
-/// The field to upsert by, as Salesforce spells it.
-fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
+/// The field to upsert by, as Salesforce spells it, and whether it is unique.
+fn external_id(table: &Table, name: &str) -> Result<(String, bool), ConnectError> {
     match table.field(name) {
-        Some(field) if field.external_id => Ok(field.name.clone()),
+        Some(field) if field.external_id => Ok((field.name.clone(), field.unique)),
         _ => Err(wire::refused_here(
             "NOT_FOUND",
             format!("`{name}` of {} must be an External ID and Unique (`provision`)", table.name),

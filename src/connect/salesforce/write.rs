@@ -25,7 +25,9 @@ const MOST_QUERIES: usize = 5;
 /// One write.
 #[derive(Debug, Clone)]
 pub(super) struct Write {
-    /// The row's address.
+    /// `PATCH`, or `POST` for a row that must be new.
+    pub(super) method: &'static str,
+    /// The row's address, or that of its table.
     pub(super) path: String,
     /// `If-Unmodified-Since`, for a row that must not have changed.
     pub(super) unmodified_since: Option<String>,
@@ -109,7 +111,7 @@ impl WriteBatch {
             inner.insert("If-Unmodified-Since".to_owned(), Json::String(date.clone()));
         }
         json!({
-            "method": "PATCH",
+            "method": write.method,
             "url": write.path,
             "referenceId": format!("write{at}"),
             "httpHeaders": inner,
