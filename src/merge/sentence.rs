@@ -87,6 +87,17 @@ pub(super) fn received(label: &str, value: &Value, currency: Option<&str>) -> Li
     Line(format!("{label} changed to {} at Microsoft Partner Center.", amount(value, currency)))
 }
 
+/// The record kept its own value in spite of a write that was accepted.
+#[must_use]
+pub fn kept(label: &str, given: &Value, held: &Value) -> Line {
+    Line(format!(
+        "{label} stays {} here, although it is {} at Microsoft: the record did not take it. Products \
+         on the deal or an automation decide it.",
+        shortened(held),
+        shortened(given)
+    ))
+}
+
 /// A value went to Partner Center.
 pub(super) fn sent(label: &str, value: &Value, currency: Option<&str>) -> Line {
     Line(format!("{label} sent to Microsoft: {}.", amount(value, currency)))

@@ -13,6 +13,7 @@ use crate::domain::value::Value;
 use crate::mapping::rule::{Occasion, StageRule};
 use crate::merge::plan::{LinkOutcome, RecordWrite};
 use crate::merge::sentence::{self, Line};
+use crate::merge::settle::remember_told;
 use crate::merge::view::standing_value;
 
 impl Attempt<'_> {
@@ -129,6 +130,9 @@ impl Attempt<'_> {
             let stage = write.stage.is_some();
             // What the record was given is what Partner Center held when it was planned.
             let there = Sent { meant: Values::new(), before: write.values.clone() };
+            if let Some(read) = read {
+                tell_kept(deal, read, &sent);
+            }
             settle_part(deal, outcome, referral, records, which, stage, (&there, &sent));
         }
         let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
@@ -189,6 +193,26 @@ impl Attempt<'_> {
             fields.insert(field.clone(), standing_value(control, word));
         }
         fields
+    }
+}
+
+/// Tells the seller of values that were written and are as they were before all the same. The base
+/// takes what the record holds, so that nothing is pushed again.
+fn tell_kept(deal: &mut Deal, read: &ReadRecord, sent: &Sent) {
+    let held = read.mapping.read_record(&read.record.fields).values;
+    for rule in read.mapping.fields() {
+        let field = rule.name.as_str();
+        let values = (sent.meant.get(field), held.get(field), sent.before.get(field));
+        let (Some(meant), Some(held), Some(before)) = values else { continue };
+        if held != before || held == meant {
+            continue;
+        }
+        let key = sentence::topic_key(&format!("kept:{field}"), &meant.to_string());
+        let Some(link) = deal.link_mut(read.record.key.crm) else { return };
+        if !link.told.contains(&key) {
+            link.pending.push(sentence::kept(&rule.label, meant, held).0);
+            remember_told(link, &[key], &[]);
+        }
     }
 }
 

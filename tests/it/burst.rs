@@ -1,15 +1,10 @@
 //! What changes cost in calls to Salesforce, at rest and in a burst. Counted, never timed.
 
-use crate::support::{Setup, Side, World};
-
-/// The whole daemon at its ordinary settings: the feed is read every 30 seconds.
-async fn ordinary() -> World {
-    Setup::salesforce_only().set("salesforce.poll_secs", 30).reconcile_secs(300).start().await
-}
+use crate::support::{Setup, Side};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_at_rest_costs_two_calls() {
-    let mut world = ordinary().await;
+    let mut world = Setup::salesforce_only().ordinary_polls().start().await;
     let deals = world.arrivals(1).await;
     for (side, value) in [
         (Side::PartnerCenter, 81_000.0),
@@ -28,7 +23,7 @@ async fn a_change_at_rest_costs_two_calls() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_five_hundred_changes_costs_a_fifth_of_a_call_each() {
-    let mut world = ordinary().await;
+    let mut world = Setup::salesforce_only().ordinary_polls().start().await;
     let deals = world.arrivals(500).await;
     for (side, value) in [(Side::PartnerCenter, 81_000.0), (Side::Salesforce, 82_000.0)] {
         let measured = world.burst(side, &deals, value).await;

@@ -15,5 +15,6 @@ mod lost_answers;
 mod outages;
 mod records;
 mod restarts;
+mod salesforce;
 mod sharing;
 mod support;

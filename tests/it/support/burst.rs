@@ -94,10 +94,13 @@ fn ratio(calls: usize, changes: usize) -> f64 {
 type Pair = (ReferralId, String);
 
 impl World {
-    /// `count` deals that have arrived, with their opportunities.
+    /// `count` accepted deals that have arrived, with their opportunities.
     pub(crate) async fn arrivals(&self, count: usize) -> Vec<Pair> {
-        let ids: Vec<ReferralId> =
-            (0..count).map(|at| self.seed(json!({ "name": format!("Deal {at}") }))).collect();
+        let deal = |at| {
+            let name = format!("Deal {at}");
+            self.seed(json!({ "name": name, "status": "Active", "substatus": "Accepted" }))
+        };
+        let ids: Vec<ReferralId> = (0..count).map(deal).collect();
         let end = Instant::now() + BURST_PATIENCE;
         loop {
             let rows = self.sandbox.salesforce.rows("Opportunity");
@@ -154,11 +157,6 @@ impl World {
         let whole = start.elapsed();
         let log = self.sandbox.salesforce.request_log();
         let is_poll = |path: &str| path.contains("/queryAll") || path.contains("/deleted/");
-        if std::env::var_os("COSELL_SYNC_SHOW_CALLS").is_some() {
-            for request in &log.requests {
-                eprintln!("{} {} {}", request.method, request.status, &request.path[..request.path.len().min(160)]);
-            }
-        }
         Measured {
             changes: deals.len(),
             salesforce_calls: log.api_calls,

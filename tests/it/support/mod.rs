@@ -7,14 +7,19 @@ mod setup;
 mod show;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use cosell_sync::app::App;
+use async_trait::async_trait;
+use cosell_sync::app::{self, App};
 use cosell_sync::config::Config;
+use cosell_sync::connect::sandbox::SandboxClock;
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
+use cosell_sync::domain::clock::Clock;
 use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::ReferralId;
 use cosell_sync::domain::notice::Notice;
+use cosell_sync::domain::time::Timestamp;
 use cosell_sync::sandbox::Sandbox;
 use cosell_sync::store::{AuditQuery, DeadLetter, DealKey, Store};
 use cosell_sync::sync::feeds::Feed;
@@ -39,6 +44,27 @@ pub(crate) struct World {
     app: Option<App>,
 }
 
+/// The emulators' clock as the daemon's: whoever sleeps looks at it again and again.
+struct Movable(SandboxClock);
+
+#[async_trait]
+impl Clock for Movable {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        let end = self.0.now().plus(duration);
+        loop {
+            let left = end.since(self.0.now());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(GLANCE)).await;
+        }
+    }
+}
+
 /// How many writes each system has seen.
 pub(crate) type Writes = (usize, usize, usize);
 
@@ -61,7 +87,12 @@ impl World {
     pub(crate) async fn start_daemon(&mut self) {
         let file = self.folder.path().join("cosell-sync.toml");
         let config = Config::load(&file, std::iter::empty()).expect("a valid configuration");
-        let app = App::start(&config).await.expect("the daemon starts");
+        let store = app::open_store(&config).await.expect("the store opens");
+        let mut around = app::surroundings(store);
+        if self.setup.sandbox_clock {
+            around.clock = Arc::new(Movable(self.sandbox.clock.clone()));
+        }
+        let app = App::start_with(&config, around).await.expect("the daemon starts");
         self.app = Some(app);
     }
 

@@ -116,6 +116,13 @@ impl Org {
         self.live_rows(object).map(|(_, row)| Value::Object(row.fields.clone())).collect()
     }
 
+    /// API calls that count against the quota now.
+    #[must_use]
+    pub fn quota_used(&mut self) -> usize {
+        let now = self.now();
+        self.usage.state(now).0
+    }
+
     /// Gives an opportunity line items: from now on its Amount cannot be written.
     pub fn add_line_items(&mut self, id: &str) {
         let Some(id) = id::normal(id) else { return };
