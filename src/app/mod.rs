@@ -128,7 +128,7 @@ impl App {
             parts.around.clone(),
             parts.accounts.clone(),
             Policy::default(),
-            usize::try_from(config.server.lanes).unwrap_or(16),
+            usize::try_from(config.server.lanes).unwrap_or(64),
             Arc::clone(&parts.wake),
         ));
         let door = Door::new(

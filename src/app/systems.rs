@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::connect::crm::Crm;
 use crate::connect::http::HttpSettings;
+use crate::connect::webhook::WebhookSource;
 use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::{ExposeSecret, SecretString};
@@ -38,6 +39,7 @@ pub(super) fn account(
     name: &str,
     settings: &AccountConfig,
     mappings: &[Arc<Mapping>],
+    salesforce: Option<&Arc<salesforce::Salesforce>>,
     around: &Surroundings,
 ) -> Result<Account, AppError> {
     let account = account_name(name);
@@ -47,9 +49,8 @@ pub(super) fn account(
         let client = dynamics365_client(config, &account, crm, around)?;
         crms.push(part(Arc::new(client), mappings, name)?);
     }
-    if let Some(crm) = &settings.salesforce {
-        let client = salesforce_client(config, &account, crm, around)?;
-        crms.push(part(Arc::new(client), mappings, name)?);
+    if let Some(client) = salesforce {
+        crms.push(part(Arc::clone(client) as Arc<dyn Crm>, mappings, name)?);
     }
     let primary_crm = primary(settings);
     crms.sort_by_key(|part| part.name() != primary_crm);
@@ -290,7 +291,7 @@ fn dynamics365_client(
         .map_err(&wrong)
 }
 
-fn salesforce_client(
+pub(super) fn salesforce_client(
     config: &Config,
     account: &AccountName,
     settings: &SalesforceConfig,
@@ -348,6 +349,7 @@ pub(super) fn entrances(
     config: &Config,
     name: &str,
     settings: &AccountConfig,
+    salesforce: Option<&Arc<salesforce::Salesforce>>,
     around: &Surroundings,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<(String, AccountName, Entrance)>, AppError> {
@@ -372,13 +374,14 @@ pub(super) fn entrances(
             Entrance { source, path_secret: None, relay: None },
         ));
     }
-    if let Some(crm) = settings.salesforce.as_ref()
+    if let (Some(crm), Some(client)) = (settings.salesforce.as_ref(), salesforce)
         && let Some(secret_source) = &crm.outbound_path_secret
     {
         let key = format!("accounts.{name}.salesforce.outbound_path_secret");
         let path_secret = secret(config, &key, secret_source)?.expose_secret().to_owned();
-        // Outbound messages are not signed: this client asks which organisation is ours.
-        let source = Arc::new(salesforce_client(config, &account_name(name), crm, around)?);
+        // Outbound messages are not signed: the client knows which organisation is ours. It is the
+        // one that the worker uses, because a second one would rotate the refresh token away.
+        let source = Arc::clone(client) as Arc<dyn WebhookSource>;
         let entrance = Entrance { source, path_secret: Some(path_secret), relay: None };
         entrances.push(("salesforce".to_owned(), account_name(name), entrance));
     }

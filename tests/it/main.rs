@@ -7,6 +7,7 @@
 #![cfg(feature = "sandbox")]
 
 mod accounts;
+mod burst;
 mod door;
 mod dynamics;
 mod leads;
@@ -16,5 +17,6 @@ mod mappings;
 mod outages;
 mod records;
 mod restarts;
+mod salesforce;
 mod sharing;
 mod support;
