@@ -19,6 +19,7 @@ mod conversion;
 mod entries;
 mod execute;
 pub mod feeds;
+pub mod listen;
 mod offer;
 mod recover;
 mod register;
