@@ -46,6 +46,8 @@ pub(crate) struct Bus {
     pub(crate) client: Option<String>,
     pub(super) selected: BTreeSet<String>,
     pub(super) log: Vec<Subscribed>,
+    /// Most events that a stream has asked for and not got.
+    pub(super) most_asked_for: i32,
     /// Published, but lost: nobody is told of changes.
     pub(super) silent: bool,
     /// Grows with each sign of life that all streams are to send.
@@ -65,6 +67,7 @@ impl Default for Bus {
             client: None,
             selected: selected.into(),
             log: Vec::new(),
+            most_asked_for: 0,
             silent: false,
             life_signs: 0,
             forgotten: 0,
@@ -181,7 +184,10 @@ impl Org {
         let changed: Fields = match (change, before) {
             ("DELETE", _) => Fields::new(),
             ("UPDATE", Some(before)) => {
-                let differs = |name: &String, value: &Value| before.fields.get(name) != Some(value);
+                // A field that is younger than the row is no change of it.
+                let differs = |name: &String, value: &Value| {
+                    before.fields.get(name).is_some_and(|old| old != value)
+                };
                 let new = now.fields.iter().filter(|(name, value)| differs(name, value));
                 new.map(|(name, value)| (name.clone(), value.clone())).collect()
             }
@@ -192,6 +198,9 @@ impl Org {
                 .map(|(name, value)| (name.clone(), value.clone()))
                 .collect(),
         };
+        if change == "UPDATE" && changed.is_empty() {
+            return;
+        }
         let user = now.fields.get("LastModifiedById").and_then(Value::as_str).unwrap_or_default();
         self.publish(object, &[id.to_owned()], change, user.to_owned(), &changed);
     }

@@ -65,6 +65,12 @@ impl SalesforceSandbox {
         });
     }
 
+    /// Most events that one stream has asked for and not got, so far.
+    #[must_use]
+    pub fn most_events_asked_for(&self) -> i32 {
+        self.with(|org| org.bus.most_asked_for)
+    }
+
     /// The subscriptions that clients have opened so far.
     #[must_use]
     pub fn subscriptions(&self) -> Vec<Subscribed> {

@@ -218,6 +218,8 @@ impl Reader {
             return Err(failure(Code::InvalidArgument, own, "1 to 100 events may be asked for"));
         }
         self.credit += request.num_requested;
+        let credit = self.credit;
+        self.sandbox.with(|org| org.bus.most_asked_for = org.bus.most_asked_for.max(credit));
         Ok(())
     }
 
