@@ -8,9 +8,8 @@
 #[path = "it/support/mod.rs"]
 mod support;
 
-#[path = "pubsub/daemon.rs"]
-mod daemon;
-#[path = "pubsub/stream.rs"]
-mod stream;
-#[path = "pubsub/third_party.rs"]
-mod third_party;
+mod pubsub {
+    mod daemon;
+    mod stream;
+    mod third_party;
+}

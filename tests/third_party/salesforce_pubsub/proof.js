@@ -46,7 +46,7 @@ function first(subscription, type, data) {
         check('changed fields are decoded', headers[1].changedFields.includes('Amount'), headers[1]);
         check('only changed values are sent', edit.payload.Amount === 4200 && edit.payload.Name === null, edit.payload);
         check('emptied fields are decoded', headers[2].nulledFields.join() === 'Description', headers[2]);
-        check('a flow of five is refilled', emptied.replayId > creation.replayId, seen.map((one) => one.replayId));
+        check('replay ids rise', emptied.replayId > creation.replayId, seen.map((one) => one.replayId));
         client.subscribeFromReplayId(topic, second, 5, edit.replayId);
     }
 }

@@ -101,12 +101,12 @@ impl Bus {
 
     /// A replay id: opaque, rising, with gaps.
     pub(super) fn replay_id(place: u64) -> Vec<u8> {
-        [&[0, 0], place.to_be_bytes().as_slice()].concat()
+        place.to_be_bytes().to_vec()
     }
 
     pub(super) fn place(&self, replay_id: &[u8]) -> Result<u64, BadPlace> {
-        let bytes = replay_id.strip_prefix(&[0, 0]).and_then(|rest| rest.try_into().ok());
-        let place = bytes.map(u64::from_be_bytes).ok_or(BadPlace::Corrupted)?;
+        let bytes = replay_id.try_into().map_err(|_| BadPlace::Corrupted)?;
+        let place = u64::from_be_bytes(bytes);
         if place > self.last {
             return Err(BadPlace::Corrupted);
         }
