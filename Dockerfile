@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# Build:  docker build -t cosell-sync .
+# Build:  docker build -t cosell-sync .      (--build-arg FEATURES=pubsub: with change events)
 # Run:    docker run --read-only -v cosell-sync:/var/lib/cosell-sync \
 #           -v ./cosell-sync.toml:/etc/cosell-sync/cosell-sync.toml:ro -v ./secrets:/run/secrets:ro \
 #           -p 8080:8080 cosell-sync
@@ -9,10 +9,11 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
+ARG FEATURES=""
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --profile dist \
+    cargo build --locked --profile dist --features "$FEATURES" \
     && cp target/dist/cosell-sync /cosell-sync \
     && mkdir -p /empty
 

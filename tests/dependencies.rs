@@ -34,8 +34,14 @@ struct Crate {
 
 /// What the program is built of, in the default build for Linux; not what its tests need.
 fn built() -> BTreeSet<Crate> {
+    built_with("")
+}
+
+/// As [`built`], with cargo features on top.
+fn built_with(features: &str) -> BTreeSet<Crate> {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--edges", "normal,build", "--prefix", "none"])
+        .args(["--features", features])
         .args(["--target", "x86_64-unknown-linux-gnu", "--format", "{p}|{l}"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
@@ -78,6 +84,20 @@ fn no_banned_crate() {
     }
 }
 
+/// Change events are gRPC: of all bans, the one on HTTP/2 is lifted, and no other.
+#[test]
+fn the_feature_with_change_events_brings_one_banned_crate() {
+    let (crates, deny) = (built_with("pubsub"), deny());
+    let banned: BTreeSet<_> = deny["bans"]["deny"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|ban| ban["crate"].as_str())
+        .collect();
+    let found = crates.iter().map(|one| one.name.as_str()).filter(|name| banned.contains(name));
+    assert_eq!(found.collect::<Vec<_>>(), ["h2"]);
+}
+
 #[test]
 fn no_new_double() {
     let mut counts = BTreeMap::<_, usize>::new();
@@ -90,7 +110,7 @@ fn no_new_double() {
 
 #[test]
 fn every_crate_comes_from_the_registry() {
-    for one in built() {
+    for one in built_with("pubsub") {
         let is_plain = matches!(one.notes.as_str(), "" | "(proc-macro)");
         assert!(is_plain, "{} comes from {}", one.name, one.notes);
     }
@@ -101,7 +121,7 @@ fn every_licence_is_one_we_may_ship() {
     let deny = deny();
     let allowed = deny["licenses"]["allow"].as_array().unwrap();
     let allowed: Vec<_> = allowed.iter().filter_map(|one| one.as_str()).collect();
-    for Crate { name, licence, .. } in built() {
+    for Crate { name, licence, .. } in built_with("pubsub") {
         assert!(is_allowed(&licence, &allowed), "{name}: {licence:?}");
     }
 }

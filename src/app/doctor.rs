@@ -267,8 +267,23 @@ async fn crm(parts: &Parts, account: &Account, part: &CrmPart) -> Vec<Finding> {
             Ok(remarks) => remarks.into_iter().for_each(|remark| notes.remark(remark)),
             Err(fault) => notes.fault(&fault, "Check the rights of our user in the CRM."),
         }
+        events(&mut notes, part, &mapping).await;
     }
     notes.found
+}
+
+/// The stream of events, where one is configured. Nothing is subscribed to.
+async fn events(notes: &mut Notes<'_>, part: &CrmPart, mapping: &Mapping) {
+    let Some(source) = part.crm.events() else { return };
+    let kind = mapping.kind();
+    match source.listen(kind, None).await {
+        Ok(_) => notes.ok(format!("Change events of the {kind} can be heard.")),
+        Err(ConnectError::Rejected(refusal)) => notes.problem(
+            format!("Change events of the {kind} cannot be heard: {}.", refusal.message),
+            "Until then changes are found by the poll alone.",
+        ),
+        Err(fault) => notes.fault(&fault, "Give our user the right to the Pub/Sub service."),
+    }
 }
 
 /// The mapping against the live table.

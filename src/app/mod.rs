@@ -199,6 +199,13 @@ impl App {
                 poller.run(stop).await.map_err(|error| error.to_string())
             });
         }
+        for listener in &self.parts.listeners {
+            let name = format!("The stream {} of {}", listener.name(), listener.account().name);
+            let (listener, stop) = (Arc::clone(listener), self.stop.clone());
+            self.spawn(name, Lasts::UntilTheStop, async move {
+                listener.run(stop).await.map_err(|error| error.to_string())
+            });
+        }
     }
 
     /// What looks after the rest: webhook registration, credentials, mapping files, the nightly

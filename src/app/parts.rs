@@ -17,6 +17,7 @@ use crate::domain::time::Timestamp;
 use crate::store::Store;
 use crate::sync::account::{Account, Surroundings};
 use crate::sync::feeds::{Feed, Poller};
+use crate::sync::listen::Listener;
 use crate::telemetry::metrics::Metrics;
 
 /// The parts that the running program and its admin interface share.
@@ -29,6 +30,8 @@ pub struct Parts {
     pub accounts: Vec<Arc<Account>>,
     /// The feeds.
     pub pollers: Vec<Arc<Poller>>,
+    /// The streams of events beside the feeds.
+    pub listeners: Vec<Arc<Listener>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Notified when the inbox got something.
@@ -88,7 +91,9 @@ impl Parts {
             }
             accounts.push(account);
         }
+        let beside = |feed| Listener::beside(&around, feed, &wake).map(Arc::new);
         Ok(Self {
+            listeners: pollers.iter().filter_map(beside).collect(),
             config: Arc::new(config.clone()),
             started: running.then(|| around.clock.now()),
             around,
@@ -118,6 +123,14 @@ impl Parts {
         name: &'p AccountName,
     ) -> impl Iterator<Item = &'p Arc<Poller>> + 'p {
         self.pollers.iter().filter(move |poller| poller.account().name == *name)
+    }
+
+    /// The streams of events of an account.
+    pub(super) fn listeners_of<'p>(
+        &'p self,
+        name: &'p AccountName,
+    ) -> impl Iterator<Item = &'p Arc<Listener>> + 'p {
+        self.listeners.iter().filter(move |listener| listener.account().name == *name)
     }
 }
 

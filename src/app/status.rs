@@ -7,6 +7,7 @@ use crate::domain::time::Timestamp;
 use crate::store::StoreError;
 use crate::sync::account::Account;
 use crate::sync::breaker::Breaker;
+use crate::sync::feeds::FeedHealth;
 
 /// Lost records named one by one, at most; the rest is counted.
 const MOST_NAMED: usize = 10;
@@ -69,24 +70,28 @@ fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus
     for part in &account.crms {
         systems.push(system(part.name().as_str(), &part.breaker, part.is_ready(), now));
     }
-    let feeds = parts.pollers_of(&account.name).map(|poller| {
-        let health = poller.health();
-        FeedStatus {
-            name: poller.feed().name(),
-            lag_secs: health.last_success.map(|at| now.since(at).as_secs()),
-            last_success: health.last_success,
-            fault: health.fault,
-            notices: health.notices,
-        }
-    });
+    let feeds = parts.pollers_of(&account.name);
+    let feeds = feeds.map(|poller| feed(poller.feed().name(), poller.health(), now));
+    let streams = parts.listeners_of(&account.name);
+    let streams = streams.map(|listener| feed(listener.name(), listener.health(), now));
     AccountStatus {
         name: account.name.clone(),
         shadow: account.behaviour.shadow,
         systems,
-        feeds: feeds.collect(),
+        feeds: feeds.chain(streams).collect(),
         webhook: seen.webhook,
         credential_days_left: seen.days_left,
         mappings: parts.mappings.state(account),
+    }
+}
+
+fn feed(name: String, health: FeedHealth, now: Timestamp) -> FeedStatus {
+    FeedStatus {
+        name,
+        lag_secs: health.last_success.map(|at| now.since(at).as_secs()),
+        last_success: health.last_success,
+        fault: health.fault,
+        notices: health.notices,
     }
 }
 

@@ -337,6 +337,12 @@ pub(super) fn salesforce_client(
     client.feed_overlap = Duration::from_secs(settings.overlap_secs);
     #[allow(clippy::cast_precision_loss, reason = "a percentage")]
     let reserve = settings.reserve_percent as f64 / 100.0;
+    client.events = settings.pubsub.as_ref().map(|pubsub| salesforce::EventSettings {
+        url: pubsub.url.clone(),
+        opportunity_topic: pubsub.opportunity_topic.clone(),
+        lead_topic: pubsub.lead_topic.clone(),
+        at_once: pubsub.events_at_once,
+    });
     client.people_reserve = reserve;
     client.hard_reserve = reserve / 4.0;
     let vault = Vault::new(Arc::clone(&around.store), sealer(config)?, account, "salesforce");

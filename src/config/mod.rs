@@ -25,7 +25,7 @@ pub use error::ConfigError;
 pub use partner_center::{PartnerCenterConfig, WebhookConfig};
 pub use secret::SecretSource;
 pub use server::{AdminConfig, ServerConfig, StoreBackend, StoreConfig};
-pub use systems::{Dynamics365Config, SalesforceAuth, SalesforceConfig};
+pub use systems::{Dynamics365Config, PubSubConfig, SalesforceAuth, SalesforceConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]

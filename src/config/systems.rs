@@ -101,12 +101,78 @@ pub struct SalesforceConfig {
     /// Save although an alerting duplicate rule objects.
     #[serde(default)]
     pub allow_duplicates: bool,
+    /// `[accounts.NAME.salesforce.pubsub]`: listen to change events.
+    pub pubsub: Option<PubSubConfig>,
     /// Take outbound messages as hints. The webhook address must carry a `path_secret`.
     pub outbound_path_secret: Option<SecretSource>,
     /// Overrides the token endpoint.
     pub token_url: Option<Url>,
     /// PEM file of trust roots, in place of the public ones.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[accounts.NAME.salesforce.pubsub]`: change events over gRPC.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PubSubConfig {
+    /// Address of the Pub/Sub service.
+    #[serde(default = "default_pubsub_url")]
+    pub url: Url,
+    /// Topic with the changes of opportunities.
+    #[serde(default = "default_opportunity_topic")]
+    pub opportunity_topic: String,
+    /// Topic with the changes of leads.
+    #[serde(default = "default_lead_topic")]
+    pub lead_topic: String,
+    /// Events taken at once: what may wait in memory. 1 to 100.
+    #[serde(default = "default_events_at_once")]
+    pub events_at_once: u32,
+}
+
+#[allow(clippy::expect_used, reason = "a constant that the tests parse")]
+fn default_pubsub_url() -> Url {
+    Url::parse("https://api.pubsub.salesforce.com:7443").expect("an address")
+}
+
+fn default_opportunity_topic() -> String {
+    "/data/OpportunityChangeEvent".to_owned()
+}
+
+fn default_lead_topic() -> String {
+    "/data/LeadChangeEvent".to_owned()
+}
+
+fn default_events_at_once() -> u32 {
+    100
+}
+
+impl PubSubConfig {
+    fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+        let key = |name: &str| format!("accounts.{account}.salesforce.pubsub.{name}");
+        if !cfg!(feature = "pubsub") {
+            return Err(ConfigError::plain(
+                file,
+                &format!(
+                    "[accounts.{account}.salesforce.pubsub] is there, but this program was built \
+                     without change events"
+                ),
+                "remove the table, or build with `cargo build --release --features pubsub`",
+            ));
+        }
+        check_range(file, &key("events_at_once"), u64::from(self.events_at_once), 1, 100)?;
+        for (name, topic) in
+            [("opportunity_topic", &self.opportunity_topic), ("lead_topic", &self.lead_topic)]
+        {
+            if !topic.starts_with("/data/") {
+                return Err(ConfigError::plain(
+                    file,
+                    &format!("`{}` is \"{topic}\", which is no topic of change events", key(name)),
+                    "use a name such as /data/OpportunityChangeEvent or /data/CoSell__chn",
+                ));
+            }
+        }
+        check_address(file, &key("url"), &self.url)
+    }
 }
 
 /// How to sign in to Salesforce.
@@ -143,6 +209,7 @@ impl SalesforceConfig {
         check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
         check_range(file, &key("overlap_secs"), self.overlap_secs, 0, 3600)?;
         check_range(file, &key("reserve_percent"), self.reserve_percent, 0, 90)?;
+        self.pubsub.iter().try_for_each(|pubsub| pubsub.check(file, account))?;
         check_address(file, &key("url"), &self.url)?;
         self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))?;
         let missing = match self.auth {

@@ -158,8 +158,34 @@ fn the_example_is_good_and_names_every_setting() {
     ];
     for line in sources.iter().flat_map(|source| source.lines()) {
         let field = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": "));
-        if let Some((name, _)) = field.filter(|(name, _)| *name != "webhook") {
+        if let Some((name, _)) = field.filter(|(name, _)| !["webhook", "pubsub"].contains(name)) {
             assert!(text.contains(&format!("{name} = ")), "`{name}` is not in the example");
         }
+    }
+}
+
+#[test]
+fn change_events_need_a_program_that_was_built_with_them() {
+    let with = |line: &str| {
+        let text = format!("{GOOD}[accounts.contoso.salesforce.pubsub]\n{line}\n");
+        parse(&text, &[]).map(|config| config.accounts["contoso"].salesforce.clone())
+    };
+    if !cfg!(feature = "pubsub") {
+        let refused = with("").expect_err("not built in");
+        assert!(refused.contains("--features pubsub"), "{refused}");
+        return;
+    }
+    let good = with("").expect("good").and_then(|crm| crm.pubsub).expect("the table");
+    assert_eq!(good.url.as_str(), "https://api.pubsub.salesforce.com:7443/");
+    assert_eq!(good.opportunity_topic, "/data/OpportunityChangeEvent");
+    let table = [
+        ("events_at_once = 0", "events_at_once", "at least one event"),
+        ("events_at_once = 101", "events_at_once", "the service gives no more"),
+        ("lead_topic = \"Lead\"", "/data/", "not a topic of change events"),
+        ("url = \"http://api.pubsub.salesforce.com\"", "in the open", "a session in the open"),
+    ];
+    for (line, told, why) in table {
+        let refused = with(line).expect_err(why);
+        assert!(refused.contains(told), "{why}: {refused}");
     }
 }

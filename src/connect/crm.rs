@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::error::ConnectError;
+use super::events::EventSource;
 use crate::domain::id::{CrmName, RecordId, RecordKind};
 use crate::domain::record::{Close, Fields, Record, Shape, Version};
 use crate::domain::time::Timestamp;
@@ -108,6 +109,11 @@ pub trait Crm: Send + Sync {
         cursor: Option<&str>,
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError>;
+
+    /// The stream of events beside the feed, where the CRM has one and it is configured.
+    fn events(&self) -> Option<&dyn EventSource> {
+        None
+    }
 
     /// Plans, and unless `dry_run` makes, the missing fields, keys and permissions.
     async fn provision(

@@ -1,7 +1,7 @@
 //! The outside: one seam for each kind of system, and the folders that speak to the real ones.
 //!
-//! * Owns: the traits [`crm::Crm`], [`partner_center_seam::PartnerCenter`] and
-//!   [`webhook::WebhookSource`], the errors sorted by what the worker does next, the shared HTTP
+//! * Owns: the traits [`crm::Crm`], [`partner_center_seam::PartnerCenter`],
+//!   [`webhook::WebhookSource`] and [`events::EventSource`], the errors sorted by what the worker does next, the shared HTTP
 //!   client.
 //! * May use: `domain`. Never the store, the merge, the mapping or the worker.
 //! * Nothing in here retries, except one token refresh on a 401.
@@ -9,6 +9,7 @@
 pub mod crm;
 pub mod dynamics365;
 pub mod error;
+pub mod events;
 pub mod http;
 
 pub mod partner_center;

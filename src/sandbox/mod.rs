@@ -35,6 +35,9 @@ pub struct Sandbox {
     partner_center_serving: Serving,
     dynamics365_serving: Serving,
     salesforce_serving: Serving,
+    /// Serves the change events of Salesforce.
+    #[cfg(feature = "pubsub")]
+    pub pubsub_serving: crate::connect::salesforce::sandbox::pubsub::PubSubServing,
     _deliveries: AbortOnDropHandle<()>,
 }
 
@@ -91,6 +94,11 @@ impl Sandbox {
         let partner_center_serving = partner_center.serve(addresses.partner_center).await?;
         let dynamics365_serving = serve(dynamics365.router(), addresses.dynamics365).await?;
         let salesforce_serving = serve(salesforce.router(), addresses.salesforce).await?;
+        #[cfg(feature = "pubsub")]
+        let pubsub_serving = {
+            let free = SocketAddr::new(addresses.salesforce.ip(), 0);
+            salesforce.serve_pubsub(free, false).await?
+        };
         let euro = serde_json::json!({
             "currencyname": "Euro", "isocurrencycode": "EUR", "currencysymbol": "\u{20ac}",
             "currencyprecision": 2, "exchangerate": 0.9,
@@ -106,6 +114,8 @@ impl Sandbox {
             partner_center_serving,
             dynamics365_serving,
             salesforce_serving,
+            #[cfg(feature = "pubsub")]
+            pubsub_serving,
             _deliveries: deliveries,
         })
     }
@@ -157,7 +167,13 @@ impl Sandbox {
         for (name, text) in shipped_files() {
             write(&format!("mappings/{name}"), text)?;
         }
-        write("cosell-sync.toml", &self.configuration(public, admin))
+        let configuration = self.configuration(public, admin);
+        #[cfg(feature = "pubsub")]
+        let configuration = format!(
+            "{configuration}\n[accounts.contoso.salesforce.pubsub]\nurl = \"{}\"\n",
+            self.pubsub_serving.url()
+        );
+        write("cosell-sync.toml", &configuration)
     }
 
     fn configuration(&self, public: SocketAddr, admin: SocketAddr) -> String {

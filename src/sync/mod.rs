@@ -21,6 +21,7 @@ mod entries;
 mod execute;
 pub mod feeds;
 mod holds;
+pub mod listen;
 mod offer;
 mod read;
 mod recover;

@@ -80,20 +80,26 @@ pub(crate) const RULES: &[Rule] = &[
 /// A crate, the parts that may name it, and whether the emulators may as well: they are servers of
 /// other vendors' protocols that live in our process.
 pub(crate) const KEPT_INSIDE: &[(&str, &[&str], Emulators)] = &[
+    ("apache_avro", &["connect/salesforce/pubsub"], Emulators::May),
     ("axum", &["ingress", "admin", "listen", "app"], Emulators::May),
     ("backoff", &["sync/retry"], Emulators::MayNot),
     ("clap", &["cli", "main"], Emulators::MayNot),
     ("governor", &["connect/http"], Emulators::MayNot),
     ("hyper", &["listen"], Emulators::May),
-    ("hyper_util", &["listen"], Emulators::May),
+    ("hyper_util", &["listen", "connect/salesforce/pubsub"], Emulators::May),
     ("indicatif", &["cli"], Emulators::MayNot),
     ("minijinja", &["mapping/formula", "admin/console"], Emulators::MayNot),
     ("notify", &["app"], Emulators::MayNot),
     ("prometheus_client", &["telemetry"], Emulators::MayNot),
+    ("prost", &["connect/salesforce/pubsub"], Emulators::May),
     ("quick_xml", &["connect/salesforce"], Emulators::May),
     ("rcgen", &[], Emulators::May),
     ("reqwest", &["connect/http"], Emulators::May),
+    ("rustls_platform_verifier", &["connect/salesforce/pubsub"], Emulators::MayNot),
     ("sled", &["store/sled"], Emulators::MayNot),
+    ("tokio_rustls", &["connect/salesforce/pubsub"], Emulators::May),
+    ("tonic", &["connect/salesforce/pubsub"], Emulators::May),
+    ("tonic_prost", &["connect/salesforce/pubsub"], Emulators::May),
     ("tracing_subscriber", &["telemetry"], Emulators::MayNot),
     ("webpki", &["connect/partner_center"], Emulators::May),
 ];

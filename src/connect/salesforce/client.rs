@@ -229,6 +229,24 @@ impl Client {
         self.timed(call, Purpose::Write).await
     }
 
+    /// A session for a protocol that is not HTTP/1.1.
+    #[cfg(feature = "pubsub")]
+    pub(super) async fn session(&self) -> Result<Token, ConnectError> {
+        self.tokens.token().await
+    }
+
+    /// Forgets a session that was refused there.
+    #[cfg(feature = "pubsub")]
+    pub(super) async fn session_refused(&self, token: &Token) {
+        self.tokens.refused(token).await;
+    }
+
+    /// The clock that calls go by.
+    #[cfg(feature = "pubsub")]
+    pub(super) fn clock(&self) -> &Arc<dyn Clock> {
+        self.http.clock()
+    }
+
     /// Forgets the session, so that the next call signs in afresh.
     pub(super) async fn forget_session(&self) {
         self.tokens.forget().await;

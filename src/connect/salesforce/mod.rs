@@ -4,8 +4,8 @@
 //! * May use: `domain`, the seams and [`crate::connect::http`]. Never another vendor.
 //! * Salesforce has no `If-Match` for deals. A write is conditional on `If-Unmodified-Since`, which
 //!   sees whole seconds, so `validator` proves first that the version was read in a later second.
-//! * Changes are polled; outbound messages only hint. Change events over gRPC (Pub/Sub) are not
-//!   used: they would save seconds, need three more crates, and the poll is needed beside them.
+//! * Changes are polled; outbound messages only hint, and so do change events over gRPC, which the
+//!   cargo feature `pubsub` adds.
 //! * Nothing here retries, except one new sign-in after a 401 and one restart of a query whose
 //!   locator died.
 //!
@@ -24,6 +24,8 @@ mod limits;
 mod lookup;
 mod privileges;
 mod provision;
+#[cfg(feature = "pubsub")]
+mod pubsub;
 mod query;
 mod records;
 #[cfg(feature = "sandbox")]
@@ -54,7 +56,7 @@ use crate::domain::id::{CrmName, RecordId, RecordKind};
 use crate::domain::record::{Close, Fields, Record, Shape, Version};
 
 pub use self::describe::Stage;
-pub use self::settings::{Auth, RefreshTokenVault, Settings};
+pub use self::settings::{Auth, EventSettings, RefreshTokenVault, Settings};
 
 /// One Salesforce organisation.
 pub struct Salesforce {
@@ -212,6 +214,11 @@ impl Crm for Salesforce {
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         self.read_changes(kind, cursor, shape).await
+    }
+
+    #[cfg(feature = "pubsub")]
+    fn events(&self) -> Option<&dyn super::events::EventSource> {
+        self.settings.events.is_some().then_some(self)
     }
 
     async fn provision(

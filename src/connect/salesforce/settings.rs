@@ -37,6 +37,21 @@ pub struct Settings {
     pub session: Duration,
     /// Lead status for a conversion when the mapping names none; otherwise the organisation's own.
     pub convert_status: Option<String>,
+    /// Change events over gRPC; only used where the cargo feature `pubsub` is built in.
+    pub events: Option<EventSettings>,
+}
+
+/// Where and how change events are read.
+#[derive(Debug, Clone)]
+pub struct EventSettings {
+    /// The address of the Pub/Sub service.
+    pub url: Url,
+    /// The topic with the changes of opportunities.
+    pub opportunity_topic: String,
+    /// The topic with the changes of leads.
+    pub lead_topic: String,
+    /// Events taken at once, 1 to 100: what may wait in memory.
+    pub at_once: u32,
 }
 
 /// How to sign in.
@@ -100,6 +115,7 @@ impl Settings {
             page_rows: 2000,
             session: Duration::from_secs(2 * 60 * 60),
             convert_status: None,
+            events: None,
         }
     }
 
@@ -117,6 +133,7 @@ impl Settings {
             ));
         }
         self.check_login_host()?;
+        self.check_events()?;
         self.check_numbers()
     }
 
@@ -127,6 +144,27 @@ impl Settings {
             return Err(format!(
                 "`{at}` does not take client credentials; sign in at the My Domain host"
             ));
+        }
+        Ok(())
+    }
+
+    /// The session is sent to the Pub/Sub service too, so that is Salesforce's or stands where the
+    /// organisation stands.
+    fn check_events(&self) -> Result<(), String> {
+        let Some(events) = &self.events else { return Ok(()) };
+        let host = events.url.host_str().unwrap_or_default();
+        let known = host.ends_with(".pubsub.salesforce.com")
+            || events.url.host() == self.url.host()
+            || address::is_loopback(&events.url) && address::is_loopback(&self.url);
+        if !known || !address::is_safe(&events.url) {
+            return Err(format!(
+                "pubsub.url `{}` is not the Pub/Sub service of Salesforce, for example \
+                 https://api.pubsub.salesforce.com:7443",
+                events.url
+            ));
+        }
+        if !(1..=100).contains(&events.at_once) {
+            return Err("pubsub.events_at_once must be between 1 and 100".to_owned());
         }
         Ok(())
     }

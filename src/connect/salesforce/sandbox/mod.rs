@@ -28,6 +28,7 @@
 //! 11. Faults: see [`trouble`] and [`crate::connect::sandbox::Faults`].
 //! 12. Tooling `CustomField`, `FieldPermissions`, permission sets: hidden until granted.
 //! 13. SOAP `convertLead`; outbound messages with retry.
+//! 14. With the cargo feature `pubsub`: change events over gRPC, see `pubsub`.
 //!
 //! Not implemented: SOSL, `composite/tree`, Bulk, Metadata and Streaming APIs (501 or 404), XML
 //! answers, state and country picklists, `GROUP BY`, sub-queries, multi-select picklists, record types,
@@ -42,6 +43,8 @@ mod id;
 mod options;
 mod org;
 mod outbound;
+#[cfg(feature = "pubsub")]
+pub mod pubsub;
 mod rows;
 mod schema;
 mod setup;

@@ -49,6 +49,9 @@ pub struct Org {
     pub(crate) lead_mapping: Vec<(String, String)>,
     /// Deletions before this have left the delete log.
     pub(crate) deletes_trimmed_before: Option<Timestamp>,
+    /// The event bus.
+    #[cfg(feature = "pubsub")]
+    pub(crate) bus: super::pubsub::Bus,
     pub(crate) organization_id: String,
     pub(crate) integration_user: String,
     pub(crate) seller: String,
@@ -70,6 +73,8 @@ impl Org {
             lead_assignee: None,
             lead_mapping: Vec::new(),
             deletes_trimmed_before: None,
+            #[cfg(feature = "pubsub")]
+            bus: super::pubsub::Bus::default(),
             organization_id: ids.make("00D"),
             integration_user: ids.make("005"),
             seller: ids.make("005"),
@@ -121,13 +126,21 @@ impl Org {
 
     /// Stores a row, or with `None` removes it for good.
     pub(crate) fn put(&mut self, object: &str, id: &str, row: Option<Row>) {
-        let table = self.rows.entry(object.to_owned()).or_default();
-        let before = match row {
-            Some(row) => table.insert(id.to_owned(), row),
-            None => table.remove(id),
-        };
+        let before = self.set(object, id, row);
         if let Some(journal) = &mut self.journal {
             journal.push((object.to_owned(), id.to_owned(), before));
+            return;
+        }
+        #[cfg(feature = "pubsub")]
+        self.announce(object, id, before.as_ref());
+    }
+
+    /// Stores or removes a row and returns what was there before.
+    fn set(&mut self, object: &str, id: &str, row: Option<Row>) -> Option<Row> {
+        let table = self.rows.entry(object.to_owned()).or_default();
+        match row {
+            Some(row) => table.insert(id.to_owned(), row),
+            None => table.remove(id),
         }
     }
 
@@ -155,10 +168,23 @@ impl Org {
     pub(crate) fn end(&mut self, keep: bool) {
         let journal = self.journal.take().unwrap_or_default();
         if keep {
+            #[cfg(feature = "pubsub")]
+            self.announce_all(journal);
             return;
         }
         for (object, id, before) in journal.into_iter().rev() {
-            self.put(&object, &id, before);
+            self.set(&object, &id, before);
+        }
+    }
+
+    /// Publishes one event for each row of a transaction.
+    #[cfg(feature = "pubsub")]
+    fn announce_all(&mut self, journal: Journal) {
+        let mut told = BTreeSet::new();
+        for (object, id, before) in journal {
+            if told.insert((object.clone(), id.clone())) {
+                self.announce(&object, &id, before.as_ref());
+            }
         }
     }
 

@@ -104,12 +104,21 @@ fn data(
         Ok(user) => user,
         Err(failure) => return Ok(Answer::from(failure).with("WWW-Authenticate", "Token")),
     };
+    #[cfg(feature = "pubsub")]
+    {
+        let options = headers.get("sforce-call-options").cloned();
+        org.bus.client = options.and_then(|told| told.strip_prefix("client=").map(str::to_owned));
+    }
     let now = org.now();
     let answer = if org.usage.take(1, now) {
         call(org, parts, headers, rest, bytes, user).unwrap_or_else(Answer::from)
     } else {
         Answer::from(Failure::new("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
     };
+    #[cfg(feature = "pubsub")]
+    {
+        org.bus.client = None;
+    }
     let (used, quota) = org.usage.state(now);
     Ok(answer.with("Sforce-Limit-Info", format!("api-usage={used}/{quota}")))
 }
