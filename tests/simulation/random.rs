@@ -9,7 +9,7 @@ use crate::dice::Dice;
 use crate::harness::{Setup, Sim};
 use crate::mutants::Bug;
 use crate::people;
-use crate::world::Chaos;
+use crate::world::{Chaos, World};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
         }
         world.chaos = chaos;
         for _ in 0..1 + dice.below(2) {
-            people::referral_arrives(&mut world);
+            something_arrives(&mut world, &mut dice);
         }
     }
     for _ in 0..8 + dice.below(16) {
@@ -73,6 +73,13 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     }
 }
 
+fn something_arrives(world: &mut World, dice: &mut Dice) {
+    match dice.below(5) {
+        kind @ 0..2 => people::lead_arrives(world, kind == 0),
+        _ => people::referral_arrives(world),
+    };
+}
+
 fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
     {
         let mut world = sim.world.lock();
@@ -80,12 +87,13 @@ fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
             people::edit_something(&mut world);
         }
         match dice.below(30) {
-            0 => {
-                people::referral_arrives(&mut world);
-            }
+            0 => something_arrives(&mut world, dice),
             1 | 2 => {
                 let crm = crms[dice.below(crms.len())];
-                people::record_is_shared(&mut world, crm);
+                match dice.below(3) {
+                    0 => people::lead_is_shared(&mut world, crm),
+                    _ => people::record_is_shared(&mut world, crm),
+                };
             }
             3 => {
                 for state in world.crms.values_mut() {
