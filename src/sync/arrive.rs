@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
-use super::execute::{not_convertible, stage_meant, token_of};
+use super::execute::{not_convertible, stage_meant};
+use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};

@@ -1,7 +1,8 @@
 //! After a crash or a lost answer: did the write land?
 
 use super::attempt::{Attempt, ReadRecord, view};
-use super::execute::{meant_by, stage_meant, token_of};
+use super::execute::{meant_by, stage_meant};
+use super::write::token_of;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
     Conflict, Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values,
