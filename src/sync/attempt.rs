@@ -277,6 +277,7 @@ pub(super) fn link(record: &Record) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        lead: None,
         pending: Vec::new(),
     }
 }

@@ -118,7 +118,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn recover_record(
+    pub(super) fn recover_record(
         &mut self,
         deal: &mut Deal,
         intent: &Intent,

@@ -130,6 +130,7 @@ mod tests {
             state,
             version: None,
             columns: std::collections::BTreeMap::new(),
+            lead: None,
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             hold: None,

@@ -86,6 +86,7 @@ fn link(durable: &Durable) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        lead: None,
         pending: Vec::new(),
     }
 }
