@@ -12,7 +12,7 @@ use super::execute::not_convertible;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
-    Agreement, Deal, IntentAction, Link, Stage, StageAgreement, Target, Values,
+    Agreement, Deal, IntentAction, Link, Remembered, Stage, StageAgreement, Target, Values,
 };
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Fields, Record};
@@ -22,6 +22,7 @@ use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};
+use crate::merge::settle::stuck;
 use crate::store::StoreError;
 
 impl Attempt<'_> {
@@ -108,10 +109,10 @@ impl Attempt<'_> {
     ) -> Read {
         let ReadRecord { record, mapping } = read;
         let Some(old) = deal.link(part.name()).cloned() else { return Ok(None) };
-        let (base, edited) = after_conversion(&old, turned, &record, &mapping);
+        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping);
         let ticked = is_ticked(turned.lead, turned.lead_mapping);
         let mut fields = mapping
-            .write_record(&edited, Some(referral), Occasion::Update)
+            .write_record(&carried, Some(referral), Occasion::Update)
             .map_err(|problems| not_convertible(&problems))?;
         let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
@@ -132,7 +133,10 @@ impl Attempt<'_> {
         fields.insert(control.sync.clone(), json!(ticked));
         // An earlier try may have come as far as this.
         fields.retain(|name, value| record.fields.get(name) != Some(value));
+        let before = mapping.read_record(&record.fields).values;
         let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
+        let after = mapping.read_record(&record.fields).values;
+        settle_carried(&mut base, &carried, &before, &after);
         let fresh = Link {
             base,
             base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
@@ -194,9 +198,10 @@ fn qualified_status(mapping: &Mapping) -> String {
     }
 }
 
-/// What both sides agreed on when a lead has just become an opportunity, and what its seller had
-/// changed in the lead that was not sent yet and goes on in the opportunity as an edit. What the CRM
-/// filled in by itself is nobody's edit, so that the referral's values replace it.
+/// What both sides agreed on when a lead has just become an opportunity, and the lead's values that the
+/// opportunity does not hold: they go on there, as they were agreed on or as the seller's edits that
+/// were not sent yet. What the CRM filled in by itself is nobody's edit, so that the referral's values
+/// replace it.
 fn after_conversion(
     link: &Link,
     turned: &Turned<'_>,
@@ -205,17 +210,34 @@ fn after_conversion(
 ) -> (BTreeMap<String, Agreement>, Values) {
     let of_lead = turned.lead_mapping.read_record(&turned.lead.fields).values;
     let mut base = BTreeMap::new();
-    let mut edited = Values::new();
+    let mut carried = Values::new();
     for (field, here) in &mapping.read_record(&opportunity.fields).values {
-        match (link.base.get(field), of_lead.get(field)) {
-            (Some(agreed), Some(value)) if !agreed.record.is(value) => {
-                base.insert(field.clone(), agreed.clone());
+        let (agreed, value) = (link.base.get(field), of_lead.get(field));
+        match (agreed, value.filter(|value| agreed.is_some() || !value.is_null())) {
+            (_, Some(value)) => {
+                base.extend(agreed.map(|agreed| (field.clone(), agreed.clone())));
                 if value != here {
-                    edited.insert(field.clone(), value.clone());
+                    carried.insert(field.clone(), value.clone());
                 }
             }
-            _ => agree(&mut base, field, &Value::Null, here),
+            (_, None) => agree(&mut base, field, &Value::Null, here),
         }
     }
-    (base, edited)
+    (base, carried)
+}
+
+/// What was carried and had been agreed on stays so as the opportunity holds it, cut or rounded.
+fn settle_carried(
+    base: &mut BTreeMap<String, Agreement>,
+    carried: &Values,
+    before: &Values,
+    after: &Values,
+) {
+    for (field, value) in carried {
+        let (Some(agreed), Some(held)) = (base.get_mut(field), after.get(field)) else { continue };
+        if agreed.record.is(value) {
+            let before = before.get(field).unwrap_or(value);
+            agreed.record = Remembered::of(stuck(value, held, before));
+        }
+    }
 }

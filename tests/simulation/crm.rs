@@ -66,15 +66,16 @@ pub(crate) fn put(world: &mut World, crm: CrmName, id: &str, fields: &Fields) {
     let Some(state) = world.crms.get_mut(&crm) else { return };
     let Some(row) = state.rows.get_mut(id) else { return };
     row.fields.extend(fields.clone());
+    // The description of this Salesforce organisation takes few characters, and cuts what is longer.
+    if crm == CrmName::Salesforce
+        && let Some(Json::String(text)) = row.fields.get_mut("Description")
+        && text.chars().count() > DESCRIPTION
+    {
+        *text = text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned();
+    }
     if crm == CrmName::Salesforce && row.kind == RecordKind::Opportunity {
         let stage = row.fields.get("StageName").and_then(Json::as_str).unwrap_or("Qualification");
         let (won, closed) = (stage == "Closed Won", stage.starts_with("Closed"));
-        // The description of this organisation takes few characters, and cuts what is longer.
-        if let Some(Json::String(text)) = row.fields.get_mut("Description")
-            && text.chars().count() > DESCRIPTION
-        {
-            *text = text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned();
-        }
         row.fields.insert("IsWon".to_owned(), json!(won));
         row.fields.insert("IsClosed".to_owned(), json!(closed));
     }
