@@ -8,7 +8,9 @@ use super::execute::{not_convertible, stage_meant};
 use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::deal::{
+    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Target, Values,
+};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
@@ -236,7 +238,7 @@ impl Attempt<'_> {
     /// The record id that the referral names, if it is none of ours. Said once in the trail.
     fn foreign_reference(&mut self, deal: &Deal, referral: &Referral) -> Option<String> {
         let named = referral.text("externalReferenceId")?;
-        if deal.links.iter().any(|link| link.record.id.as_str() == named) {
+        if deal.links.iter().flat_map(Link::records).any(|record| record.id.as_str() == named) {
             return None;
         }
         let summary =

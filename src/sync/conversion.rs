@@ -73,6 +73,13 @@ impl Attempt<'_> {
             Ok(None) => return Ok(None),
             Err(fault) => return Ok(Some(Err(fault))),
         };
+        // Turning is no conditional write: the seller may have edited the lead just before. Now it is
+        // read-only.
+        let final_lead = part.crm.fetch(RecordKind::Lead, &lead.key.id, lead_mapping.shape()).await;
+        let lead = match &final_lead {
+            Ok(read) => read.as_ref().unwrap_or(lead),
+            Err(fault) => return Ok(Some(Err(fault.clone()))),
+        };
         let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
         Ok(Some(self.move_link(deal, part, read, &turned, referral).await))

@@ -163,7 +163,9 @@ pub(crate) fn is_cut(referral: &Value, record: &Value) -> bool {
 fn controls_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
     let key = &link.record;
     let row = &world.crms[&key.crm].rows[key.id.as_str()];
-    if crm::is_sealed(key.crm, &row.fields) {
+    let mapping = &world.mappings[&(key.crm, key.kind)];
+    let over = mapping.stage_of(&row.fields).is_some_and(Stage::is_closed);
+    if crm::is_sealed(key.crm, &row.fields) || key.kind == RecordKind::Lead && over {
         return;
     }
     let control = world.mappings[&(key.crm, key.kind)].control();
