@@ -175,6 +175,12 @@ impl Attempt<'_> {
         if let Some(record) = found {
             return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
         }
+        if kind == RecordKind::Opportunity && referral.class().is_lead() {
+            match self.lead_made_before(deal, referral, part).await? {
+                Ok(None) => {}
+                moved => return Ok(moved),
+            }
+        }
         if referral.state().is_terminal() {
             deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
             return Ok(Ok(None));
@@ -195,6 +201,28 @@ impl Attempt<'_> {
             return Ok(Err(ConnectError::Rejected(refusal)));
         }
         self.create_record(deal, kind, mapping, referral, part).await
+    }
+
+    /// A lead that was made for the referral before it was accepted, in a try that was cut off: the
+    /// deal goes on with it, and with what it becomes.
+    async fn lead_made_before(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Read, StoreError> {
+        let kind = RecordKind::Lead;
+        let Some(mapping) = part.mapping(kind).filter(|_| self.account.behaviour.leads) else {
+            return Ok(Ok(None));
+        };
+        let lead = match self.find_record(deal, kind, &mapping, referral, part).await? {
+            Ok(Some(lead)) => lead,
+            Ok(None) => return Ok(Ok(None)),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let read = self.adopt(deal, lead.clone(), mapping, referral);
+        let moved = Box::pin(self.follow_conversion(deal, part, &lead, referral)).await?;
+        Ok(moved.unwrap_or(Ok(Some(read))))
     }
 
     /// Looks for a record that carries the referral's id, then for the one the referral names.
