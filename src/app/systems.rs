@@ -24,6 +24,9 @@ use crate::sync::account::{Account, Behaviour, CrmPart, Surroundings};
 use crate::sync::breaker::Breaker;
 use crate::telemetry::metrics::Metrics;
 
+/// The header that carries the shared secret of Dataverse webhooks.
+const WEBHOOK_HEADER: &str = "x-cosell-sync";
+
 /// A sentence about a setting, with the key in front.
 fn settings_error(key: &str) -> impl Fn(String) -> AppError + '_ {
     move |text| AppError::Settings(format!("{key}: {text}"))
@@ -269,6 +272,16 @@ fn dynamics365_client(
     );
     client.token_url = settings.token_url.clone();
     client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
+    if let (Some(source), Some(public)) = (&settings.webhook_secret, &config.server.public_url) {
+        let base = public.as_str().trim_end_matches('/');
+        let url = format!("{base}/webhooks/dynamics365/{account}");
+        client.webhook = Some(dynamics365::WebhookTarget {
+            name: format!("cosell-sync {account}"),
+            url: url.parse().map_err(|error: url::ParseError| wrong(error.to_string()))?,
+            header: WEBHOOK_HEADER.to_owned(),
+            secret: secret(config, &format!("{key}.webhook_secret"), source)?,
+        });
+    }
     if let Some(budget) = settings.daily_requests {
         client.daily_budget = budget;
         client.daily_reserve = budget / 5;
@@ -349,7 +362,7 @@ pub(super) fn entrances(
         let key = format!("accounts.{name}.dynamics365.webhook_secret");
         let hook = dynamics365::DataverseHook::new(
             secret(config, &key, source)?,
-            dynamics365::SecretPlace::Header("x-cosell-sync".to_owned()),
+            dynamics365::SecretPlace::Header(WEBHOOK_HEADER.to_owned()),
             None,
         );
         let source = Arc::new(hook.map_err(settings_error(&key))?);

@@ -187,7 +187,7 @@ fn test(folder: &Path, json: bool, out: &mut dyn Out) -> Result<Outcome, CliErro
         return Ok(outcome);
     }
     for (file, report) in &reports {
-        for failure in check::failures(file, report) {
+        for failure in check::failures(report) {
             writeln!(out, "{failure}\n")?;
         }
         let passed = report.outcomes.iter().filter(|outcome| outcome.passed).count();

@@ -7,8 +7,10 @@ use serde_json::Value as Json;
 use super::cases::Case;
 use super::codec::Fault;
 use super::codec::convert::Converter;
+use super::codec::currency::minor_digits;
 use super::formula::{Context, Formula};
 use super::path::ReferralPath;
+use super::problem::{Place, Source};
 use super::registration::RegistrationRule;
 use super::rule::{Control, FieldProblem, FieldRule, RelatedRule, SideValues, StageRule};
 use crate::domain::deal::Stage;
@@ -16,6 +18,9 @@ use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::{Fields, Shape};
 use crate::domain::referral::Referral;
 use crate::domain::value::Value;
+
+/// The currency that amounts of a deal are in.
+const CURRENCY: &str = "details.currency";
 
 /// A compiled mapping between referrals and one kind of record of one CRM.
 ///
@@ -34,6 +39,8 @@ pub struct Mapping {
     pub(super) stages: Vec<StageRule>,
     pub(super) related: Vec<RelatedRule>,
     pub(super) cases: Arc<[Case]>,
+    /// The file and the files it extends, to show where something stands.
+    pub(super) sources: Arc<[Source]>,
     /// Every path that some formula reads, so that only these are handed to formulas.
     pub(super) paths: Arc<[String]>,
 }
@@ -48,6 +55,8 @@ pub(super) struct Row {
     pub(super) to_partner_center: Option<Formula>,
     pub(super) default: Option<Value>,
     pub(super) optional_field: bool,
+    /// Where the row begins.
+    pub(super) spot: Place,
     /// An earlier row has the same name, and what that one reads counts.
     pub(super) repeated: bool,
 }
@@ -179,6 +188,7 @@ impl Mapping {
                 take(&mut side, rule, reading);
             }
         }
+        self.round(&mut side);
         side
     }
 
@@ -195,7 +205,20 @@ impl Mapping {
                 take(&mut side, rule, reading);
             }
         }
+        self.round(&mut side);
         side
+    }
+
+    /// Rounds amounts half to even to the digits of their side's currency.
+    fn round(&self, side: &mut SideValues) {
+        let digits = minor_digits(side.values.get(CURRENCY).and_then(Value::as_text));
+        for (rule, row) in self.rules.iter().zip(&self.rows) {
+            if row.converter.by_currency
+                && let Some(Value::Decimal(amount)) = side.values.get_mut(&rule.name)
+            {
+                *amount = amount.round_dp(digits).normalize();
+            }
+        }
     }
 
     /// The stage that a record is in; `None` if no row fits.

@@ -2,12 +2,10 @@
 
 use super::field::agree;
 use super::plan::LinkOutcome;
+use super::sentence;
 use crate::domain::deal::{Intent, Link, Stage, StageAgreement, Values};
 use crate::domain::value::Value;
 use crate::mapping::rule::SideValues;
-
-/// Sentences remembered as told, at most.
-const MOST_TOLD: usize = 64;
 
 /// Moves a link's base once its part of a plan is done: what each side really holds now is what they
 /// agreed on, also where a system trimmed, rounded or ignored what it was given.
@@ -32,13 +30,20 @@ pub fn settle(
             record: record.unwrap_or(agreed.record),
         });
     }
-    for key in &outcome.told {
+    remember_told(link, &outcome.told, &outcome.still_true);
+}
+
+/// Notes what was told. It takes the place of what was told of the same topic before and is not true
+/// any more, so that as much is remembered as there are topics.
+pub fn remember_told(link: &mut Link, told: &[String], still_true: &[String]) {
+    for key in told {
+        link.told.retain(|old| {
+            !sentence::same_topic(old, key) || told.contains(old) || still_true.contains(old)
+        });
         if !link.told.contains(key) {
             link.told.push(key.clone());
         }
     }
-    let surplus = link.told.len().saturating_sub(MOST_TOLD);
-    link.told.drain(..surplus);
 }
 
 /// What the base remembers of a field that was just written: `held` was read back after the write,

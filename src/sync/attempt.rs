@@ -9,7 +9,7 @@ use super::holds::unusable;
 use super::read::speaks_of_others;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::NewEntry;
-use crate::domain::deal::{Deal, Link, LinkState, Target};
+use crate::domain::deal::{Deal, Link, LinkState, Standing, Target};
 use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
 use crate::domain::notice::{Done, NewNotice, Notice, Source, Subject};
@@ -119,6 +119,7 @@ impl<'a> Attempt<'a> {
         for link in &mut deal.links {
             link.hold = None;
         }
+        self.forget_refusals(&mut deal);
         let Some(referral_id) = deal.referral_id.clone() else {
             return self.continue_offer(deal).await;
         };
@@ -142,6 +143,7 @@ impl<'a> Attempt<'a> {
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);
             self.note_holds(&mut deal, &plan);
+            self.note_parked(&mut deal, &plan);
             if plan.writes_nothing() || self.account.behaviour.shadow {
                 self.record_shadow(&deal, &plan);
                 self.settle_quietly(&mut deal, &plan, &referral, &records);
@@ -192,12 +194,12 @@ impl<'a> Attempt<'a> {
                         over = Some(Ended::Failed(target, fault));
                         continue;
                     }
-                    self.tell_held(deal, records).await;
+                    self.tell_held(deal, records).await?;
                     records.retain(|read| !asked_by.contains(&read.record.key.crm));
                 }
                 (Target::Crm(crm), fault) => {
                     self.fault(deal, target, fault);
-                    self.tell_held(deal, records).await;
+                    self.tell_held(deal, records).await?;
                     records.retain(|read| read.record.key.crm != crm);
                 }
             }
@@ -223,7 +225,10 @@ impl<'a> Attempt<'a> {
             && deal.intents.is_empty()
             && deal.referral_version.is_some()
             && deal.referral_version == referral.version()
-            && deal.links.iter().all(|link| link.pending.is_empty())
+            && deal
+                .links
+                .iter()
+                .all(|link| link.pending.is_empty() && link.standing != Some(Standing::Waiting))
             && self.wanted_crms(deal).iter().all(|part| deal.link(part.name()).is_some())
     }
 
@@ -257,6 +262,7 @@ pub(super) fn view<'b>(read: &'b ReadRecord, referral: &Referral) -> RecordView<
     let mapping = &read.mapping;
     RecordView {
         record: &read.record,
+        mapping,
         record_values: mapping.read_record(&read.record.fields),
         referral_values: mapping.read_referral(referral),
         stage: mapping.stage_of(&read.record.fields),
@@ -278,6 +284,8 @@ pub(super) fn link(record: &Record) -> Link {
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
         lead: None,
+        parked: Vec::new(),
+        standing: None,
         pending: Vec::new(),
     }
 }

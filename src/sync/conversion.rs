@@ -82,7 +82,10 @@ impl Attempt<'_> {
         };
         let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
-        Ok(Some(self.move_link(deal, part, read, &turned, referral).await))
+        match self.move_link(deal, part, read, &turned, referral).await {
+            Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
+            Err(fault) => Ok(Some(Err(fault))),
+        }
     }
 
     /// What became of a write to the lead whose answer is missing: afterwards only the opportunity is
@@ -113,9 +116,9 @@ impl Attempt<'_> {
         read: ReadRecord,
         turned: &Turned<'_>,
         referral: &Referral,
-    ) -> Read {
+    ) -> Result<ReadRecord, ConnectError> {
         let ReadRecord { record, mapping } = read;
-        let Some(old) = deal.link(part.name()).cloned() else { return Ok(None) };
+        let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
         let (mut base, carried) = after_conversion(&old, turned, &record, &mapping);
         let ticked = is_ticked(turned.lead, turned.lead_mapping);
         let mut fields = mapping
@@ -160,7 +163,7 @@ impl Attempt<'_> {
             part.name().title()
         );
         self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(self.paused_or_live(deal, ReadRecord { record, mapping }))
+        Ok(ReadRecord { record, mapping })
     }
 
     /// Writes the referral and whatever else goes with it to the opportunity.

@@ -132,6 +132,13 @@ impl Attempt<'_> {
                 if !matches!(fault, ConnectError::Unknown(_)) {
                     deal.intents.retain(|intent| intent.token != token);
                 }
+                let sender = |read: &&ReadRecord| write.values.contains_key(&read.record.key.crm);
+                if let Some(read) = records.iter().find(sender)
+                    && self.park_refused(deal, Target::PartnerCenter, &fault, (read, &sent))
+                {
+                    // Read and planned anew, without what was refused.
+                    return Ok(Err(ConnectError::Stale));
+                }
                 Ok(Err(fault))
             }
         }

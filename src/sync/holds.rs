@@ -1,14 +1,14 @@
 //! What waits for a person: which links a refusal holds, and what their sellers are told.
 
 use super::attempt::{Attempt, ReadRecord};
-use super::write::is_closed_for_good;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, Link, Target};
+use crate::domain::deal::{Deal, Link, Parked, Remembered, Target, Values};
 use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
+use crate::domain::notice::{Notice, Source};
+use crate::mapping::rule::FieldRule;
 use crate::merge::plan;
-use crate::merge::sentence::{self, Line};
 
 impl Attempt<'_> {
     /// Files a fault of one system: a hold of its link where a person must act, else a retry.
@@ -30,6 +30,82 @@ impl Attempt<'_> {
             }
         }
         self.asked = plan.holds.first().map(|(_, hold)| hold.clone());
+    }
+
+    /// Notes which fields rest now, with an entry for each that begins or ceases to.
+    pub(super) fn note_parked(&mut self, deal: &mut Deal, plan: &plan::Plan) {
+        for outcome in &plan.links {
+            let (crm, now) = (outcome.crm, &outcome.parked);
+            let Some(link) = deal.link_mut(crm) else { continue };
+            let before = std::mem::replace(&mut link.parked, now.clone());
+            for one in now.iter().filter(|one| !before.contains(one)) {
+                let Parked { field, reason, fix, .. } = one;
+                let summary = format!("{field} rests, everything else goes on: {reason} {fix}");
+                self.entry(Some(deal), AuditKind::Held, crm.as_str(), summary);
+            }
+            let again = |old: &&Parked| now.iter().all(|one| one.field != old.field);
+            for one in before.iter().filter(again) {
+                let summary = format!("{} is kept in step again.", one.field);
+                self.entry(Some(deal), AuditKind::Resumed, crm.as_str(), summary);
+            }
+        }
+    }
+
+    /// Lets the fields rest that a refusal names, if all of them are values that were `sent`: the
+    /// rest is planned anew without them. `false` if the refusal is about anything else.
+    pub(super) fn park_refused(
+        &mut self,
+        deal: &mut Deal,
+        target: Target,
+        fault: &ConnectError,
+        (read, sent): (&ReadRecord, &Values),
+    ) -> bool {
+        let ConnectError::Rejected(refusal) = fault else { return false };
+        let of_field = |named: &String| {
+            let rules = read.mapping.fields().iter();
+            let is_meant = |rule: &&FieldRule| {
+                let end = if target == Target::PartnerCenter { &rule.referral } else { &rule.crm };
+                let end = end.as_deref().unwrap_or_default();
+                let row = end.split('.').next().unwrap_or_default();
+                let same = end.eq_ignore_ascii_case(named) || row.eq_ignore_ascii_case(named);
+                same && sent.contains_key(&rule.name)
+            };
+            rules.into_iter().find(is_meant)
+        };
+        let rules: Option<Vec<&FieldRule>> = refusal.fields.iter().map(of_field).collect();
+        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else { return false };
+        let crm = read.record.key.crm;
+        let system = title(target);
+        for rule in rules {
+            let Some((link, value)) = deal.link_mut(crm).zip(sent.get(&rule.name)) else {
+                continue;
+            };
+            link.parked.retain(|one| one.field != rule.name);
+            link.parked.push(Parked {
+                field: rule.name.clone(),
+                reason: format!("{system} did not take the {}: {}", rule.label, refusal.message),
+                fix: "Change the value, or the rule that refuses it.".to_owned(),
+                refused: Some((target, Remembered::of(value))),
+            });
+            let summary =
+                format!("{system} refused {}; everything else goes on: {fault}", rule.name);
+            let mut entry =
+                self.new_entry(Some(deal), AuditKind::Refused, target.as_str(), summary);
+            entry.request_ids = refusal.request_id.iter().cloned().collect();
+            self.entries.push(entry);
+        }
+        true
+    }
+
+    /// What a system refused is tried once more: a person asks for it, or everything is compared.
+    pub(super) fn forget_refusals(&self, deal: &mut Deal) {
+        let asks =
+            |notice: &Notice| matches!(notice.notice.source, Source::Reconcile | Source::Operator);
+        if self.notices.iter().any(asks) {
+            for link in &mut deal.links {
+                link.parked.retain(|one| one.refused.is_none());
+            }
+        }
     }
 
     /// Holds the link that a refusal concerns; `false` if it is no matter for a person.
@@ -61,10 +137,7 @@ impl Attempt<'_> {
             }
         }
         deal.intents.retain(|intent| intent.target != target);
-        let system = match target {
-            Target::PartnerCenter => "Microsoft Partner Center",
-            Target::Crm(crm) => crm.title(),
-        };
+        let system = title(target);
         let mut entry = self.new_entry(
             Some(deal),
             AuditKind::Refused,
@@ -76,42 +149,19 @@ impl Attempt<'_> {
         self.hold.get_or_insert(hold);
         true
     }
+}
 
-    /// Tells the sellers of held links why, in one bookkeeping write. A record that refuses even
-    /// that is left alone; the reason stands in the dead-letter list all the same.
-    pub(super) async fn tell_held(&mut self, deal: &mut Deal, records: &mut [ReadRecord]) {
-        for read in records.iter_mut() {
-            let crm = read.record.key.crm;
-            let Some(part) = self.account.part(crm) else { continue };
-            if is_closed_for_good(read) {
-                continue;
-            }
-            let Some(link) = deal.link_mut(crm) else { continue };
-            let Some(hold) = link.hold.clone() else { continue };
-            let key = sentence::key(&format!("hold:{}", hold.reason));
-            if link.told.contains(&key) {
-                continue;
-            }
-            link.told.push(key);
-            let lines = [Line(format!("Not synced: {}", hold.reason))];
-            let fields = self.bookkeeping(read, &lines, "needs_attention", None);
-            let expect = read.record.version.clone();
-            let told = part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
-            if let Ok(record) = told {
-                read.record = record;
-                let summary = format!("Wrote the reason of the hold to {}.", crm.title());
-                self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
-            }
-        }
+/// The name of a system for people.
+fn title(target: Target) -> &'static str {
+    match target {
+        Target::PartnerCenter => "Microsoft Partner Center",
+        Target::Crm(crm) => crm.title(),
     }
 }
 
 /// The hold for a fault that only a person can clear.
 fn hold_for(target: Target, fault: &ConnectError) -> Option<Hold> {
-    let system = match target {
-        Target::PartnerCenter => "Microsoft Partner Center",
-        Target::Crm(crm) => crm.title(),
-    };
+    let system = title(target);
     match fault {
         ConnectError::Rejected(refusal) => {
             let fields = if refusal.fields.is_empty() {

@@ -27,5 +27,6 @@ mod recover;
 mod register;
 mod related;
 pub mod retry;
+mod standing;
 pub mod worker;
 mod write;

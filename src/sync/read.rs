@@ -1,6 +1,7 @@
 //! Reads both sides of a deal: the referral, Microsoft's own record, the record of every link.
 
 use super::account::CrmPart;
+use super::arrive::Read;
 use super::attempt::{Attempt, Ended, ReadRecord};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
@@ -149,7 +150,7 @@ impl<'a> Attempt<'a> {
         if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
             return Ok(moved);
         }
-        Ok(Ok(self.paused_or_live(deal, ReadRecord { record, mapping })))
+        self.paused_or_live(deal, referral, ReadRecord { record, mapping }).await
     }
 
     /// Whether a lost record is to be looked for: somebody spoke of it, or everything is compared.
@@ -184,20 +185,21 @@ impl<'a> Attempt<'a> {
     }
 
     /// Follows the seller's check box: un-ticked pauses, ticked again goes on with a merge.
-    pub(super) fn paused_or_live(
+    pub(super) async fn paused_or_live(
         &mut self,
         deal: &mut Deal,
+        referral: &Referral,
         read: ReadRecord,
-    ) -> Option<ReadRecord> {
+    ) -> Result<Read, StoreError> {
         let crm = read.record.key.crm;
         let control = read.mapping.control();
         let shared = read.record.fields.get(&control.sync).and_then(serde_json::Value::as_bool)
             == Some(true);
         let now_paused = !shared;
-        let link = deal.link_mut(crm)?;
+        let Some(link) = deal.link_mut(crm) else { return Ok(Ok(None)) };
         let was_paused = link.state == LinkState::Paused;
         if now_paused == was_paused {
-            return (!now_paused).then_some(read);
+            return self.rests_or_goes_on(deal, referral, read, now_paused).await;
         }
         link.state = if now_paused { LinkState::Paused } else { LinkState::Live };
         let (kind, word) =
@@ -207,7 +209,20 @@ impl<'a> Attempt<'a> {
         }
         let summary = format!("The seller {word} syncing in {}.", crm.title());
         self.entry(Some(deal), kind, crm.as_str(), summary);
-        (!now_paused).then_some(read)
+        self.rests_or_goes_on(deal, referral, read, now_paused).await
+    }
+
+    async fn rests_or_goes_on(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        read: ReadRecord,
+        paused: bool,
+    ) -> Result<Read, StoreError> {
+        if !paused {
+            return Ok(Ok(Some(read)));
+        }
+        Ok(self.show_paused(deal, referral, read).await?.map(|()| None))
     }
 
     /// The kind of record a referral becomes; `None` if leads are switched off or not mapped.

@@ -2,6 +2,7 @@
 
 use super::attempt::{Attempt, ReadRecord, view};
 use super::execute::{meant_by, stage_meant};
+use super::standing::shown;
 use super::write::token_of;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
@@ -146,6 +147,7 @@ impl Attempt<'_> {
             let now = &seen.record_values.values;
             settle::settle_landed(link, &intent.sent, &meant, now, false);
             link.pending.clear();
+            link.standing = shown(read);
             if let Some(sent) = intent.stage
                 && let Some(record) = stage_meant(read, sent).or(seen.stage)
             {

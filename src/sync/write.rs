@@ -6,7 +6,7 @@ use super::attempt::{Attempt, ReadRecord, breaker};
 use super::entries::Written;
 use super::execute::{Sent, meant_by, not_convertible, settle_part};
 use crate::connect::error::ConnectError;
-use crate::domain::deal::{Deal, Intent, IntentAction, Stage, Target, Values};
+use crate::domain::deal::{Deal, Intent, IntentAction, Stage, Standing, Target, Values};
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Close, Fields, Record};
 use crate::domain::referral::Referral;
@@ -14,6 +14,7 @@ use crate::domain::value::Value;
 use crate::mapping::rule::{Occasion, StageRule};
 use crate::merge::plan::{LinkOutcome, RecordWrite};
 use crate::merge::sentence::{self, Line};
+use crate::merge::view::standing_value;
 
 impl Attempt<'_> {
     /// Records the intent of a write to a record, and what its seller is to be told.
@@ -90,6 +91,10 @@ impl Attempt<'_> {
                 if !matches!(fault, ConnectError::Unknown(_)) {
                     deal.intents.retain(|intent| intent.target != target);
                 }
+                if self.park_refused(deal, target, &fault, (read, &write.values)) {
+                    // Read and planned anew, without what was refused.
+                    return Err(ConnectError::Stale);
+                }
                 Err(fault)
             }
         }
@@ -113,6 +118,7 @@ impl Attempt<'_> {
         deal.intents.retain(|intent| intent.target != target);
         if let Some(link) = deal.link_mut(write.crm) {
             link.pending.clear();
+            link.standing = Some(write.standing);
         }
         if let Some(outcome) = outcome {
             let read = records.iter().find(|read| read.record.key.crm == write.crm);
@@ -150,8 +156,7 @@ impl Attempt<'_> {
         }
         fields.extend(write.control.clone());
         let lines: Vec<Line> = pending.iter().cloned().map(Line).collect();
-        let word = if referral.state().is_terminal() { "closed" } else { "in_sync" };
-        fields.extend(self.bookkeeping(read, &lines, word, token));
+        fields.extend(self.bookkeeping(read, &lines, write.standing, token));
         Ok(fields)
     }
 
@@ -160,7 +165,7 @@ impl Attempt<'_> {
         &self,
         read: &ReadRecord,
         lines: &[Line],
-        word: &str,
+        word: Standing,
         token: Option<&str>,
     ) -> Fields {
         let control = read.mapping.control();
@@ -182,11 +187,7 @@ impl Attempt<'_> {
             fields.insert(field.clone(), json!(token));
         }
         if let Some(field) = &control.status {
-            let value = control.status_values.iter().find(|(name, _)| name == word);
-            fields.insert(
-                field.clone(),
-                value.map_or_else(|| json!(word.replace('_', " ")), |(_, value)| value.clone()),
-            );
+            fields.insert(field.clone(), standing_value(control, word));
         }
         fields
     }

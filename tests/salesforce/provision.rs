@@ -24,6 +24,7 @@ fn wanted(prefix: &str) -> Provision {
         kind: RecordKind::Opportunity,
         prefix: prefix.to_owned(),
         container: "Cosell Sync".to_owned(),
+        watched: Vec::new(),
         fields: vec![
             field("Sync_With_Partner_Center", "boolean", 0, false),
             field("Referral_Identifier", "text", 100, true),

@@ -119,6 +119,8 @@ fn link(number: u32) -> Link {
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
         lead: None,
+        parked: Vec::new(),
+        standing: None,
         pending: Vec::new(),
     }
 }

@@ -131,6 +131,8 @@ mod tests {
             version: None,
             columns: std::collections::BTreeMap::new(),
             lead: None,
+            parked: Vec::new(),
+            standing: None,
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             hold: None,

@@ -57,6 +57,35 @@ pub struct Settings {
     pub modified_overlap: Duration,
     /// How long `provision` waits for the index of an alternate key.
     pub key_wait: Duration,
+    /// The webhooks that `provision` registers; `None` leaves the environment's webhooks alone.
+    pub webhook: Option<WebhookTarget>,
+}
+
+/// Where the environment is to send its webhooks.
+#[derive(Debug, Clone)]
+pub struct WebhookTarget {
+    /// The name under which the endpoint is registered, for people and to find it again.
+    pub name: String,
+    /// Our own address.
+    pub url: Url,
+    /// The header that carries the secret.
+    pub header: String,
+    /// The secret.
+    pub secret: SecretString,
+}
+
+impl WebhookTarget {
+    /// Whether the platform would call it: it takes the ports 80 and 443 only. On loopback stands a
+    /// sandbox, which takes any.
+    pub(super) fn is_deliverable(&self) -> bool {
+        let loopback = match self.url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        loopback || matches!(self.url.port_or_known_default(), Some(80 | 443))
+    }
 }
 
 impl Settings {
@@ -76,6 +105,7 @@ impl Settings {
             cache_age: Duration::from_secs(3600),
             modified_overlap: Duration::from_secs(5 * 60),
             key_wait: Duration::from_secs(5 * 60),
+            webhook: None,
         }
     }
 

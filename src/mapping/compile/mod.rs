@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::cases::Case;
+use super::cases::{Case, KnownNames};
 use super::codec::{Lookup, OnUnknown};
 use super::compiled::{Mapping, record_fields};
 use super::file::{LookupTable, MappingFile};
@@ -148,13 +148,18 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         &fields,
         findings,
     );
-    let cases: Arc<[Case]> = Case::all(&effective.cases, findings).into();
-    if !findings.is_empty() {
-        return None;
-    }
     let shape = shape(&fields, &control, &stages, registration.as_ref());
     let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
     let paths: Arc<[String]> = paths.into_iter().cloned().collect();
+    // A row that did not compile may be the one that a case is about.
+    let all = fields.len() == effective.fields.len();
+    let rules = fields.iter().map(|field| &field.rule);
+    let known =
+        all.then(|| KnownNames::of(rules, &shape.fields, &paths, (crm, kind), stage::words()));
+    let cases: Arc<[Case]> = Case::all(&effective.cases, known.as_ref(), findings).into();
+    if !findings.is_empty() {
+        return None;
+    }
     let mut names = BTreeSet::new();
     let mut mapping = Mapping {
         crm,
@@ -169,6 +174,7 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         stages,
         related,
         cases,
+        sources: sources.into(),
         paths,
     };
     for field::Compiled { rule, mut row, .. } in fields {

@@ -31,11 +31,16 @@ impl Draft<'_> {
                     (sides.rule.clone(), sides.referral.clone(), sides.record.clone(), verdict)
                 })
                 .collect();
+            let problems = self.unwritable(&owned);
+            let rests = !problems.is_empty();
+            self.rest(problems);
             for (rule, referral, record, verdict) in owned {
-                self.apply(&rule, referral, record, &verdict);
+                if !rests || verdict == Verdict::Agreed {
+                    self.apply(&rule, referral, record, &verdict);
+                }
             }
         }
-        self.park();
+        self.rest_unread();
     }
 
     /// Both sides of one field; `None` if either could not be read, which parks the field.
@@ -91,24 +96,32 @@ impl Draft<'_> {
         true
     }
 
+    /// Whether a value could go to Partner Center at all, were the deal accepted.
+    pub(super) fn may_be_sent(&self, rule: &FieldRule, value: &Value) -> bool {
+        let ended = self.situation.referral.state().is_terminal();
+        let emptied = rule.required && value.is_null();
+        let frozen = self.is_shared() && referral::is_frozen(&rule.name, FROZEN_AFTER_SHARE);
+        !(ended || emptied || frozen)
+    }
+
     /// Offers a value to Partner Center. Returns whether it will be sent.
     fn offer(&mut self, rule: &FieldRule, value: Value) -> bool {
         let name = rule.name.clone();
         if self.situation.referral.state().is_terminal() {
             self.settled.push(name);
             if let Some(stage) = self.referral_stage {
-                self.tell_once("terminal", sentence::closed_at_microsoft(stage));
+                self.tell_once("terminal", "", sentence::closed_at_microsoft(stage));
             }
             return false;
         }
         if rule.required && value.is_null() {
             self.settled.push(name.clone());
-            self.tell_once(&format!("cleared:{name}"), sentence::not_cleared(&rule.label));
+            self.tell_once(&format!("cleared:{name}"), "", sentence::not_cleared(&rule.label));
             return false;
         }
         if self.is_shared() && referral::is_frozen(&name, FROZEN_AFTER_SHARE) {
             self.settled.push(name.clone());
-            self.tell_once(&format!("frozen:{name}"), sentence::frozen(&rule.label));
+            self.tell_once(&format!("frozen:{name}"), "", sentence::frozen(&rule.label));
             return false;
         }
         if !self.accepted {
@@ -125,22 +138,7 @@ impl Draft<'_> {
         let fix = "Enter the value that is to stay on either side, or set both to the same value.";
         self.hold.get_or_insert(Hold::new(BOTH_CHANGED, reason, fix));
         let line = sentence::both_changed(&rule.label, record, referral);
-        self.tell_once(&format!("ask:{}:{referral}:{record}", rule.name), line);
-    }
-
-    /// A field that could not be read is parked: told, and everything else flows.
-    fn park(&mut self) {
-        let problems: Vec<_> = self
-            .view
-            .referral_values
-            .problems
-            .iter()
-            .chain(&self.view.record_values.problems)
-            .cloned()
-            .collect();
-        for problem in problems {
-            let key = format!("parked:{}:{}", problem.field, problem.reason);
-            self.tell_once(&key, sentence::parked(&problem.reason, &problem.fix));
-        }
+        let both = format!("{referral}:{record}");
+        self.tell_once(&format!("ask:{}", rule.name), &both, line);
     }
 }

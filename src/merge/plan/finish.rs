@@ -1,7 +1,7 @@
 //! Puts the part of one link into the plan of the deal.
 
 use super::{Draft, LinkOutcome, Plan, RecordWrite, ReferralWrite};
-use crate::domain::deal::{Stage, StageAgreement};
+use crate::domain::deal::{Stage, StageAgreement, Standing};
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
 use crate::merge::sentence::{self, Line};
@@ -57,7 +57,7 @@ impl Draft<'_> {
             StageMove::WaitUntil(at) => {
                 plan.wait = Some(plan.wait.map_or(at, |other| other.min(at)));
                 let zone = &self.situation.settings.time_zone;
-                self.tell_once("won_early", sentence::won_waits(at, zone));
+                self.tell_once("won_early", "", sentence::won_waits(at, zone));
                 None
             }
             _ => None,
@@ -65,6 +65,8 @@ impl Draft<'_> {
         let base_stage = self.base_stage();
         let sealed = self.record_is_sealed();
         let mut write = RecordWrite::new(crm);
+        write.standing = self.standing();
+        write.standing_is_due = !sealed && self.shows_another(write.standing);
         write.values = self.to_crm;
         write.stage = stage;
         write.control = self.control;
@@ -85,8 +87,36 @@ impl Draft<'_> {
             settled: self.settled,
             stage: base_stage,
             told: self.told,
+            still_true: self.still_true,
+            parked: self.parked,
             conflicts: unwritten,
         });
+    }
+
+    /// The word for the record's status field once the plan is done.
+    fn standing(&self) -> Standing {
+        let referral = self.situation.referral.state();
+        if self.hold.is_some() {
+            Standing::NeedsAttention
+        } else if referral.is_terminal() {
+            Standing::Closed
+        } else if !self.parked.is_empty() {
+            Standing::NeedsAttention
+        } else if matches!(self.stage_move, StageMove::WaitUntil(_)) {
+            Standing::Waiting
+        } else {
+            Standing::InSync
+        }
+    }
+
+    /// Whether the status field is still to be told this word. It was told at most once: what a
+    /// person writes over it stays until the word is another one.
+    fn shows_another(&self, word: Standing) -> bool {
+        self.link.standing != Some(word)
+            && self.view.standing_value(word).is_some_and(|wanted| {
+                let field = self.view.control.status.as_ref();
+                field.and_then(|field| self.view.record.fields.get(field)) != Some(&wanted)
+            })
     }
 
     fn received_lines(&self) -> Vec<Line> {

@@ -3,6 +3,7 @@
 mod clash;
 mod fields;
 mod finish;
+mod parked;
 mod sharing;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,9 @@ use clash::{drop_overtaken, one_sender, settle_clashes};
 use super::sentence::{self, Line};
 use super::stage::{self, StageMove, Stages};
 use super::view::{RecordView, Situation};
-use crate::domain::deal::{Conflict, Link, Stage, StageAgreement, Target, Values};
+use crate::domain::deal::{
+    Conflict, Link, Parked, Stage, StageAgreement, Standing, Target, Values,
+};
 use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
 use crate::domain::record::Fields;
@@ -96,6 +99,10 @@ pub struct RecordWrite {
     pub lines: Vec<Line>,
     /// Sentences for the seller about this very write: gone if it does not land.
     pub about_this: Vec<Line>,
+    /// The word for the record's status field.
+    pub standing: Standing,
+    /// The record shows another word, and nothing else need be written.
+    pub standing_is_due: bool,
 }
 
 impl RecordWrite {
@@ -108,6 +115,8 @@ impl RecordWrite {
             conflicts: Vec::new(),
             lines: Vec::new(),
             about_this: Vec::new(),
+            standing: Standing::InSync,
+            standing_is_due: false,
         }
     }
 
@@ -117,6 +126,7 @@ impl RecordWrite {
             && self.control.is_empty()
             && self.lines.is_empty()
             && self.about_this.is_empty()
+            && !self.standing_is_due
     }
 }
 
@@ -132,6 +142,10 @@ pub struct LinkOutcome {
     pub stage: Option<StageAgreement>,
     /// Sentences not to be repeated.
     pub told: Vec<String>,
+    /// Sentences that were told before and are as true as they were.
+    pub still_true: Vec<String>,
+    /// Fields that rest.
+    pub parked: Vec<Parked>,
     /// Values that lost without any write, for the local trail.
     pub conflicts: Vec<Conflict>,
 }
@@ -209,6 +223,8 @@ struct Draft<'a> {
     lines: Vec<Line>,
     about_this: Vec<Line>,
     told: Vec<String>,
+    still_true: Vec<String>,
+    parked: Vec<Parked>,
     hold: Option<Hold>,
 }
 
@@ -232,6 +248,8 @@ impl<'a> Draft<'a> {
             lines: Vec::new(),
             about_this: Vec::new(),
             told: Vec::new(),
+            still_true: Vec::new(),
+            parked: Vec::new(),
             hold: None,
         };
         draft.stage();
@@ -251,7 +269,7 @@ impl<'a> Draft<'a> {
             if self.referral_stage.is_none() {
                 let state = self.situation.referral.state();
                 let line = sentence::unknown_state(&state);
-                self.tell_once(&format!("state:{state}"), line);
+                self.tell_once("state", &state.to_string(), line);
             }
             return;
         };
@@ -269,7 +287,8 @@ impl<'a> Draft<'a> {
             if !legal {
                 self.stage_move = StageMove::Still;
                 let line = sentence::not_possible(to, referral);
-                self.tell_once(&format!("stage:{}:{}", referral.as_str(), to.as_str()), line);
+                let both = format!("{}:{}", referral.as_str(), to.as_str());
+                self.tell_once("stage", &both, line);
             }
         }
         if self.stage_move == StageMove::EndedApart {
@@ -329,7 +348,7 @@ impl<'a> Draft<'a> {
         }
         if let Some(stage) = Stage::of(&microsoft.state).filter(|stage| *stage != Stage::OnHold) {
             let line = sentence::microsoft_answered(stage, number);
-            self.tell_once(&format!("microsoft:{}", stage.as_str()), line);
+            self.tell_once("microsoft", stage.as_str(), line);
         }
     }
 
@@ -345,10 +364,13 @@ impl<'a> Draft<'a> {
         self.link.told.contains(&sentence::key(key))
     }
 
-    /// Says something to the seller once for each key.
-    fn tell_once(&mut self, key: &str, line: Line) {
-        let key = sentence::key(key);
-        if !self.link.told.contains(&key) && !self.told.contains(&key) && !self.record_is_sealed() {
+    /// Says something to the seller once for each detail of a topic, until another one takes its
+    /// place.
+    fn tell_once(&mut self, topic: &str, detail: &str, line: Line) {
+        let key = sentence::topic_key(topic, detail);
+        if self.link.told.contains(&key) {
+            self.still_true.push(key);
+        } else if !self.told.contains(&key) && !self.record_is_sealed() {
             self.lines.push(line);
             self.told.push(key);
         }

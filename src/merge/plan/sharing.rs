@@ -27,7 +27,7 @@ impl Draft<'_> {
                 if let Some(field) = &control.visibility {
                     self.control.insert(field.clone(), Json::Bool(true));
                     if self.remembers("was_visible") {
-                        self.tell_once("visibility", sentence::sharing_is_final());
+                        self.tell_once("visibility", "", sentence::sharing_is_final());
                     }
                 }
             }
@@ -39,7 +39,7 @@ impl Draft<'_> {
             }
             Some(Ok(_)) if !self.has_customer_contact() => {
                 let missing = ["a contact of the customer with an e-mail".to_owned()];
-                self.tell_once("help_needs_contact", sentence::missing_for_help(&missing));
+                self.tell_once("help_needs_contact", "", sentence::missing_for_help(&missing));
             }
             Some(Ok(_)) if self.link.base_stage.is_some() => {
                 *invite = invite.or(Some(self.view.crm()));
@@ -51,7 +51,7 @@ impl Draft<'_> {
             }
             Some(Err(value)) => {
                 let line = sentence::unknown_help(&value);
-                self.tell_once(&format!("help:{value}"), line);
+                self.tell_once("help", &value, line);
             }
             None if self.remembers("asked_for_help") => self.restore_help(),
             None | Some(Ok(_)) => {}
@@ -85,7 +85,7 @@ impl Draft<'_> {
             let value =
                 label.parse::<i64>().map_or_else(|_| Json::from(label.as_str()), Json::from);
             self.control.insert(field.clone(), value);
-            self.tell_once("help_is_final", sentence::help_is_final());
+            self.tell_once("help_is_final", "", sentence::help_is_final());
         }
     }
 }

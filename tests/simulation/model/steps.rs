@@ -87,6 +87,8 @@ fn link(durable: &Durable) -> Link {
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
         lead: None,
+        parked: Vec::new(),
+        standing: None,
         pending: Vec::new(),
     }
 }

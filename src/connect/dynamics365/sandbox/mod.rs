@@ -24,6 +24,7 @@
 //! 8. Webhooks: endpoints, steps, asynchronous delivery to loopback, one more try after 502 to
 //!    504, stripping of large bodies, failure rows.
 //! 9. `$batch` and the three bulk actions.
+//! 11. `RetrieveUserPrivileges`, and 403 for a privilege that is withheld.
 //! 10. Faults: throttling with its three codes, version and key clashes, HTML bodies, and all that
 //!     [`crate::connect::sandbox::FaultEffect`] offers.
 //!
@@ -31,8 +32,8 @@
 //!
 //! `$apply`, FetchXML, `any`/`all`, `$metadata`, synchronous steps, duplicate detection rules,
 //! business logic bypass headers (accepted, without effect), global option sets, new tables,
-//! relationships, teams, competitors and price lists, revenue computed from lines, plug-ins, roles
-//! and privileges, `CallerObjectId`, the depth guard. What has an address of its own answers 501 with
+//! relationships, teams, competitors and price lists, plug-ins, roles (privileges are withheld one by
+//! one), `CallerObjectId`, the depth guard. What has an address of its own answers 501 with
 //! its name. One currency exists from the start, and base amounts equal amounts (exchange rate 1).
 //!
 //! Where the reference marks a fact as unverified, this emulator does the documented or more likely
@@ -50,6 +51,7 @@ mod lifecycle;
 mod metadata;
 mod options;
 mod people;
+mod privileges;
 mod problem;
 mod query;
 mod schema;

@@ -2,9 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::connect::dynamics365::sandbox::privileges::{RIGHTS, privilege_name};
 use crate::connect::dynamics365::sandbox::schema::{
     AlternateKey, Choice, Column, KeyIndex, Kind, Table,
 };
+use crate::connect::dynamics365::sandbox::state::stable_guid;
 
 /// A label in the base language.
 pub(super) fn label(text: &str) -> Json {
@@ -36,7 +38,27 @@ pub(super) fn table(table: &Table) -> Json {
         "CanChangeTrackingBeEnabled": managed(true),
         "OwnershipType": "UserOwned",
         "TableType": "Standard",
+        "Privileges": privileges(table),
     })
+}
+
+/// The rights that a table knows.
+fn privileges(table: &Table) -> Vec<Json> {
+    let one = |right: &&str| {
+        let name = privilege_name(table, right);
+        json!({
+            "CanBeBasic": true,
+            "CanBeDeep": true,
+            "CanBeGlobal": true,
+            "CanBeLocal": true,
+            "CanBeEntityReference": false,
+            "CanBeParentEntityReference": false,
+            "Name": name,
+            "PrivilegeId": stable_guid("privilege", &name),
+            "PrivilegeType": right,
+        })
+    };
+    RIGHTS.iter().map(one).collect()
 }
 
 /// A column.
