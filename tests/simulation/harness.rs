@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 
 use crate::crm::FakeCrm;
 use crate::dice::{Dice, SeededRandomness, Task, drive, finish};
+use crate::mishaps;
 use crate::mutants::Bug;
 use crate::partner_center::FakePartnerCenter;
 use crate::store::SimStore;
@@ -37,21 +38,45 @@ pub(crate) struct Setup {
     pub(crate) shadow: bool,
     pub(crate) won_early: WonEarly,
     pub(crate) bug: Option<Bug>,
+    pub(crate) mapped: Mapped,
 }
 
 impl Setup {
     /// One installation with these CRMs, the first one primary.
     pub(crate) fn with(crms: &[CrmName]) -> Self {
-        Self { seed: 1, crms: crms.to_vec(), shadow: false, won_early: WonEarly::Send, bug: None }
+        Self {
+            seed: 1,
+            crms: crms.to_vec(),
+            shadow: false,
+            won_early: WonEarly::Send,
+            bug: None,
+            mapped: Mapped::Usual,
+        }
     }
 }
 
+/// The mapping files of an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// The shipped ones.
+    Usual,
+    /// A person decides conflicts of two fields.
+    Asking,
+    /// The notes are kept in another field of the record.
+    Moved,
+}
+
 /// The shipped mappings with those of the simulation in their places, compiled once.
-pub(crate) fn mappings() -> &'static Mappings {
-    static SHIPPED: OnceLock<Mappings> = OnceLock::new();
-    SHIPPED.get_or_init(|| {
+pub(crate) fn mappings(of: Mapped) -> &'static Mappings {
+    static ALL: [OnceLock<Mappings>; 3] = [const { OnceLock::new() }; 3];
+    let (at, own) = match of {
+        Mapped::Usual => (0, "usual"),
+        Mapped::Asking => (1, "asking"),
+        Mapped::Moved => (2, "moved"),
+    };
+    ALL[at].get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folders = [root.join("mappings"), root.join("tests/simulation/mappings/usual")];
+        let folders = [root.join("mappings"), root.join("tests/simulation/mappings").join(own)];
         let load = |folder: PathBuf| {
             load_directory(&folder).unwrap_or_else(|problems| panic!("{problems}"))
         };
@@ -77,7 +102,7 @@ pub(crate) fn contoso() -> AccountName {
 
 impl Sim {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let chosen: Mappings = mappings()
+        let chosen: Mappings = mappings(setup.mapped)
             .iter()
             .filter(|((crm, _), _)| setup.crms.contains(crm))
             .map(|(of, mapping)| (*of, Arc::clone(mapping)))
@@ -100,6 +125,17 @@ impl Sim {
         self.memory.restart();
         let (account, worker, pollers) = parts(&self.world, &self.around, &self.setup);
         (self.account, self.worker, self.pollers) = (account, worker, pollers);
+    }
+
+    /// The admin brings other mapping files while the daemon runs.
+    pub(crate) fn change_mappings(&self, to: Mapped) {
+        let mut world = self.world.lock();
+        mishaps::see_all_notes(&mut world);
+        mishaps::change_mappings(&mut world, to);
+        for part in &self.account.crms {
+            let own = world.mappings.iter().filter(|((crm, _), _)| *crm == part.name());
+            part.replace_mappings(own.map(|(_, mapping)| Arc::clone(mapping)).collect());
+        }
     }
 
     /// Every feed is read from its start at the next turn.

@@ -17,6 +17,7 @@ mod check;
 mod crm;
 mod dice;
 mod harness;
+mod mishaps;
 mod model;
 mod mutants;
 mod partner_center;

@@ -2,11 +2,12 @@
 //!
 //! Every value that a person writes is written only once in a run, so that it can be followed.
 
-use cosell_sync::domain::deal::{Stage, Target};
+use cosell_sync::domain::deal::{Stage, Target, Values};
 use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::value::Value;
+use cosell_sync::mapping::rule::Occasion;
 use serde_json::{Value as Json, json};
 
 use crate::crm;
@@ -116,7 +117,14 @@ pub(crate) fn set_referral(world: &mut World, id: &str, field: &str, value: Json
     written(world, Target::PartnerCenter, id, field, value, saw);
 }
 
-fn written(world: &mut World, side: Target, id: &str, field: &str, value: Value, saw: Value) {
+pub(crate) fn written(
+    world: &mut World,
+    side: Target,
+    id: &str,
+    field: &str,
+    value: Value,
+    saw: Value,
+) {
     let (object, field) = (id.to_owned(), field.to_owned());
     world.journal.edits.push(Edit { side, object, field, value, saw });
 }
@@ -298,6 +306,17 @@ pub(crate) fn edit_something(world: &mut World) {
     let sides = world.crms.len() + 1;
     let side = world.dice.below(sides);
     if side == 0 { edit_a_referral(world) } else { edit_a_record(world, side - 1) }
+}
+
+/// A person enters in the referral what a record holds.
+pub(crate) fn copy_to_referral(world: &mut World, crm: CrmName, id: &str, to: &str, field: &str) {
+    let value = record_value(world, crm, id, field);
+    let mut values = Values::new();
+    values.insert(field.to_owned(), value);
+    let mapping = world.mapping_of(crm, id);
+    let fields = mapping.write_referral(&values, None, Occasion::Update).expect("a value");
+    let Some(value) = fields.get(field).cloned() else { return };
+    set_referral(world, to, field, value);
 }
 
 fn edit_a_referral(world: &mut World) {

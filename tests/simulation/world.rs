@@ -69,6 +69,8 @@ pub(crate) struct Chaos {
     pub(crate) kill: u64,
     /// How long a list lags behind, milliseconds.
     pub(crate) lag: i64,
+    /// Writes that find the record changed, in storms.
+    pub(crate) storm: u64,
     /// Refusals that a person must clear.
     pub(crate) refusals: bool,
 }
@@ -238,6 +240,11 @@ impl Shared {
     pub(crate) async fn begin(&self, call: &str, is_write: bool) -> Result<Outcome, ConnectError> {
         self.moment().await;
         let mut world = self.lock();
+        let storm = world.chaos.storm;
+        if is_write && storm > 0 && world.dice.permille(storm) {
+            world.journal.faults += 1;
+            return Err(ConnectError::Stale);
+        }
         let rate = world.chaos.fault;
         if rate == 0 || !world.dice.permille(rate) {
             return Ok(Outcome::Answered);
