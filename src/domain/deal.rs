@@ -113,6 +113,9 @@ pub struct Link {
     /// that holds is no edit of anybody's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
+    /// The lead that became this record: it is the same deal under another name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead: Option<RecordKey>,
     /// Fields that rest while everything else is kept in step: what one side holds cannot be read,
     /// or the other side cannot take it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -123,6 +126,11 @@ pub struct Link {
 }
 
 impl Link {
+    /// The record, and the lead that it was before.
+    pub fn records(&self) -> impl Iterator<Item = &RecordKey> {
+        std::iter::once(&self.record).chain(&self.lead)
+    }
+
     /// Whether the record is gone, or the tie was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {

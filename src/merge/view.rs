@@ -75,10 +75,14 @@ impl RecordView<'_> {
             == Some(true)
     }
 
-    /// Whether the record has ended by a closing action: such rows are read-only.
+    /// Whether the record has ended and takes no more writes: an opportunity ended by a closing
+    /// action, and every lead that is over.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         let Some(stage) = self.stage.filter(|stage| stage.is_closed()) else { return false };
+        if self.kind() == RecordKind::Lead {
+            return true;
+        }
         self.stages.iter().any(|rule| rule.stage == stage && rule.close.is_some())
     }
 

@@ -9,7 +9,7 @@ use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
-    Deal, Intent, IntentAction, Stage, StageAgreement, Standing, Target, Values,
+    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
 };
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
@@ -176,6 +176,12 @@ impl Attempt<'_> {
         if let Some(record) = found {
             return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
         }
+        if kind == RecordKind::Opportunity && referral.class().is_lead() {
+            match self.lead_made_before(deal, referral, part).await? {
+                Ok(None) => {}
+                moved => return Ok(moved),
+            }
+        }
         if referral.state().is_terminal() {
             deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
             return Ok(Ok(None));
@@ -196,6 +202,28 @@ impl Attempt<'_> {
             return Ok(Err(ConnectError::Rejected(refusal)));
         }
         self.create_record(deal, kind, mapping, referral, part).await
+    }
+
+    /// A lead that was made for the referral before it was accepted, in a try that was cut off: the
+    /// deal goes on with it, and with what it becomes.
+    async fn lead_made_before(
+        &mut self,
+        deal: &mut Deal,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Read, StoreError> {
+        let kind = RecordKind::Lead;
+        let Some(mapping) = part.mapping(kind).filter(|_| self.account.behaviour.leads) else {
+            return Ok(Ok(None));
+        };
+        let lead = match self.find_record(deal, kind, &mapping, referral, part).await? {
+            Ok(Some(lead)) => lead,
+            Ok(None) => return Ok(Ok(None)),
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let read = self.adopt(deal, lead.clone(), mapping, referral);
+        let moved = Box::pin(self.follow_conversion(deal, part, &lead, referral)).await?;
+        Ok(moved.unwrap_or(Ok(Some(read))))
     }
 
     /// Looks for a record that carries the referral's id, then for the one the referral names.
@@ -239,7 +267,7 @@ impl Attempt<'_> {
     /// The record id that the referral names, if it is none of ours. Said once in the trail.
     fn foreign_reference(&mut self, deal: &Deal, referral: &Referral) -> Option<String> {
         let named = referral.text("externalReferenceId")?;
-        if deal.links.iter().any(|link| link.record.id.as_str() == named) {
+        if deal.links.iter().flat_map(Link::records).any(|record| record.id.as_str() == named) {
             return None;
         }
         let summary =

@@ -283,6 +283,7 @@ pub(super) fn link(record: &Record) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        lead: None,
         parked: Vec::new(),
         standing: None,
         pending: Vec::new(),

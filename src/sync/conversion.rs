@@ -1,21 +1,28 @@
 //! A lead becomes an opportunity, and its deal goes on with that.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
+use super::execute::not_convertible;
+use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Agreement, Deal, Link, Stage, StageAgreement};
+use crate::domain::deal::{
+    Agreement, Deal, IntentAction, Link, Remembered, Stage, StageAgreement, Target, Values,
+};
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::domain::value::Value;
 use crate::mapping::Mapping;
+use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};
+use crate::merge::settle::stuck;
 use crate::store::StoreError;
 
 impl Attempt<'_> {
@@ -36,11 +43,17 @@ impl Attempt<'_> {
         else {
             return Ok(None);
         };
-        let turned_by_seller = lead_mapping.stage_of(&lead.fields) == Some(Stage::Active);
-        let accepted = Stage::of(&referral.state()) == Some(Stage::Active);
+        let stage_of_lead = lead_mapping.stage_of(&lead.fields);
+        let ticked = is_ticked(lead, &lead_mapping);
+        let turned_by_seller = stage_of_lead == Some(Stage::Active);
+        // A lead that its seller has closed stays closed, one that is un-ticked is left alone.
+        let accepted = Stage::of(&referral.state()) == Some(Stage::Active)
+            && stage_of_lead == Some(Stage::OnHold)
+            && ticked;
         if !turned_by_seller && !accepted || self.account.behaviour.shadow {
             return Ok(None);
         }
+        self.recover_lead(deal, part, lead, &lead_mapping, referral);
         let status = qualified_status(&lead_mapping);
         let opportunity = match part.crm.qualify(lead, &status, lead_mapping.shape()).await {
             Ok(opportunity) => opportunity,
@@ -60,15 +73,39 @@ impl Attempt<'_> {
             Ok(None) => return Ok(None),
             Err(fault) => return Ok(Some(Err(fault))),
         };
-        let base = deal.link(part.name()).map_or_else(BTreeMap::new, |link| {
-            base_after_conversion(link, lead, &lead_mapping, &record, &mapping)
-        });
-        let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
-        let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
-        // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
-        let stage = active.filter(|_| turned_by_seller && waits).map(|rule| rule.write.clone());
+        // Turning is no conditional write: the seller may have edited the lead just before. Now it is
+        // read-only.
+        let final_lead = part.crm.fetch(RecordKind::Lead, &lead.key.id, lead_mapping.shape()).await;
+        let lead = match &final_lead {
+            Ok(read) => read.as_ref().unwrap_or(lead),
+            Err(fault) => return Ok(Some(Err(fault.clone()))),
+        };
+        let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
-        Ok(Some(self.move_link(deal, part, read, base, stage.unwrap_or_default(), referral).await))
+        match self.move_link(deal, part, read, &turned, referral).await {
+            Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
+            Err(fault) => Ok(Some(Err(fault))),
+        }
+    }
+
+    /// What became of a write to the lead whose answer is missing: afterwards only the opportunity is
+    /// read.
+    fn recover_lead(
+        &mut self,
+        deal: &mut Deal,
+        part: &CrmPart,
+        lead: &Record,
+        mapping: &Arc<Mapping>,
+        referral: &Referral,
+    ) {
+        let target = Target::Crm(part.name());
+        let read = ReadRecord { record: lead.clone(), mapping: Arc::clone(mapping) };
+        for intent in deal.intents.clone().iter().filter(|intent| intent.target == target) {
+            if intent.action == IntentAction::Update {
+                self.recover_record(deal, intent, referral, &read);
+            }
+        }
+        deal.intents.retain(|intent| intent.target != target);
     }
 
     /// Ties the deal to the opportunity that its lead became.
@@ -77,37 +114,47 @@ impl Attempt<'_> {
         deal: &mut Deal,
         part: &CrmPart,
         read: ReadRecord,
-        base: BTreeMap<String, Agreement>,
-        stage: Fields,
+        turned: &Turned<'_>,
         referral: &Referral,
-    ) -> Read {
+    ) -> Result<ReadRecord, ConnectError> {
         let ReadRecord { record, mapping } = read;
+        let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
+        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping);
+        let ticked = is_ticked(turned.lead, turned.lead_mapping);
+        let mut fields = mapping
+            .write_record(&carried, Some(referral), Occasion::Update)
+            .map_err(|problems| not_convertible(&problems))?;
+        let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
+        let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
+        // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
+        if let Some(rule) = active.filter(|_| turned.by_seller && waits) {
+            fields.extend(rule.write.clone());
+        }
         let control = mapping.control();
-        let zone = &self.account.settings.time_zone;
-        let before = record
-            .fields
-            .get(&control.audit)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default();
-        let lines = [Line("The lead became this opportunity.".to_owned())];
-        let text = sentence::audit_text(
-            before,
-            &lines,
-            self.around.clock.now(),
-            zone,
-            control.audit_length,
-        );
-        let mut fields = stage;
+        let before = record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
+        let line = Line("The lead became this opportunity.".to_owned());
+        if !before.contains(&line.0) {
+            let now = self.around.clock.now();
+            let zone = &self.account.settings.time_zone;
+            let text = sentence::audit_text(before, &[line], now, zone, control.audit_length);
+            fields.insert(control.audit.clone(), json!(text));
+        }
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
-        fields.insert(control.sync.clone(), json!(true));
-        fields.insert(control.audit.clone(), json!(text));
-        let expect = record.version.clone();
-        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
-        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
-        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
-        let mut fresh = link(&record);
-        fresh.base = base;
-        fresh.base_stage = Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold });
+        fields.insert(control.sync.clone(), json!(ticked));
+        // An earlier try may have come as far as this.
+        fields.retain(|name, value| record.fields.get(name) != Some(value));
+        let before = mapping.read_record(&record.fields).values;
+        let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
+        let after = mapping.read_record(&record.fields).values;
+        settle_carried(&mut base, &carried, &before, &after);
+        let fresh = Link {
+            base,
+            base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
+            told: old.told,
+            pending: old.pending,
+            lead: Some(old.record),
+            ..link(&record)
+        };
         deal.links.retain(|link| link.record.crm != part.name());
         deal.links.push(fresh);
         let summary = format!(
@@ -116,8 +163,39 @@ impl Attempt<'_> {
             part.name().title()
         );
         self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(Some(ReadRecord { record, mapping }))
+        Ok(ReadRecord { record, mapping })
     }
+
+    /// Writes the referral and whatever else goes with it to the opportunity.
+    async fn tie_opportunity(
+        &mut self,
+        deal: &Deal,
+        part: &CrmPart,
+        record: Record,
+        fields: Fields,
+        mapping: &Mapping,
+    ) -> Result<Record, ConnectError> {
+        if fields.is_empty() {
+            return Ok(record);
+        }
+        let expect = record.version.clone();
+        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
+        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
+        Ok(record)
+    }
+}
+
+/// A lead that has become an opportunity.
+struct Turned<'t> {
+    lead: &'t Record,
+    lead_mapping: &'t Mapping,
+    /// Its seller did it, not we.
+    by_seller: bool,
+}
+
+fn is_ticked(record: &Record, mapping: &Mapping) -> bool {
+    record.fields.get(&mapping.control().sync).and_then(Json::as_bool) == Some(true)
 }
 
 /// What the lead's mapping says that a qualified lead is to hold.
@@ -130,25 +208,46 @@ fn qualified_status(mapping: &Mapping) -> String {
     }
 }
 
-/// What both sides agreed on when a lead has just become an opportunity: what the CRM filled in by
-/// itself is nobody's edit, so that the referral's values replace it; what the seller changed in the
-/// lead, and was not sent yet, still counts as an edit.
-fn base_after_conversion(
+/// What both sides agreed on when a lead has just become an opportunity, and the lead's values that the
+/// opportunity does not hold: they go on there, as they were agreed on or as the seller's edits that
+/// were not sent yet. What the CRM filled in by itself is nobody's edit, so that the referral's values
+/// replace it.
+fn after_conversion(
     link: &Link,
-    lead: &Record,
-    lead_mapping: &Mapping,
+    turned: &Turned<'_>,
     opportunity: &Record,
     mapping: &Mapping,
-) -> BTreeMap<String, Agreement> {
-    let of_lead = lead_mapping.read_record(&lead.fields).values;
+) -> (BTreeMap<String, Agreement>, Values) {
+    let of_lead = turned.lead_mapping.read_record(&turned.lead.fields).values;
     let mut base = BTreeMap::new();
+    let mut carried = Values::new();
     for (field, here) in &mapping.read_record(&opportunity.fields).values {
-        match (link.base.get(field), of_lead.get(field)) {
-            (Some(agreed), Some(value)) if !agreed.record.is(value) => {
-                base.insert(field.clone(), agreed.clone());
+        let (agreed, value) = (link.base.get(field), of_lead.get(field));
+        match (agreed, value.filter(|value| agreed.is_some() || !value.is_null())) {
+            (_, Some(value)) => {
+                base.extend(agreed.map(|agreed| (field.clone(), agreed.clone())));
+                if value != here {
+                    carried.insert(field.clone(), value.clone());
+                }
             }
-            _ => agree(&mut base, field, &Value::Null, here),
+            (_, None) => agree(&mut base, field, &Value::Null, here),
         }
     }
-    base
+    (base, carried)
+}
+
+/// What was carried and had been agreed on stays so as the opportunity holds it, cut or rounded.
+fn settle_carried(
+    base: &mut BTreeMap<String, Agreement>,
+    carried: &Values,
+    before: &Values,
+    after: &Values,
+) {
+    for (field, value) in carried {
+        let (Some(agreed), Some(held)) = (base.get_mut(field), after.get(field)) else { continue };
+        if agreed.record.is(value) {
+            let before = before.get(field).unwrap_or(value);
+            agreed.record = Remembered::of(stuck(value, held, before));
+        }
+    }
 }

@@ -341,6 +341,10 @@ impl Poller {
         let Some(deal) = deal else {
             return Ok(shared || carries.is_some_and(|id| !id.is_empty()));
         };
+        let was_lead = deal.links.iter().any(|link| link.lead.as_ref() == Some(&record.key));
+        if was_lead {
+            return Ok(false);
+        }
         let link = deal.links.iter().find(|link| link.record == record.key);
         Ok(link.is_none_or(|link| link.is_cut() || link.version.as_ref() != Some(&record.version)))
     }

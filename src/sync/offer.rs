@@ -53,6 +53,10 @@ impl Attempt<'_> {
         if !is_ticked(&read) {
             return Ok((None, Ended::Done(Done::Ignored, "the record is not shared")));
         }
+        let is_over = read.mapping.stage_of(&read.record.fields).is_some_and(Stage::is_closed);
+        if key.kind == RecordKind::Lead && is_over {
+            return Ok((None, Ended::Done(Done::Ignored, "the lead is over")));
+        }
         if self.account.behaviour.shadow {
             self.entry(
                 None,

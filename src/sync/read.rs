@@ -185,7 +185,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// Follows the seller's check box: un-ticked pauses, ticked again goes on with a merge.
-    async fn paused_or_live(
+    pub(super) async fn paused_or_live(
         &mut self,
         deal: &mut Deal,
         referral: &Referral,

@@ -8,6 +8,7 @@ use super::execute::{Sent, meant_by, not_convertible, settle_part};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, Standing, Target, Values};
+use crate::domain::id::RecordKind;
 use crate::domain::record::{Close, Fields, Record};
 use crate::domain::referral::Referral;
 use crate::domain::value::Value;
@@ -221,10 +222,11 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether a record has ended by a closing action and takes no more writes.
+/// Whether a record has ended and takes no more writes: by a closing action, or as a lead.
 pub(super) fn is_closed_for_good(read: &ReadRecord) -> bool {
     let stage = read.mapping.stage_of(&read.record.fields).filter(|stage| stage.is_closed());
-    close_rule(read, stage).is_some()
+    let lead = read.record.key.kind == RecordKind::Lead;
+    lead && stage.is_some() || close_rule(read, stage).is_some()
 }
 
 fn stage_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {

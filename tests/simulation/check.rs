@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
 use cosell_sync::domain::deal::{Deal, Link, LinkState, Stage, Target};
-use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Direction;
@@ -16,7 +16,7 @@ use crate::dice::finish;
 use crate::harness::Sim;
 use crate::partner_center;
 use crate::people::{self, FIELDS};
-use crate::world::{Edit, OURS, World};
+use crate::world::{Edit, OURS, World, Write};
 
 /// Every rule that is broken, with where; empty if all hold.
 pub(crate) fn broken_rules(sim: &Sim) -> Vec<String> {
@@ -102,14 +102,15 @@ fn agreement(world: &World, deal: &Deal, broken: &mut Vec<String>) {
 fn stages_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
     let key = &link.record;
     let row = &world.crms[&key.crm].rows[key.id.as_str()];
-    let record = world.mappings[&key.crm].stage_of(&row.fields);
+    let record = world.mappings[&(key.crm, key.kind)].stage_of(&row.fields);
     let (Some(there), Some(here)) = (Stage::of(&referral.state()), record) else {
         broken.push(format!("I1: a stage of {key} cannot be read"));
         return;
     };
     let fits = match there {
         Stage::OnHold => here == Stage::OnHold,
-        Stage::Active => !here.is_closed(),
+        // A lead that was accepted has become an opportunity.
+        Stage::Active => !here.is_closed() && key.kind == RecordKind::Opportunity,
         // Both may have ended differently at the same moment; then both are final.
         _ => here.is_closed(),
     };
@@ -121,7 +122,7 @@ fn stages_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Ve
 fn fields_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
     let key = &link.record;
     let row = &world.crms[&key.crm].rows[key.id.as_str()];
-    let mapping = &world.mappings[&key.crm];
+    let mapping = &world.mappings[&(key.crm, key.kind)];
     let here = mapping.read_record(&row.fields).values;
     let there = mapping.read_referral(referral).values;
     let state = referral.state();
@@ -162,10 +163,12 @@ pub(crate) fn is_cut(referral: &Value, record: &Value) -> bool {
 fn controls_agree(world: &World, referral: &Referral, link: &Link, broken: &mut Vec<String>) {
     let key = &link.record;
     let row = &world.crms[&key.crm].rows[key.id.as_str()];
-    if crm::is_sealed(key.crm, &row.fields) {
+    let mapping = &world.mappings[&(key.crm, key.kind)];
+    let over = mapping.stage_of(&row.fields).is_some_and(Stage::is_closed);
+    if crm::is_sealed(key.crm, &row.fields) || key.kind == RecordKind::Lead && over {
         return;
     }
-    let control = world.mappings[&key.crm].control();
+    let control = world.mappings[&(key.crm, key.kind)].control();
     let held = row.fields.get(&control.referral_id).and_then(Json::as_str).unwrap_or_default();
     if held != referral.id().as_str() {
         broken.push(format!("I1: the identifier of {key} is {held:?}, not {}", referral.id()));
@@ -187,10 +190,12 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let Some(referral) = &deal.referral_id else { return };
     let of_deal = |edit: &&Edit| match edit.side {
         Target::PartnerCenter => edit.object == referral.as_str(),
-        Target::Crm(crm) => deal
-            .links
-            .iter()
-            .any(|link| link.record.crm == crm && link.record.id.as_str() == edit.object),
+        // What was written in a lead goes on in the opportunity that it became.
+        Target::Crm(crm) => deal.links.iter().any(|link| {
+            let id = link.record.id.as_str();
+            let turned = world.crms[&crm].turned.get(&edit.object);
+            link.record.crm == crm && (id == edit.object || turned.is_some_and(|made| made == id))
+        }),
     };
     let edits: Vec<(usize, &Edit)> =
         world.journal.edits.iter().enumerate().filter(|(_, edit)| of_deal(edit)).collect();
@@ -255,7 +260,7 @@ fn is_lost(world: &World, deal: &Deal, edits: &[(usize, &Edit)], at: usize, edit
 /// engagement, and none again after a person deleted it.
 fn one_to_one(world: &World, deals: &[Deal], broken: &mut Vec<String>) {
     let mut created: BTreeMap<(CrmName, &str), Vec<&str>> = BTreeMap::new();
-    for (crm, referral, id) in &world.journal.created {
+    for (crm, _, referral, id) in &world.journal.created {
         created.entry((*crm, referral)).or_default().push(id);
     }
     for ((crm, referral), ids) in created {
@@ -308,7 +313,8 @@ fn writes_and_entries(world: &World, entries: &[AuditEntry], broken: &mut Vec<St
                     || kind == AuditKind::Resumed && summary.contains("missing had landed"))
         };
         let wrote = entries.iter().filter(tells).count() as u64;
-        let writes = journal.writes.iter().filter(|write| write.target == target).count() as u64;
+        let plain = |write: &&Write| write.target == target && write.what != crm::QUALIFY;
+        let writes = journal.writes.iter().filter(plain).count() as u64;
         if wrote > writes || writes - wrote > unsure {
             broken.push(format!(
                 "I16: {writes} writes to {} have {wrote} entries, {unsure} answers were lost",

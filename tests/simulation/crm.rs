@@ -28,6 +28,9 @@ pub(crate) struct FakeCrm {
 /// Salesforce shows the changes of the last so many again.
 const OVERLAP: usize = 3;
 
+/// The write that turns a lead into an opportunity; it has an entry of its own kind in the trail.
+pub(crate) const QUALIFY: &str = "qualify";
+
 /// So many characters fit into a description.
 const DESCRIPTION: usize = 24;
 
@@ -46,15 +49,15 @@ pub(crate) fn shown(world: &World, crm: CrmName, id: &str) -> Option<Record> {
         CrmName::Salesforce => second * 1000,
     };
     Some(Record {
-        key: key(crm, id),
+        key: RecordKey { crm, kind: row.kind, id: RecordId::new(id) },
         version: Version(version),
         modified: Timestamp::from_millis(modified),
         fields: row.fields.clone(),
     })
 }
 
-pub(crate) fn key(crm: CrmName, id: &str) -> RecordKey {
-    RecordKey { crm, kind: RecordKind::Opportunity, id: RecordId::new(id) }
+pub(crate) fn key(world: &World, crm: CrmName, id: &str) -> RecordKey {
+    RecordKey { crm, kind: world.kind_of(crm, id), id: RecordId::new(id) }
 }
 
 /// Puts fields into a row, with what the system derives from them.
@@ -63,15 +66,16 @@ pub(crate) fn put(world: &mut World, crm: CrmName, id: &str, fields: &Fields) {
     let Some(state) = world.crms.get_mut(&crm) else { return };
     let Some(row) = state.rows.get_mut(id) else { return };
     row.fields.extend(fields.clone());
-    if crm == CrmName::Salesforce {
+    // The description of this Salesforce organisation takes few characters, and cuts what is longer.
+    if crm == CrmName::Salesforce
+        && let Some(Json::String(text)) = row.fields.get_mut("Description")
+        && text.chars().count() > DESCRIPTION
+    {
+        *text = text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned();
+    }
+    if crm == CrmName::Salesforce && row.kind == RecordKind::Opportunity {
         let stage = row.fields.get("StageName").and_then(Json::as_str).unwrap_or("Qualification");
         let (won, closed) = (stage == "Closed Won", stage.starts_with("Closed"));
-        // The description of this organisation takes few characters, and cuts what is longer.
-        if let Some(Json::String(text)) = row.fields.get_mut("Description")
-            && text.chars().count() > DESCRIPTION
-        {
-            *text = text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned();
-        }
         row.fields.insert("IsWon".to_owned(), json!(won));
         row.fields.insert("IsClosed".to_owned(), json!(closed));
     }
@@ -81,21 +85,27 @@ pub(crate) fn put(world: &mut World, crm: CrmName, id: &str, fields: &Fields) {
 }
 
 /// A new row, and its id.
-pub(crate) fn insert(world: &mut World, crm: CrmName, fields: &Fields) -> String {
+pub(crate) fn insert(world: &mut World, crm: CrmName, kind: RecordKind, fields: &Fields) -> String {
     let number = world.next();
     let (id, unmapped) = match crm {
         CrmName::Dynamics365 => (format!("aaaaaaaa-2222-4333-8444-{number:012}"), "pc_unmapped"),
-        CrmName::Salesforce => (format!("006{number:015}"), "Unmapped__c"),
+        CrmName::Salesforce => {
+            let table = if kind == RecordKind::Lead { "00Q" } else { "006" };
+            (format!("{table}{number:015}"), "Unmapped__c")
+        }
     };
     let mut begun = Fields::new();
     if crm == CrmName::Dynamics365 {
         begun.insert("statecode".to_owned(), json!(0));
         begun.insert("statuscode".to_owned(), json!(1));
-    } else {
+    } else if kind == RecordKind::Opportunity {
         begun.insert("StageName".to_owned(), json!("Qualification"));
+    } else {
+        begun.insert("Status".to_owned(), json!("Open - Not Contacted"));
+        begun.insert("IsConverted".to_owned(), json!(false));
     }
     begun.insert(unmapped.to_owned(), json!(format!("keep-{number}")));
-    let row = Row { fields: begun, version: 0, modified: 0, deleted: false };
+    let row = Row { kind, fields: begun, version: 0, modified: 0, deleted: false };
     world.crms.entry(crm).or_default().rows.insert(id.clone(), row);
     put(world, crm, &id, fields);
     id
@@ -118,10 +128,52 @@ pub(crate) fn restore(world: &mut World, crm: CrmName, id: &str) {
     }
 }
 
-/// Whether a row has ended by a closing action and is read-only.
+/// Whether a row has ended and is read-only: in Dynamics 365 everything that is closed, in Salesforce
+/// a converted lead.
 pub(crate) fn is_sealed(crm: CrmName, fields: &Fields) -> bool {
-    crm == CrmName::Dynamics365
-        && fields.get("statecode").and_then(Json::as_i64).is_some_and(|state| state != 0)
+    match crm {
+        CrmName::Dynamics365 => {
+            fields.get("statecode").and_then(Json::as_i64).is_some_and(|state| state != 0)
+        }
+        CrmName::Salesforce => fields.get("IsConverted") == Some(&json!(true)),
+    }
+}
+
+/// A lead becomes an opportunity, by its seller or by us; its id. What the CRM copies is what its
+/// vendor copies: a Salesforce lead hands on its company, and begins with a date of its own.
+pub(crate) fn turn(world: &mut World, crm: CrmName, lead: &str) -> String {
+    let of_lead = world.crms[&crm].rows[lead].fields.clone();
+    let mut fields = Fields::new();
+    let copied: &[(&str, &str)] = match crm {
+        CrmName::Dynamics365 => &[
+            ("subject", "name"),
+            ("description", "description"),
+            ("estimatedclosedate", "estimatedclosedate"),
+            ("estimatedamount", "estimatedvalue"),
+            ("transactioncurrencyid.isocurrencycode", "transactioncurrencyid.isocurrencycode"),
+        ],
+        CrmName::Salesforce => &[("Company", "Name")],
+    };
+    for (from, to) in copied {
+        if let Some(value) = of_lead.get(*from) {
+            fields.insert((*to).to_owned(), value.clone());
+        }
+    }
+    let over = match crm {
+        CrmName::Dynamics365 => json!({ "statecode": 1, "statuscode": 3 }),
+        CrmName::Salesforce => {
+            fields.insert("StageName".to_owned(), json!("Prospecting"));
+            fields.insert("CloseDate".to_owned(), json!("2026-12-31"));
+            json!({ "Status": "Closed - Converted", "IsConverted": true })
+        }
+    };
+    let id = insert(world, crm, RecordKind::Opportunity, &fields);
+    if let Json::Object(over) = over {
+        put(world, crm, lead, &over);
+    }
+    let state = world.crms.entry(crm).or_default();
+    state.turned.insert(lead.to_owned(), id.clone());
+    id
 }
 
 fn refused(code: &str) -> ConnectError {
@@ -134,10 +186,17 @@ fn refused(code: &str) -> ConnectError {
 }
 
 impl FakeCrm {
-    fn with_referral(&self, world: &World, referral_id: &str, shape: &Shape) -> Vec<Record> {
+    fn with_referral(
+        &self,
+        world: &World,
+        kind: RecordKind,
+        referral_id: &str,
+        shape: &Shape,
+    ) -> Vec<Record> {
         let Some(state) = world.crms.get(&self.name) else { return Vec::new() };
         let carries = |row: &Row| {
             !row.deleted
+                && row.kind == kind
                 && row.fields.get(&shape.referral_field).and_then(Json::as_str) == Some(referral_id)
         };
         let ids = state.rows.iter().filter(|(_, row)| carries(row)).map(|(id, _)| id.as_str());
@@ -200,7 +259,7 @@ impl FakeCrm {
         {
             fields.remove(token);
         }
-        let bookkeeping = self.bookkeeping(world);
+        let bookkeeping = self.bookkeeping(world, id);
         for (name, value) in &fields {
             let same = now.fields.get(name).unwrap_or(&Json::Null) == value;
             if same && !bookkeeping.contains(name) && what != "close" {
@@ -225,17 +284,21 @@ impl FakeCrm {
     }
 
     /// Fields that go with every write, and that may be written as they are.
-    fn bookkeeping(&self, world: &World) -> Vec<String> {
-        let Some(mapping) = world.mappings.get(&self.name) else { return Vec::new() };
-        let control = mapping.control();
+    fn bookkeeping(&self, world: &World, id: &str) -> Vec<String> {
+        let control = world.mapping_of(self.name, id).control();
         let mut names = vec![control.sync.clone()];
         names.extend(control.token.clone());
         names.extend(control.status.clone());
-        names.extend(["StageName".to_owned(), "statuscode".to_owned()]);
+        names.extend(["StageName", "statuscode", "Status", "statecode"].map(str::to_owned));
         names
     }
 
-    fn page(&self, world: &World, cursor: Option<&str>) -> Result<ChangePage, ConnectError> {
+    fn page(
+        &self,
+        world: &World,
+        kind: RecordKind,
+        cursor: Option<&str>,
+    ) -> Result<ChangePage, ConnectError> {
         let Some(state) = world.crms.get(&self.name) else {
             return Err(ConnectError::CursorExpired);
         };
@@ -255,6 +318,9 @@ impl FakeCrm {
         let covered = covered.min(from + 5);
         let (mut changed, mut deleted) = (Vec::new(), Vec::new());
         for (_, id, gone) in &state.log[from.saturating_sub(back).min(covered)..covered] {
+            if world.kind_of(self.name, id) != kind {
+                continue;
+            }
             match shown(world, self.name, id) {
                 Some(record) if !changed.contains(&record) => changed.push(record),
                 None if *gone => deleted.push(RecordId::new(id.as_str())),
@@ -282,18 +348,19 @@ impl Crm for FakeCrm {
 
     async fn fetch(
         &self,
-        _kind: RecordKind,
+        kind: RecordKind,
         id: &RecordId,
         _shape: &Shape,
     ) -> Result<Option<Record>, ConnectError> {
         let outcome = self.world.begin("fetch", false).await?;
         let found = shown(&self.world.lock(), self.name, id.as_str());
+        let found = found.filter(|record| record.key.kind == kind);
         self.world.end(outcome, found).await
     }
 
     async fn find_by_referral(
         &self,
-        _kind: RecordKind,
+        kind: RecordKind,
         referral_id: &str,
         shape: &Shape,
     ) -> Result<Vec<Record>, ConnectError> {
@@ -303,7 +370,7 @@ impl Crm for FakeCrm {
             if world.has(Bug::NoUniqueKey) {
                 Vec::new()
             } else {
-                self.with_referral(&world, referral_id, shape)
+                self.with_referral(&world, kind, referral_id, shape)
             }
         };
         self.world.end(outcome, found).await
@@ -348,7 +415,7 @@ impl Crm for FakeCrm {
 
     async fn create(
         &self,
-        _kind: RecordKind,
+        kind: RecordKind,
         referral_id: &str,
         fields: &Fields,
         shape: &Shape,
@@ -357,7 +424,7 @@ impl Crm for FakeCrm {
         let record = {
             let mut world = self.world.lock();
             let unique = !world.has(Bug::NoUniqueKey);
-            match self.with_referral(&world, referral_id, shape).as_slice() {
+            match self.with_referral(&world, kind, referral_id, shape).as_slice() {
                 [] => {}
                 [one] if unique => {
                     return Err(ConnectError::Exists(Refusal {
@@ -373,9 +440,10 @@ impl Crm for FakeCrm {
             }
             let mut fields = fields.clone();
             fields.insert(shape.referral_field.clone(), json!(referral_id));
-            let id = insert(&mut world, self.name, &fields);
+            let id = insert(&mut world, self.name, kind, &fields);
             world.note(format!("write {} create {id} for {referral_id}", self.name));
-            world.journal.created.push((self.name, referral_id.to_owned(), id.clone()));
+            let made = (self.name, kind, referral_id.to_owned(), id.clone());
+            world.journal.created.push(made);
             world.journal.writes.push(Write {
                 target: Target::Crm(self.name),
                 object: id.clone(),
@@ -436,21 +504,43 @@ impl Crm for FakeCrm {
 
     async fn qualify(
         &self,
-        _lead: &Record,
+        lead: &Record,
         _status: &str,
         _shape: &Shape,
     ) -> Result<Option<RecordId>, ConnectError> {
-        Ok(None)
+        let outcome = self.world.begin("qualify", true).await?;
+        let opportunity = {
+            let mut world = self.world.lock();
+            let id = lead.key.id.as_str();
+            let Some(now) = shown(&world, self.name, id) else {
+                return Err(ConnectError::NotFound(Refusal::default()));
+            };
+            match world.crms[&self.name].turned.get(id).cloned() {
+                Some(there) => there,
+                None if is_sealed(self.name, &now.fields) => return Err(refused("row_is_closed")),
+                None => {
+                    let made = turn(&mut world, self.name, id);
+                    world.note(format!("write {} qualify {id} to {made}", self.name));
+                    world.journal.writes.push(Write {
+                        target: Target::Crm(self.name),
+                        object: id.to_owned(),
+                        what: QUALIFY.to_owned(),
+                    });
+                    made
+                }
+            }
+        };
+        self.world.end(outcome, Some(RecordId::new(opportunity))).await
     }
 
     async fn changes(
         &self,
-        _kind: RecordKind,
+        kind: RecordKind,
         cursor: Option<&str>,
         _shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         let outcome = self.world.begin("changes", false).await?;
-        let page = self.page(&self.world.lock(), cursor)?;
+        let page = self.page(&self.world.lock(), kind, cursor)?;
         self.world.end(outcome, page).await
     }
 

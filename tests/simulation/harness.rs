@@ -1,7 +1,6 @@
 //! One simulated installation: the shipped mappings, the worker, the feeds, three fake systems.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::{AccountName, CrmName, RecordKind, ReferralId};
 use cosell_sync::domain::notice::{NewNotice, Source, Subject};
 use cosell_sync::domain::time::Timestamp;
-use cosell_sync::mapping::{Mapping, load_directory};
+use cosell_sync::mapping::load_directory;
 use cosell_sync::merge::share::{Consent, Sharing};
 use cosell_sync::merge::view::{Settings, WonEarly};
 use cosell_sync::store::memory::MemoryStore;
@@ -25,10 +24,11 @@ use tokio::sync::Notify;
 
 use crate::crm::FakeCrm;
 use crate::dice::{Dice, SeededRandomness, Task, drive, finish};
+use crate::mishaps;
 use crate::mutants::Bug;
 use crate::partner_center::FakePartnerCenter;
 use crate::store::SimStore;
-use crate::world::{Shared, World};
+use crate::world::{Mappings, Shared, World};
 
 /// How an installation is set up.
 #[derive(Debug, Clone)]
@@ -38,26 +38,50 @@ pub(crate) struct Setup {
     pub(crate) shadow: bool,
     pub(crate) won_early: WonEarly,
     pub(crate) bug: Option<Bug>,
+    pub(crate) mapped: Mapped,
 }
 
 impl Setup {
     /// One installation with these CRMs, the first one primary.
     pub(crate) fn with(crms: &[CrmName]) -> Self {
-        Self { seed: 1, crms: crms.to_vec(), shadow: false, won_early: WonEarly::Send, bug: None }
+        Self {
+            seed: 1,
+            crms: crms.to_vec(),
+            shadow: false,
+            won_early: WonEarly::Send,
+            bug: None,
+            mapped: Mapped::Usual,
+        }
     }
 }
 
-/// The shipped mappings of opportunities, compiled once.
-pub(crate) fn mappings() -> &'static Vec<Arc<Mapping>> {
-    static SHIPPED: OnceLock<Vec<Arc<Mapping>>> = OnceLock::new();
-    SHIPPED.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
-        let shipped = load_directory(&folder).unwrap_or_else(|problems| panic!("{problems}"));
-        shipped
-            .into_iter()
-            .filter(|mapping| mapping.kind() == RecordKind::Opportunity)
-            .map(Arc::new)
-            .collect()
+/// The mapping files of an installation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mapped {
+    /// The shipped ones.
+    Usual,
+    /// A person decides conflicts of two fields.
+    Asking,
+    /// The notes are kept in another field of the record.
+    Moved,
+}
+
+/// The shipped mappings with those of the simulation in their places, compiled once.
+pub(crate) fn mappings(of: Mapped) -> &'static Mappings {
+    static ALL: [OnceLock<Mappings>; 3] = [const { OnceLock::new() }; 3];
+    let (at, own) = match of {
+        Mapped::Usual => (0, "usual"),
+        Mapped::Asking => (1, "asking"),
+        Mapped::Moved => (2, "moved"),
+    };
+    ALL[at].get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = [root.join("mappings"), root.join("tests/simulation/mappings").join(own)];
+        let load = |folder: PathBuf| {
+            load_directory(&folder).unwrap_or_else(|problems| panic!("{problems}"))
+        };
+        let all = folders.into_iter().flat_map(load);
+        all.map(|mapping| ((mapping.crm(), mapping.kind()), Arc::new(mapping))).collect()
     })
 }
 
@@ -78,10 +102,10 @@ pub(crate) fn contoso() -> AccountName {
 
 impl Sim {
     pub(crate) fn new(setup: &Setup) -> Self {
-        let chosen: BTreeMap<CrmName, Arc<Mapping>> = mappings()
+        let chosen: Mappings = mappings(setup.mapped)
             .iter()
-            .filter(|mapping| setup.crms.contains(&mapping.crm()))
-            .map(|mapping| (mapping.crm(), Arc::clone(mapping)))
+            .filter(|((crm, _), _)| setup.crms.contains(crm))
+            .map(|(of, mapping)| (*of, Arc::clone(mapping)))
             .collect();
         let mut world = World::new(setup.seed, chosen);
         world.bug = setup.bug;
@@ -101,6 +125,17 @@ impl Sim {
         self.memory.restart();
         let (account, worker, pollers) = parts(&self.world, &self.around, &self.setup);
         (self.account, self.worker, self.pollers) = (account, worker, pollers);
+    }
+
+    /// The admin brings other mapping files while the daemon runs.
+    pub(crate) fn change_mappings(&self, to: Mapped) {
+        let mut world = self.world.lock();
+        mishaps::see_all_notes(&mut world);
+        mishaps::change_mappings(&mut world, to);
+        for part in &self.account.crms {
+            let own = world.mappings.iter().filter(|((crm, _), _)| *crm == part.name());
+            part.replace_mappings(own.map(|(_, mapping)| Arc::clone(mapping)).collect());
+        }
     }
 
     /// Every feed is read from its start at the next turn.
@@ -239,9 +274,10 @@ fn parts(
         .crms
         .iter()
         .map(|name| {
-            let mapping = world.lock().mappings[name].clone();
+            let kinds = [RecordKind::Opportunity, RecordKind::Lead];
+            let mapped = kinds.map(|kind| world.lock().mappings[&(*name, kind)].clone());
             let fake: Arc<dyn Crm> = Arc::new(FakeCrm { world: world.clone(), name: *name });
-            let part = CrmPart::new(fake, vec![mapping]);
+            let part = CrmPart::new(fake, mapped.to_vec());
             part.be_ready();
             part
         })
@@ -274,7 +310,10 @@ fn parts(
         Arc::clone(&wake),
     );
     let mut feeds = vec![Feed::PartnerCenter];
-    feeds.extend(setup.crms.iter().map(|crm| Feed::Crm(*crm, RecordKind::Opportunity)));
+    for crm in &setup.crms {
+        feeds.push(Feed::Crm(*crm, RecordKind::Opportunity));
+        feeds.push(Feed::Crm(*crm, RecordKind::Lead));
+    }
     let pollers = feeds
         .into_iter()
         .map(|feed| {

@@ -2,11 +2,12 @@
 //!
 //! Every value that a person writes is written only once in a run, so that it can be followed.
 
-use cosell_sync::domain::deal::{Stage, Target};
-use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::deal::{Stage, Target, Values};
+use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
 use cosell_sync::domain::value::Value;
+use cosell_sync::mapping::rule::Occasion;
 use serde_json::{Value as Json, json};
 
 use crate::crm;
@@ -50,9 +51,9 @@ fn fresh(world: &mut World, field: &str) -> (Json, Json) {
     }
 }
 
-/// The CRM's name of a canonical field.
-pub(crate) fn crm_field(world: &World, crm: CrmName, field: &str) -> String {
-    let mapping = &world.mappings[&crm];
+/// The CRM's name of a canonical field of a row.
+pub(crate) fn crm_field(world: &World, crm: CrmName, kind: RecordKind, field: &str) -> String {
+    let mapping = &world.mappings[&(crm, kind)];
     let rule = mapping.fields().iter().find(|rule| rule.name == field && rule.crm.is_some());
     rule.and_then(|rule| rule.crm.clone()).expect("a mapped field")
 }
@@ -62,7 +63,7 @@ pub(crate) fn record_value(world: &World, crm: CrmName, id: &str, field: &str) -
     let Some(row) = world.crms.get(&crm).and_then(|state| state.rows.get(id)) else {
         return Value::Null;
     };
-    let values = world.mappings[&crm].read_record(&row.fields).values;
+    let values = world.mappings[&(crm, row.kind)].read_record(&row.fields).values;
     values.get(field).cloned().unwrap_or_default()
 }
 
@@ -82,7 +83,7 @@ pub(crate) fn edit_record(world: &mut World, crm: CrmName, id: &str, field: &str
 
 /// A person gives a field of a record a certain value.
 pub(crate) fn set_record(world: &mut World, crm: CrmName, id: &str, field: &str, value: Json) {
-    let name = crm_field(world, crm, field);
+    let name = crm_field(world, crm, world.kind_of(crm, id), field);
     let saw = record_value(world, crm, id, field);
     let mut fields = Fields::new();
     fields.insert(name, value);
@@ -116,14 +117,30 @@ pub(crate) fn set_referral(world: &mut World, id: &str, field: &str, value: Json
     written(world, Target::PartnerCenter, id, field, value, saw);
 }
 
-fn written(world: &mut World, side: Target, id: &str, field: &str, value: Value, saw: Value) {
+pub(crate) fn written(
+    world: &mut World,
+    side: Target,
+    id: &str,
+    field: &str,
+    value: Value,
+    saw: Value,
+) {
     let (object, field) = (id.to_owned(), field.to_owned());
     world.journal.edits.push(Edit { side, object, field, value, saw });
 }
 
 /// A person moves a record to a stage.
 pub(crate) fn move_record(world: &mut World, crm: CrmName, id: &str, stage: Stage) {
+    let lead = world.kind_of(crm, id) == RecordKind::Lead;
+    if lead && stage == Stage::Active {
+        let made = crm::turn(world, crm, id);
+        world.journal.acts += 1;
+        world.note(format!("person {crm} turns {id} into {made}"));
+        return;
+    }
     let fields = match (crm, stage) {
+        (CrmName::Dynamics365, _) if lead => json!({ "statecode": 2, "statuscode": 4 }),
+        (CrmName::Salesforce, _) if lead => json!({ "Status": "Closed - Not Converted" }),
         (CrmName::Dynamics365, Stage::OnHold) => json!({ "statecode": 0, "statuscode": 2 }),
         (CrmName::Dynamics365, Stage::Active) => json!({ "statecode": 0, "statuscode": 1 }),
         (CrmName::Dynamics365, Stage::Won) => json!({ "statecode": 1, "statuscode": 3 }),
@@ -158,14 +175,27 @@ pub(crate) fn move_referral(world: &mut World, id: &str, status: &str, substatus
 
 /// Microsoft sends a deal.
 pub(crate) fn referral_arrives(world: &mut World) -> String {
+    arrives(world, "Shared", "SalesQualified")
+}
+
+/// A request of a customer arrives: from the marketplace, or qualified by Microsoft.
+pub(crate) fn lead_arrives(world: &mut World, qualified: bool) -> String {
+    arrives(world, "Independent", if qualified { "MarketingQualified" } else { "Direct" })
+}
+
+fn arrives(world: &mut World, kind: &str, qualification: &str) -> String {
     world.journal.acts += 1;
     let number = world.next();
     let mut fields = json!({
-        "name": format!("Northwind move {number}"), "organizationId": OURS, "type": "Shared",
-        "qualification": "SalesQualified", "status": "New", "substatus": "Pending",
+        "name": format!("Northwind move {number}"), "organizationId": OURS, "type": kind,
+        "qualification": qualification, "status": "New", "substatus": "Pending",
         "inviteContext": { "invitedBy": { "organizationId": "msft" } },
         "customerProfile": {
-            "name": "Northwind", "team": [],
+            "name": "Northwind",
+            "team": [{
+                "firstName": "Buyer", "lastName": "Example", "email": "buyer@northwind.example",
+                "phoneNumber": "+47 2",
+            }],
             "address": { "addressLine1": "1 Main", "city": "Oslo", "country": "NO", "postalCode": "0150" },
         },
         "consent": {
@@ -195,7 +225,8 @@ pub(crate) fn referral_arrives(world: &mut World) -> String {
 pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
     world.journal.acts += 1;
     let number = world.next();
-    let control = world.mappings[&crm].control().clone();
+    let kind = RecordKind::Opportunity;
+    let control = world.mappings[&(crm, kind)].control().clone();
     let mut fields = match crm {
         CrmName::Dynamics365 => json!({
             "name": format!("Fabrikam analytics {number}"),
@@ -220,11 +251,11 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
     };
     fields[control.sync.as_str()] = json!(true);
     for field in FIELDS {
-        let name = crm_field(world, crm, field);
+        let name = crm_field(world, crm, kind, field);
         fields[name.as_str()] = fresh(world, field).1;
     }
     let Json::Object(fields) = fields else { unreachable!("an object") };
-    let id = crm::insert(world, crm, &fields);
+    let id = crm::insert(world, crm, kind, &fields);
     for field in FIELDS {
         let value = record_value(world, crm, &id, field);
         written(world, Target::Crm(crm), &id, field, value, Value::Null);
@@ -233,11 +264,59 @@ pub(crate) fn record_is_shared(world: &mut World, crm: CrmName) -> String {
     id
 }
 
+/// A seller shares a complete lead.
+pub(crate) fn lead_is_shared(world: &mut World, crm: CrmName) -> String {
+    world.journal.acts += 1;
+    let number = world.next();
+    let kind = RecordKind::Lead;
+    let control = world.mappings[&(crm, kind)].control().clone();
+    let mut fields = match crm {
+        CrmName::Dynamics365 => json!({
+            "subject": format!("Adventure Works asks {number}"), "companyname": "Adventure Works",
+            "address1_line1": "1 Main", "address1_city": "Oslo", "address1_country": "NO",
+            "lastname": "Example", "emailaddress1": "buyer@adventure-works.example",
+            "owninguser.firstname": "Sam", "owninguser.lastname": "Example",
+            "owninguser.internalemailaddress": "seller@contoso.example",
+            "owninguser.address1_telephone1": "+47 1",
+        }),
+        CrmName::Salesforce => json!({
+            "Company": format!("Adventure Works {number}"), "Street": "1 Main", "City": "Oslo",
+            "Country": "NO", "LastName": "Example", "Email": "buyer@adventure-works.example",
+            "Owner.FirstName": "Sam", "Owner.LastName": "Example",
+            "Owner.Email": "seller@contoso.example", "Owner.Phone": "+47 1",
+        }),
+    };
+    fields[control.sync.as_str()] = json!(true);
+    for field in FIELDS {
+        let name = crm_field(world, crm, kind, field);
+        fields[name.as_str()] = fresh(world, field).1;
+    }
+    let Json::Object(fields) = fields else { unreachable!("an object") };
+    let id = crm::insert(world, crm, kind, &fields);
+    for field in FIELDS {
+        let value = record_value(world, crm, &id, field);
+        written(world, Target::Crm(crm), &id, field, value, Value::Null);
+    }
+    world.note(format!("person {crm} {id} shares a lead"));
+    id
+}
+
 /// One edit of anybody, anywhere.
 pub(crate) fn edit_something(world: &mut World) {
     let sides = world.crms.len() + 1;
     let side = world.dice.below(sides);
     if side == 0 { edit_a_referral(world) } else { edit_a_record(world, side - 1) }
+}
+
+/// A person enters in the referral what a record holds.
+pub(crate) fn copy_to_referral(world: &mut World, crm: CrmName, id: &str, to: &str, field: &str) {
+    let value = record_value(world, crm, id, field);
+    let mut values = Values::new();
+    values.insert(field.to_owned(), value);
+    let mapping = world.mapping_of(crm, id);
+    let fields = mapping.write_referral(&values, None, Occasion::Update).expect("a value");
+    let Some(value) = fields.get(field).cloned() else { return };
+    set_referral(world, to, field, value);
 }
 
 fn edit_a_referral(world: &mut World) {
@@ -268,7 +347,6 @@ fn edit_a_referral(world: &mut World) {
 
 fn edit_a_record(world: &mut World, which: usize) {
     let Some(crm) = world.crms.keys().nth(which).copied() else { return };
-    let control = world.mappings[&crm].control().clone();
     let open: Vec<String> = world.crms[&crm]
         .rows
         .iter()
@@ -276,7 +354,14 @@ fn edit_a_record(world: &mut World, which: usize) {
         .map(|(id, _)| id.clone())
         .collect();
     let Some(id) = world.dice.pick(&open).cloned() else { return };
-    let known = world.journal.linked.contains(&crm::key(crm, &id));
+    let known = world.journal.linked.contains(&crm::key(world, crm, &id));
+    if !known && world.crms[&crm].turned.values().any(|made| *made == id) {
+        // Whoever turns a lead waits until the deal is there before editing what it became: before, an
+        // edit cannot be told from what the CRM fills in by itself.
+        return;
+    }
+    let lead = world.kind_of(crm, &id) == RecordKind::Lead;
+    let control = world.mapping_of(crm, &id).control().clone();
     let die = world.dice.below(200);
     let flag = |field: &str, value: Json| {
         let mut fields = Fields::new();
@@ -290,8 +375,8 @@ fn edit_a_record(world: &mut World, which: usize) {
         }
         150..172 if is_closed(world, crm, &id) => {}
         150..168 => move_record(world, crm, &id, Stage::Active),
-        168..170 => move_record(world, crm, &id, Stage::Won),
-        170..172 => move_record(world, crm, &id, Stage::Lost),
+        168..170 if !lead => move_record(world, crm, &id, Stage::Won),
+        168..172 => move_record(world, crm, &id, Stage::Lost),
         172..175 => set_control(world, crm, &id, flag(&control.sync, json!(false))),
         175..182 => set_control(world, crm, &id, flag(&control.sync, json!(true))),
         182..184 if known => {
@@ -323,7 +408,7 @@ fn edit_a_record(world: &mut World, which: usize) {
 /// Whether a record has ended, in either CRM.
 fn is_closed(world: &World, crm: CrmName, id: &str) -> bool {
     let row = world.crms.get(&crm).and_then(|state| state.rows.get(id));
-    let stage = row.and_then(|row| world.mappings[&crm].stage_of(&row.fields));
+    let stage = row.and_then(|row| world.mappings[&(crm, row.kind)].stage_of(&row.fields));
     stage.is_some_and(Stage::is_closed)
 }
 

@@ -6,10 +6,11 @@ use cosell_sync::domain::id::CrmName;
 
 use crate::check::broken_rules;
 use crate::dice::Dice;
-use crate::harness::{Setup, Sim};
+use crate::harness::{Mapped, Setup, Sim};
+use crate::mishaps;
 use crate::mutants::Bug;
 use crate::people;
-use crate::world::Chaos;
+use crate::world::{Chaos, World};
 
 /// What a run came to.
 #[derive(Debug)]
@@ -31,7 +32,9 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
         2 => &[dynamics, salesforce],
         _ => &[salesforce, dynamics],
     };
-    let mut sim = Sim::new(&Setup { seed, bug, ..Setup::with(crms) });
+    let mapped = if dice.below(3) == 0 { Mapped::Asking } else { Mapped::Usual };
+    let shadow = dice.below(6) == 0;
+    let mut sim = Sim::new(&Setup { seed, bug, mapped, shadow, ..Setup::with(crms) });
     let faults = dice.below(3);
     let chaos = Chaos {
         fault: [0, 40, 120][faults],
@@ -39,6 +42,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
         kill: [0, 2, 8][dice.below(3)],
         lag: [0, 1500, 4000][dice.below(3)],
         refusals: dice.below(3) == 0,
+        storm: [0, 0, 400][dice.below(3)],
     };
     {
         let mut world = sim.world.lock();
@@ -49,13 +53,20 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
         }
         world.chaos = chaos;
         for _ in 0..1 + dice.below(2) {
-            people::referral_arrives(&mut world);
+            something_arrives(&mut world, &mut dice);
         }
+    }
+    let mut broken = Vec::new();
+    if shadow {
+        for _ in 0..4 {
+            busy_time(&mut sim, &mut dice, crms);
+        }
+        broken.extend(leave_shadow(&mut sim));
     }
     for _ in 0..8 + dice.below(16) {
         busy_time(&mut sim, &mut dice, crms);
     }
-    let mut broken = calm_down(&mut sim);
+    broken.extend(calm_down(&mut sim));
     if broken.is_empty() {
         broken = broken_rules(&sim);
     }
@@ -73,6 +84,22 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     }
 }
 
+fn something_arrives(world: &mut World, dice: &mut Dice) {
+    match dice.below(5) {
+        kind @ 0..2 => people::lead_arrives(world, kind == 0),
+        _ => people::referral_arrives(world),
+    };
+}
+
+/// Nothing was written while everything was only planned; from now on it is done.
+fn leave_shadow(sim: &mut Sim) -> Vec<String> {
+    let writes = std::mem::take(&mut sim.world.lock().journal.writes);
+    sim.setup.shadow = false;
+    sim.restart();
+    sim.start_over();
+    writes.iter().map(|write| format!("shadow: a write in shadow mode: {write:?}")).collect()
+}
+
 fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
     {
         let mut world = sim.world.lock();
@@ -80,13 +107,16 @@ fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
             people::edit_something(&mut world);
         }
         match dice.below(30) {
-            0 => {
-                people::referral_arrives(&mut world);
-            }
+            0 => something_arrives(&mut world, dice),
             1 | 2 => {
                 let crm = crms[dice.below(crms.len())];
-                people::record_is_shared(&mut world, crm);
+                match dice.below(3) {
+                    0 => people::lead_is_shared(&mut world, crm),
+                    _ => people::record_is_shared(&mut world, crm),
+                };
             }
+            4 => mishaps::copy_a_record(&mut world),
+            5 => mishaps::merge_a_lead(&mut world, crms[dice.below(crms.len())]),
             3 => {
                 for state in world.crms.values_mut() {
                     state.epoch += 1;
@@ -95,6 +125,12 @@ fn busy_time(sim: &mut Sim, dice: &mut Dice, crms: &[CrmName]) {
             }
             _ => {}
         }
+    }
+    match dice.below(60) {
+        0 => sim.change_mappings(Mapped::Moved),
+        1 => sim.change_mappings(sim.setup.mapped),
+        2..8 => mishaps::answer_questions(&mut sim.world.lock(), &sim.deals()),
+        _ => {}
     }
     sim.deliver(dice.below(4));
     sim.turn(false);
@@ -114,6 +150,9 @@ fn calm_down(sim: &mut Sim) -> Vec<String> {
         if !sim.come_to_rest() {
             return vec!["I6: the daemon never comes to rest".to_owned()];
         }
+        let deals = sim.deals();
+        mishaps::answer_questions(&mut sim.world.lock(), &deals);
+        mishaps::clear_copies(&mut sim.world.lock(), &deals);
         if sim.retry_all() == 0 {
             break;
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cosell_sync::domain::deal::Stage;
-use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::merge::view::WonEarly;
 use serde_json::{Value as Json, json};
 
@@ -38,7 +38,7 @@ impl Deal {
         let mut sim = Sim::new(&Setup { won_early, ..Setup::with(&[crm]) });
         let referral = people::referral_arrives(&mut sim.world.lock());
         assert!(sim.come_to_rest(), "the deal arrives");
-        let record = sim.world.lock().journal.created[0].2.clone();
+        let record = sim.world.lock().journal.created[0].3.clone();
         Self { sim, crm, referral, record }
     }
 
@@ -64,13 +64,14 @@ impl Deal {
         let fields = &world.referrals[&self.referral].fields;
         let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
         let row = &world.crms[&self.crm].rows[&self.record];
-        let stage = world.mappings[&self.crm].stage_of(&row.fields).expect("a stage");
+        let stage =
+            world.mapping_of(self.crm, &self.record).stage_of(&row.fields).expect("a stage");
         (format!("{}/{}", text("status"), text("substatus")), stage)
     }
 
     fn audit_text(&self) -> String {
         let world = self.sim.world.lock();
-        let field = world.mappings[&self.crm].control().audit.clone();
+        let field = world.mapping_of(self.crm, &self.record).control().audit.clone();
         let row = &world.crms[&self.crm].rows[&self.record];
         row.fields.get(&field).and_then(Json::as_str).unwrap_or_default().to_owned()
     }
@@ -206,7 +207,7 @@ fn an_unticked_deal_rests_and_catches_up_when_ticked() {
     for crm in CRMS {
         let mut deal = Deal::arrived(crm, WonEarly::Send);
         deal.act(Here(Stage::Active));
-        let sync = deal.sim.world.lock().mappings[&crm].control().sync.clone();
+        let sync = deal.sim.world.lock().mapping_of(crm, &deal.record).control().sync.clone();
         let tick = |on: bool| {
             let mut fields = json!({});
             fields[sync.as_str()] = json!(on);
@@ -235,7 +236,7 @@ fn a_shared_record_becomes_one_referral_and_one_request_for_help() {
                 stored.fields["customerProfile"]["team"] =
                     json!([{ "email": "buyer@fabrikam.example" }]);
             }
-            let control = world.mappings[&crm].control().clone();
+            let control = world.mapping_of(crm, &record).control().clone();
             let (label, _) = control.help_codes[0].clone();
             let code = label.parse::<i64>().map_or_else(|_| json!(label), |code| json!(code));
             let mut help = json!({});
@@ -259,7 +260,7 @@ fn a_deal_shared_from_one_crm_arrives_in_the_other() {
         assert!(sim.come_to_rest());
         let (twin, referral) = {
             let world = sim.world.lock();
-            let (crm, referral, twin) = &world.journal.created[0];
+            let (crm, _, referral, twin) = &world.journal.created[0];
             assert_eq!(*crm, other);
             (twin.clone(), referral.clone())
         };
@@ -327,7 +328,7 @@ fn two_records_with_one_referral_are_held_and_never_guessed_about() {
         {
             let mut world = deal.sim.world.lock();
             let fields = world.crms[&crm].rows[&deal.record].fields.clone();
-            crate::crm::insert(&mut world, crm, &fields);
+            crate::crm::insert(&mut world, crm, RecordKind::Opportunity, &fields);
         }
         assert!(deal.sim.come_to_rest());
         let letters = deal.sim.dead_letters();

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use cosell_sync::connect::error::{ConnectError, Refusal};
 use cosell_sync::domain::clock::Clock;
 use cosell_sync::domain::deal::Target;
-use cosell_sync::domain::id::{CrmName, RecordKey};
+use cosell_sync::domain::id::{CrmName, RecordKey, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::domain::value::Value;
@@ -32,9 +32,10 @@ pub(crate) struct StoredReferral {
     pub(crate) version: u64,
 }
 
-/// One opportunity as a CRM keeps it.
+/// One opportunity or lead as a CRM keeps it.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
+    pub(crate) kind: RecordKind,
     pub(crate) fields: Fields,
     pub(crate) version: u64,
     /// By the CRM's clock, milliseconds.
@@ -51,6 +52,8 @@ pub(crate) struct CrmState {
     /// Cursors of an earlier epoch are no longer accepted.
     pub(crate) epoch: u64,
     pub(crate) others: BTreeMap<String, (String, Fields)>,
+    /// Leads that were turned into opportunities, and the opportunities.
+    pub(crate) turned: BTreeMap<String, String>,
     /// How far its clock is off, milliseconds.
     pub(crate) skew: i64,
 }
@@ -66,6 +69,8 @@ pub(crate) struct Chaos {
     pub(crate) kill: u64,
     /// How long a list lags behind, milliseconds.
     pub(crate) lag: i64,
+    /// Writes that find the record changed, in storms.
+    pub(crate) storm: u64,
     /// Refusals that a person must clear.
     pub(crate) refusals: bool,
 }
@@ -100,8 +105,8 @@ pub(crate) struct Journal {
     pub(crate) faults: u64,
     pub(crate) kills: u64,
     pub(crate) lost_answers: u64,
-    /// Referral ids given to new records, by CRM.
-    pub(crate) created: Vec<(CrmName, String, String)>,
+    /// Records made for a referral: the referral's id and the record's.
+    pub(crate) created: Vec<(CrmName, RecordKind, String, String)>,
     /// Own referrals made for a record, and Microsoft's made for an engagement.
     pub(crate) made: Vec<(String, String)>,
     /// Records that a committed deal was ever linked to.
@@ -111,6 +116,9 @@ pub(crate) struct Journal {
     pub(crate) notes: Vec<String>,
 }
 
+/// The mapping of each kind of record.
+pub(crate) type Mappings = BTreeMap<(CrmName, RecordKind), Arc<Mapping>>;
+
 /// All of it.
 pub(crate) struct World {
     pub(crate) dice: Dice,
@@ -119,7 +127,7 @@ pub(crate) struct World {
     pub(crate) partner_skew: i64,
     pub(crate) webhooks: Vec<(String, String)>,
     pub(crate) crms: BTreeMap<CrmName, CrmState>,
-    pub(crate) mappings: BTreeMap<CrmName, Arc<Mapping>>,
+    pub(crate) mappings: Mappings,
     pub(crate) chaos: Chaos,
     pub(crate) journal: Journal,
     pub(crate) counter: u64,
@@ -129,8 +137,8 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, mappings: BTreeMap<CrmName, Arc<Mapping>>) -> Self {
-        let crms = mappings.keys().map(|crm| (*crm, CrmState::default())).collect();
+    pub(crate) fn new(seed: u64, mappings: Mappings) -> Self {
+        let crms = mappings.keys().map(|(crm, _)| (*crm, CrmState::default())).collect();
         Self {
             dice: Dice::new(seed),
             now: 1_800_000_000_000,
@@ -172,6 +180,17 @@ impl World {
 
     pub(crate) fn trace(&self) -> u64 {
         self.trace
+    }
+
+    /// The kind of a row; an opportunity if there is none.
+    pub(crate) fn kind_of(&self, crm: CrmName, id: &str) -> RecordKind {
+        let row = self.crms.get(&crm).and_then(|state| state.rows.get(id));
+        row.map_or(RecordKind::Opportunity, |row| row.kind)
+    }
+
+    /// The mapping for a row.
+    pub(crate) fn mapping_of(&self, crm: CrmName, id: &str) -> &Mapping {
+        &self.mappings[&(crm, self.kind_of(crm, id))]
     }
 
     /// Partner Center's time.
@@ -221,6 +240,11 @@ impl Shared {
     pub(crate) async fn begin(&self, call: &str, is_write: bool) -> Result<Outcome, ConnectError> {
         self.moment().await;
         let mut world = self.lock();
+        let storm = world.chaos.storm;
+        if is_write && storm > 0 && world.dice.permille(storm) {
+            world.journal.faults += 1;
+            return Err(ConnectError::Stale);
+        }
         let rate = world.chaos.fault;
         if rate == 0 || !world.dice.permille(rate) {
             return Ok(Outcome::Answered);

@@ -130,6 +130,7 @@ mod tests {
             state,
             version: None,
             columns: std::collections::BTreeMap::new(),
+            lead: None,
             parked: Vec::new(),
             standing: None,
             base: std::collections::BTreeMap::new(),

@@ -76,6 +76,11 @@ impl Draft<'_> {
             return;
         }
         self.to_crm.insert(name.to_owned(), kept.clone());
+        if self.link.base.get(name).is_some_and(|base| base.record.is(&lost)) {
+            // It only went along with its group: nobody wrote it here since it was agreed on, and who
+            // overwrote it elsewhere has named it.
+            return;
+        }
         self.losses.push(Conflict {
             field: name.to_owned(),
             winner: Target::Crm(winner.view.crm()),

@@ -196,7 +196,8 @@ fn external_reference(situation: &Situation<'_>) -> Option<String> {
     let id = primary.record.key.id.as_str();
     let holds = situation.referral.text("externalReferenceId");
     let known = holds.is_none_or(|holds| {
-        situation.deal.links.iter().any(|link| link.record.id.as_str() == holds)
+        let ours = situation.deal.links.iter().flat_map(Link::records);
+        ours.into_iter().any(|record| record.id.as_str() == holds)
     });
     let state = situation.referral.state();
     (known && holds != Some(id) && !state.is_terminal()).then(|| id.to_owned())

@@ -95,7 +95,7 @@ pub(crate) fn list(
 /// Every subject that a notice about this deal may have.
 pub(crate) fn subjects(deal: &Deal) -> impl Iterator<Item = Subject> + '_ {
     let referrals = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
-    let records = deal.links.iter().map(|link| Subject::Record(link.record.clone()));
+    let records = deal.links.iter().flat_map(|link| link.records().cloned().map(Subject::Record));
     std::iter::once(Subject::Deal(deal.id.clone()))
         .chain(referrals.cloned().map(Subject::Referral))
         .chain(records)
