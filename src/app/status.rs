@@ -13,7 +13,8 @@ const MOST_NAMED: usize = 10;
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
-/// Gathers it, with an alert for each record that cannot be read any more: every deal is looked at.
+/// Gathers it, with an alert for each record that cannot be read any more, and one for fields that
+/// rest: every deal is looked at.
 pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
     let mut status = status(parts).await?;
     status.alerts.extend(lost_records(parts).await?);
@@ -21,12 +22,13 @@ pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
 }
 
 async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
-    let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
+    let (mut alerts, mut more, mut resting, mut after) = (Vec::new(), 0_u32, 0_u32, None);
     loop {
         let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
         let Some(last) = deals.last() else { break };
         after = Some(last.id.clone());
         for deal in &deals {
+            resting += u32::from(deal.links.iter().any(|link| !link.parked.is_empty()));
             let Some(lost) = deal.lost_record() else { continue };
             if alerts.len() < MOST_NAMED {
                 alerts.push(format!("{}: {lost}", deal.account));
@@ -38,6 +40,10 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     if more > 0 {
         alerts
             .push(format!("{more} more deals have a lost record; `cosell-sync links` names them."));
+    }
+    if resting > 0 {
+        let told = "`cosell-sync links --held` names them with what to do";
+        alerts.push(format!("{resting} deals have a field that is not kept in step: {told}."));
     }
     Ok(alerts)
 }

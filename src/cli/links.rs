@@ -85,6 +85,11 @@ fn print(out: &mut dyn Out, deal: &Json) -> Result<(), CliError> {
             table::paragraph(out, "  held          ", reason)?;
             table::paragraph(out, "  next step     ", text(link, "/hold/fix"))?;
         }
+        for field in list(link, "/parked") {
+            let rests = format!("{}: {}", text(field, "/field"), text(field, "/reason"));
+            table::paragraph(out, "  rests         ", &rests)?;
+            table::paragraph(out, "  next step     ", text(field, "/fix"))?;
+        }
     }
     Ok(())
 }

@@ -58,6 +58,13 @@ impl Why {
                 "Looked at again, whatever happens before.",
             )?;
         }
+        for link in list(&told, "/summary/links") {
+            for field in list(link, "/parked") {
+                let rests = format!("Rests: {}: {}", text(field, "/field"), text(field, "/reason"));
+                table::paragraph(out, "", &rests)?;
+                table::paragraph(out, "-> ", text(field, "/fix"))?;
+            }
+        }
         for letter in list(&told, "/held") {
             let since = minute(text(letter, "/held"));
             table::paragraph(

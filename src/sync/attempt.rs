@@ -119,7 +119,6 @@ impl<'a> Attempt<'a> {
         for link in &mut deal.links {
             link.hold = None;
         }
-        self.forget_refusals(&mut deal);
         let Some(referral_id) = deal.referral_id.clone() else {
             return self.continue_offer(deal).await;
         };
@@ -139,6 +138,7 @@ impl<'a> Attempt<'a> {
         }
         let mut records = self.read_records(&mut deal, &referral).await?;
         columns::heed(&mut deal, &records);
+        self.forget_refusals(&mut deal, &referral, &records);
         self.recover(&mut deal, &referral, &records).await?;
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);

@@ -15,4 +15,5 @@ mod outages;
 mod records;
 mod restarts;
 mod sharing;
+mod standing;
 mod support;

@@ -45,7 +45,7 @@ pub(super) async fn list(
         for deal in deals {
             if items.len() < limit {
                 after = Some(deal.id.clone());
-                if !page.held || deal.hold().is_some() {
+                if !page.held || deal.needs_a_person() {
                     items.push(DealLine::of(&deal, &waiting));
                 }
             }
