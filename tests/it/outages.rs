@@ -98,6 +98,7 @@ async fn a_refusal_is_told_to_the_seller_and_ends_when_the_value_is_right() {
     let other_has_it =
         || world.dynamics(&id).is_some_and(|row| number(&row["estimatedvalue"]) == Some(150_000.0));
     world.until_true("the other CRM is not held", other_has_it).await;
+    world.silence().await;
     world.edit_sales(&id, json!({ "NextStep": "approved" }));
     world.until_true("released by itself", || world.agree(&id, 150_000.0, "2027-03-31")).await;
     world.finish().await;
