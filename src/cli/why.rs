@@ -102,7 +102,7 @@ fn print(out: &mut dyn Out, entry: &Json) -> Result<(), CliError> {
 }
 
 /// A canonical value without the name of its kind.
-fn value(json: &Json) -> String {
+pub(super) fn value(json: &Json) -> String {
     match json {
         Json::Null => "(empty)".to_owned(),
         Json::String(text) if text.eq_ignore_ascii_case("null") => "(empty)".to_owned(),

@@ -136,6 +136,7 @@ impl<'a> Attempt<'a> {
         if let Err(fault) = self.look_at_microsoft(&mut deal, &referral).await {
             self.faults.push((Target::PartnerCenter, fault));
         }
+        self.relink(&mut deal, &mut referral).await?;
         let mut records = self.read_records(&mut deal, &referral).await?;
         columns::heed(&mut deal, &records);
         self.forget_refusals(&mut deal, &referral, &records);
@@ -145,7 +146,7 @@ impl<'a> Attempt<'a> {
             self.note_holds(&mut deal, &plan);
             self.note_parked(&mut deal, &plan);
             if plan.writes_nothing() || self.account.behaviour.shadow {
-                self.record_shadow(&deal, &plan);
+                self.record_shadow(&mut deal, &plan, &referral, &records);
                 self.settle_quietly(&mut deal, &plan, &referral, &records);
                 self.deadlines(&mut deal, &referral, plan.wait);
                 self.register(&mut deal, &mut referral, &mut records).await?;
