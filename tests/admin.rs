@@ -9,15 +9,15 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use cosell_sync::admin::operations::{
     BackfillProgress, Finding, Forecast, Level, MappingDiff, MappingState, MappingVersion,
-    MappingView, OperationError, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
-    WebhookView,
+    MappingView, OperationError, PreviewSubject, ProvisionLine, Queued, ShadowReport, Status,
+    WebhookTest, WebhookView,
 };
 use cosell_sync::admin::{Admin, Operations, router};
 use cosell_sync::domain::audit::{AuditKind, NewEntry};
 use cosell_sync::domain::clock::Clock;
 use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::hold::Hold;
-use cosell_sync::domain::id::{AccountName, DealId, ReferralId};
+use cosell_sync::domain::id::{AccountName, DealId, RecordKey, ReferralId};
 use cosell_sync::domain::notice::{NewNotice, Source, Subject};
 use cosell_sync::domain::secret::SecretString;
 use cosell_sync::domain::time::Timestamp;
@@ -61,6 +61,16 @@ impl Operations for Offline {
     }
     async fn reconcile(&self, _: Option<&AccountName>, _: &str) -> Result<Queued, OperationError> {
         Ok(Queued { deals: 3, feeds: 1 })
+    }
+    async fn relink(&self, _: &Deal, _: &RecordKey, _: &str) -> Result<(), OperationError> {
+        no_connector()
+    }
+    async fn shadow_report(
+        &self,
+        _: &AccountName,
+        _: usize,
+    ) -> Result<ShadowReport, OperationError> {
+        no_connector()
     }
     async fn preview_backfill(&self, _: &AccountName) -> Result<Forecast, OperationError> {
         no_connector()

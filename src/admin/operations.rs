@@ -3,9 +3,11 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::id::{AccountName, CrmName, RecordKind};
+use crate::domain::deal::Deal;
+use crate::domain::id::{AccountName, CrmName, DealId, RecordKey, RecordKind};
 use crate::domain::secret::SecretString;
 use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
 use crate::mapping::rule::ParkedRow;
 use crate::mapping::{DiffReport, PreviewLine};
 use crate::store::{LedgerLine, StoreError};
@@ -63,6 +65,22 @@ pub trait Operations: Send + Sync {
         account: Option<&AccountName>,
         who: &str,
     ) -> Result<Queued, OperationError>;
+
+    /// Ties a deal to another record, in its own lane. Refused at once where the record is not there,
+    /// not mapped or another deal's.
+    async fn relink(
+        &self,
+        deal: &Deal,
+        record: &RecordKey,
+        who: &str,
+    ) -> Result<(), OperationError>;
+
+    /// What shadow mode planned for at most `limit` deals, beside what the systems hold now.
+    async fn shadow_report(
+        &self,
+        account: &AccountName,
+        limit: usize,
+    ) -> Result<ShadowReport, OperationError>;
 
     /// What a first load would find; reads the systems, changes nothing.
     async fn preview_backfill(&self, account: &AccountName) -> Result<Forecast, OperationError>;
@@ -256,6 +274,42 @@ pub struct Queued {
     pub feeds: u64,
 }
 
+/// What shadow mode planned, and what became of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShadowReport {
+    /// The account.
+    pub account: AccountName,
+    /// Deals for which something was planned.
+    pub deals: u64,
+    /// Values that somebody has written just as planned.
+    pub as_planned: u64,
+    /// Values that somebody has written otherwise.
+    pub differs: u64,
+    /// Values that nobody has written yet.
+    pub not_yet: u64,
+    /// Records that would have been made and that nobody has made.
+    pub to_create: u64,
+    /// The values, one by one.
+    pub items: Vec<ShadowLine>,
+}
+
+/// One planned value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ShadowLine {
+    /// The deal.
+    pub deal: DealId,
+    /// `partner_center`, `dynamics365` or `salesforce`: where it would have been written.
+    pub system: String,
+    /// Canonical field name; `stage` for the stage.
+    pub field: String,
+    /// The value of the newest plan.
+    pub planned: Value,
+    /// What the system holds now.
+    pub held: Value,
+    /// `as_planned`, `differs` or `not_yet`.
+    pub outcome: String,
+}
+
 /// What a first load would find.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forecast {
@@ -272,6 +326,8 @@ pub struct ForecastLine {
     pub seen: u64,
     /// Of these, records that concern us and are not in step.
     pub concern: u64,
+    /// Of those, records whose other side is there already: they are tied to it, not made.
+    pub matched: u64,
     /// Whether there are more than were counted.
     pub at_least: bool,
 }
@@ -287,6 +343,12 @@ pub struct BackfillProgress {
     pub feeds: u64,
     /// Notices that wait to be worked on, without what the daemon gave itself.
     pub waiting: u64,
+    /// Notices worked off since it was begun, without what the daemon gave itself.
+    pub worked: u64,
+    /// Of these, so many a minute on average.
+    pub a_minute: u64,
+    /// Seconds until what waits is worked off at that rate; `None` while nothing is known.
+    pub secs_left: Option<u64>,
     /// Whether everything was read and worked on.
     pub finished: bool,
 }

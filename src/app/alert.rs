@@ -15,20 +15,31 @@ pub(super) async fn note(
     cause: Option<String>,
 ) -> Result<(), StoreError> {
     let now = parts.around.clock.now();
-    let entry = NewEntry {
-        at: now,
+    let entry = NewEntry { cause, ..entry(parts, account, kind, who, summary) };
+    parts.around.store.enqueue(Vec::new(), Vec::new(), vec![entry], now).await?;
+    Ok(())
+}
+
+/// An entry about something that an administrator or the program did.
+pub(super) fn entry(
+    parts: &Parts,
+    account: &AccountName,
+    kind: AuditKind,
+    who: &str,
+    summary: String,
+) -> NewEntry {
+    NewEntry {
+        at: parts.around.clock.now(),
         account: account.clone(),
         deal: None,
         kind,
         actor: who.to_owned(),
         summary,
-        cause,
+        cause: None,
         fields: Vec::new(),
         request_ids: Vec::new(),
         duration_ms: None,
-    };
-    parts.around.store.enqueue(Vec::new(), Vec::new(), vec![entry], now).await?;
-    Ok(())
+    }
 }
 
 /// Raises an alert: in the log and in the trail.

@@ -1,6 +1,7 @@
 //! The first load and the full comparison. Both go through cursors and inbox, so both survive a
 //! restart.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use crate::domain::audit::AuditKind;
 use crate::domain::id::{AccountName, RecordKey, ReferralId};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::time::Timestamp;
-use crate::store::{CursorMove, DealKey, StoreError};
+use crate::store::{CursorMove, DealKey, LedgerLine, StoreError};
 use crate::sync::account::{Account, CrmPart};
 use crate::sync::feeds::{Feed, Poller};
 
@@ -27,6 +28,9 @@ const MOST_PAGES: usize = 50;
 #[derive(Serialize, Deserialize)]
 struct Begun {
     at: Timestamp,
+    /// Notices that were worked off by then.
+    #[serde(default)]
+    worked: u64,
 }
 
 fn note_name(account: &AccountName) -> String {
@@ -92,7 +96,8 @@ pub(super) async fn begin(
     account: &AccountName,
     who: &str,
 ) -> Result<BackfillProgress, OperationError> {
-    let begun = Begun { at: parts.around.clock.now() };
+    let ledger = parts.around.store.ledger().await?;
+    let begun = Begun { at: parts.around.clock.now(), worked: worked(&ledger) };
     let json = serde_json::to_vec(&begun).unwrap_or_default();
     parts.around.store.keep_note(&note_name(account), Some(json)).await?;
     for poller in parts.pollers_of(account) {
@@ -120,22 +125,33 @@ pub(super) async fn progress(
     let ledger = parts.around.store.ledger().await?;
     // What the daemon gave itself are mostly deadlines, days away.
     let others = ledger.iter().filter(|line| line.source != Source::Daemon);
-    let waiting = others.map(|line| line.waiting).sum();
+    let waiting: u64 = others.map(|line| line.waiting).sum();
+    let worked = worked(&ledger).saturating_sub(begun.worked);
+    let passed = parts.around.clock.now().since(begun.at).as_secs();
     Ok(Some(BackfillProgress {
         started: begun.at,
         feeds_done,
         feeds,
         waiting,
+        worked,
+        a_minute: worked * 60 / passed.max(1),
+        secs_left: (worked > 0).then(|| waiting * passed.max(1) / worked),
         finished: feeds_done == feeds && waiting == 0,
     }))
 }
 
+/// Notices that are done, without what the daemon gave itself.
+fn worked(ledger: &[LedgerLine]) -> u64 {
+    let others = ledger.iter().filter(|line| line.source != Source::Daemon);
+    others.map(|line| line.applied + line.superseded + line.ignored).sum()
+}
+
 /// Counts what a first load would find; changes nothing.
 pub(super) async fn forecast(parts: &Parts, account: &Account) -> Result<Forecast, OperationError> {
-    let mut feeds = vec![referrals(parts, account).await?];
+    let (mut feeds, mut carried) = (Vec::new(), BTreeSet::new());
     for part in &account.crms {
         for kind in part.kinds() {
-            let line = records(parts, account, part, kind).await;
+            let line = records(parts, account, part, kind, &mut carried).await;
             let line = line.map_err(|fault| match fault {
                 Fault::Connect(fault) => outside(part.name().title(), &fault),
                 Fault::Store(error) => error.into(),
@@ -143,10 +159,16 @@ pub(super) async fn forecast(parts: &Parts, account: &Account) -> Result<Forecas
             feeds.push(line);
         }
     }
+    feeds.insert(0, referrals(parts, account, &carried).await?);
     Ok(Forecast { feeds })
 }
 
-async fn referrals(parts: &Parts, account: &Account) -> Result<ForecastLine, OperationError> {
+/// `carried` are the referrals that records of the CRMs carry already.
+async fn referrals(
+    parts: &Parts,
+    account: &Account,
+    carried: &BTreeSet<ReferralId>,
+) -> Result<ForecastLine, OperationError> {
     let mut line = empty("partner_center".to_owned());
     let mut cursor: Option<String> = None;
     for _ in 0..MOST_PAGES {
@@ -154,7 +176,9 @@ async fn referrals(parts: &Parts, account: &Account) -> Result<ForecastLine, Ope
         let page = page.map_err(|fault| outside("Partner Center", &fault))?;
         for referral in &page.referrals {
             line.seen += 1;
-            line.concern += u64::from(!known_referral(parts, account, &referral.id()).await?);
+            let fresh = !known_referral(parts, account, &referral.id()).await?;
+            line.concern += u64::from(fresh);
+            line.matched += u64::from(fresh && carried.contains(&referral.id()));
         }
         if !page.more {
             line.at_least = false;
@@ -185,6 +209,7 @@ async fn records(
     account: &Account,
     part: &CrmPart,
     kind: crate::domain::id::RecordKind,
+    carried: &mut BTreeSet<ReferralId>,
 ) -> Result<ForecastLine, Fault> {
     let mut line = empty(Feed::Crm(part.name(), kind).name());
     let wanted: Vec<_> = part.mapping(kind).into_iter().collect();
@@ -199,7 +224,11 @@ async fn records(
             line.seen += 1;
             let shared = record.fields.get(&mapping.control().sync) == Some(&true.into());
             let known = known_record(parts, account, &record.key).await.map_err(Fault::Store)?;
-            line.concern += u64::from(shared && !known);
+            let held = record.fields.get(&mapping.control().referral_id);
+            let held = held.and_then(serde_json::Value::as_str).and_then(ReferralId::parse);
+            line.concern += u64::from((shared || held.is_some()) && !known);
+            line.matched += u64::from(held.is_some() && !known);
+            carried.extend(held);
         }
         if !page.more {
             line.at_least = false;
@@ -220,5 +249,5 @@ async fn known_record(
 }
 
 fn empty(feed: String) -> ForecastLine {
-    ForecastLine { feed, seen: 0, concern: 0, at_least: true }
+    ForecastLine { feed, seen: 0, concern: 0, matched: 0, at_least: true }
 }

@@ -8,17 +8,18 @@ use async_trait::async_trait;
 use super::parts::Parts;
 use super::{
     alert, backfill, doctor, gauges, live, live_diff, mapping_versions, mappings, provisioning,
-    slot, status, systems,
+    relink, shadow, slot, status, systems,
 };
 use crate::admin::Admin;
 use crate::admin::operations::{
     BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
-    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, Status, WebhookTest,
-    WebhookView,
+    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, ShadowReport, Status,
+    WebhookTest, WebhookView,
 };
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
-use crate::domain::id::AccountName;
+use crate::domain::deal::Deal;
+use crate::domain::id::{AccountName, RecordKey};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::secret::SecretString;
 use crate::mapping::PreviewLine;
@@ -73,6 +74,23 @@ impl Operations for Desk {
         who: &str,
     ) -> Result<Queued, OperationError> {
         backfill::reconcile(&self.0, account, who).await
+    }
+
+    async fn relink(
+        &self,
+        deal: &Deal,
+        record: &RecordKey,
+        who: &str,
+    ) -> Result<(), OperationError> {
+        relink::ask(&self.0, self.account(&deal.account)?, deal, record, who).await
+    }
+
+    async fn shadow_report(
+        &self,
+        account: &AccountName,
+        limit: usize,
+    ) -> Result<ShadowReport, OperationError> {
+        shadow::report(&self.0, self.account(account)?, limit).await
     }
 
     async fn preview_backfill(&self, account: &AccountName) -> Result<Forecast, OperationError> {

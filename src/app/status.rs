@@ -3,7 +3,10 @@
 use super::credentials::FEW_DAYS;
 use super::parts::Parts;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
+use crate::domain::deal::{Deal, Stage};
+use crate::domain::referral::ReferralState;
 use crate::domain::time::Timestamp;
+use crate::merge::sentence;
 use crate::store::StoreError;
 use crate::sync::account::Account;
 use crate::sync::breaker::Breaker;
@@ -14,7 +17,8 @@ const MOST_NAMED: usize = 10;
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
-/// Gathers it, with an alert for each record that cannot be read any more: every deal is looked at.
+/// Gathers it, with an alert for each record that cannot be read any more, and one for fields that
+/// rest: every deal is looked at.
 pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
     let mut status = status(parts).await?;
     status.alerts.extend(lost_records(parts).await?);
@@ -23,11 +27,14 @@ pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
 
 async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
+    let (mut resting, mut due) = (0_u32, 0_u32);
     loop {
         let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
         let Some(last) = deals.last() else { break };
         after = Some(last.id.clone());
         for deal in &deals {
+            resting += u32::from(deal.links.iter().any(|link| !link.parked.is_empty()));
+            due += u32::from(is_due(deal));
             let Some(lost) = deal.lost_record() else { continue };
             if alerts.len() < MOST_NAMED {
                 alerts.push(format!("{}: {lost}", deal.account));
@@ -40,7 +47,28 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
         alerts
             .push(format!("{more} more deals have a lost record; `cosell-sync links` names them."));
     }
+    if due > 0 {
+        let told =
+            "its seller was warned in the CRM; `cosell-sync audit list --kind alerted` names it";
+        alerts.push(format!("{due} deals wait for an answer whose time ends soon: {told}."));
+    }
+    if resting > 0 {
+        let told = "`cosell-sync links --held` names them with what to do";
+        alerts.push(format!("{resting} deals have a field that is not kept in step: {told}."));
+    }
     Ok(alerts)
+}
+
+/// Whether a deal, or Microsoft's record of it, is still not answered and its seller was warned.
+fn is_due(deal: &Deal) -> bool {
+    let waits = |state: &ReferralState| Stage::of(state) == Some(Stage::OnHold);
+    let own = deal.referral_state.as_ref().is_some_and(waits);
+    let microsofts = deal.microsoft.as_ref().is_some_and(|record| waits(&record.state));
+    let warned = |what: &str| {
+        let key = sentence::key(&format!("deadline:{what}"));
+        deal.links.iter().any(|link| link.told.contains(&key))
+    };
+    own && (warned("answer") || warned("contact")) || microsofts && warned("microsoft_answer")
 }
 
 /// Gathers what the parts know.

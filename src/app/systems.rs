@@ -73,6 +73,7 @@ pub(super) fn account(
             create_missing: settings.sync.create_missing,
             shadow: settings.sync.shadow,
             hold_foreign_reference: settings.sync.hold_foreign_reference,
+            show_waiting_after: Duration::from_secs(settings.sync.show_waiting_secs),
             related_check: Duration::from_secs(settings.partner_center.reconcile_secs),
             list_lag: Duration::from_secs(settings.sync.list_lag_secs),
             ..Behaviour::default()

@@ -71,6 +71,7 @@ impl Backfill {
         let done = number(progress, "/feeds_done");
         let (feeds, waiting) = (number(progress, "/feeds"), number(progress, "/waiting"));
         writeln!(out, "{done} of {feeds} feeds read, {waiting} notices wait.")?;
+        writeln!(out, "{}", pace(progress))?;
         if progress["finished"].as_bool() == Some(true) {
             writeln!(out, "The first load is finished.")?;
         } else {
@@ -80,6 +81,14 @@ impl Backfill {
     }
 }
 
+/// How fast it goes, and how long it will take.
+fn pace(progress: &Json) -> String {
+    let (worked, rate) = (number(progress, "/worked"), number(progress, "/a_minute"));
+    let left = progress["secs_left"].as_u64().filter(|_| number(progress, "/waiting") > 0);
+    let left = left.map(|secs| format!(", about {} min left", secs.div_ceil(60)));
+    format!("{worked} worked off, {rate} a minute{}.", left.unwrap_or_default())
+}
+
 fn print_forecast(out: &mut dyn Out, forecast: &Json) -> Result<(), CliError> {
     let rows: Vec<Vec<String>> = list(forecast, "/feeds")
         .iter()
@@ -87,10 +96,10 @@ fn print_forecast(out: &mut dyn Out, forecast: &Json) -> Result<(), CliError> {
             let more = line["at_least"].as_bool() == Some(true);
             let sign = if more { "at least " } else { "" };
             let told = |name: &str| format!("{sign}{}", number(line, name));
-            vec![text(line, "/feed").to_owned(), told("/seen"), told("/concern")]
+            vec![text(line, "/feed").to_owned(), told("/seen"), told("/concern"), told("/matched")]
         })
         .collect();
-    Ok(table::print(out, &["FEED", "RECORDS", "NOT IN STEP YET"], &rows)?)
+    Ok(table::print(out, &["FEED", "RECORDS", "NOT IN STEP YET", "MATCHED"], &rows)?)
 }
 
 /// Shows a bar on a terminal until everything is done. Elsewhere it does not wait.
@@ -106,7 +115,8 @@ async fn follow(reach: &Reach, account: &str, mut progress: Json) -> Result<Json
     while progress["finished"].as_bool() != Some(true) {
         let done = number(&progress, "/feeds_done");
         let (feeds, waiting) = (number(&progress, "/feeds"), number(&progress, "/waiting"));
-        bar.set_message(format!("{done} of {feeds} feeds read, {waiting} notices wait"));
+        let pace = pace(&progress);
+        bar.set_message(format!("{done} of {feeds} feeds read, {waiting} notices wait; {pace}"));
         bar.tick();
         clock.sleep(ASK_EVERY).await;
         progress = reach.get(&format!("backfill{account}")).await?;

@@ -1,18 +1,21 @@
 //! `links`: deals and their records.
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::client::Reach;
 use super::{
-    AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, list, print_json, query,
-    text,
+    AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, confirmed, list,
+    print_json, query, text,
 };
 use crate::cli::table;
 
 /// Deals, their state and the records they are linked to.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Links {
+    #[command(subcommand)]
+    act: Option<Act>,
     #[command(flatten)]
     config: ConfigArgument,
     #[command(flatten)]
@@ -27,9 +30,51 @@ pub(super) struct Links {
     json: JsonArgument,
 }
 
+/// What is done to one link.
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Tie a deal to another record of the same CRM
+    Relink(Relink),
+}
+
+/// Tie a deal to another record of the same CRM: the record of today loses the
+/// Referral Identifier and the check box, nothing is deleted.
+#[derive(Debug, Args)]
+struct Relink {
+    #[command(flatten)]
+    config: ConfigArgument,
+    /// The deal: its id, or that of its referral or record
+    deal: String,
+    /// The record, as `links` shows it: salesforce/opportunity/006...
+    record: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    json: JsonArgument,
+}
+
+impl Relink {
+    async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.config.load()?).await?;
+        confirmed(&format!("{} is tied to {}.", self.deal, self.record), self.yes)?;
+        let path = format!("deals/{}/relink", self.deal);
+        let asked = reach.post(&path, &json!({ "record": self.record })).await?;
+        if self.json.json {
+            return print_json(out, &asked);
+        }
+        let when = if reach.is_daemon() { "now" } else { "when the daemon runs" };
+        writeln!(out, "The deal is tied to {} {when}; see `why {}`.", self.record, self.deal)?;
+        Ok(Outcome::Fine)
+    }
+}
+
 impl Links {
     /// Prints them.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        if let Some(Act::Relink(command)) = self.act {
+            return command.run(out).await;
+        }
         let reach = Reach::find(&self.config.load()?).await?;
         let mut deals: Vec<Json> = Vec::new();
         let mut next: Option<String> = None;
@@ -84,6 +129,11 @@ fn print(out: &mut dyn Out, deal: &Json) -> Result<(), CliError> {
         if !reason.is_empty() {
             table::paragraph(out, "  held          ", reason)?;
             table::paragraph(out, "  next step     ", text(link, "/hold/fix"))?;
+        }
+        for field in list(link, "/parked") {
+            let rests = format!("{}: {}", text(field, "/field"), text(field, "/reason"));
+            table::paragraph(out, "  rests         ", &rests)?;
+            table::paragraph(out, "  next step     ", text(field, "/fix"))?;
         }
     }
     Ok(())

@@ -24,6 +24,7 @@ mod reconcile;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod shadow;
 mod status;
 mod table;
 mod webhook;
@@ -86,6 +87,9 @@ enum Command {
     DeadLetters(dead_letters::DeadLetters),
     /// Load everything for the first time
     Backfill(backfill::Backfill),
+    /// What shadow mode planned, and what became of it
+    #[command(subcommand)]
+    Shadow(shadow::Shadow),
     /// Compare every deal now
     Reconcile(reconcile::Reconcile),
     /// Write everything that must survive to a file
@@ -216,6 +220,7 @@ impl Command {
             Self::Audit(command) => command.run(out).await,
             Self::DeadLetters(command) => command.run(out).await,
             Self::Backfill(command) => command.run(out).await,
+            Self::Shadow(command) => command.run(out).await,
             Self::Reconcile(command) => command.run(out).await,
             Self::Backup(command) => command.run(out).await,
             Self::Restore(command) => command.run(out).await,

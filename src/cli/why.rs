@@ -58,6 +58,13 @@ impl Why {
                 "Looked at again, whatever happens before.",
             )?;
         }
+        for link in list(&told, "/summary/links") {
+            for field in list(link, "/parked") {
+                let rests = format!("Rests: {}: {}", text(field, "/field"), text(field, "/reason"));
+                table::paragraph(out, "", &rests)?;
+                table::paragraph(out, "-> ", text(field, "/fix"))?;
+            }
+        }
         for letter in list(&told, "/held") {
             let since = minute(text(letter, "/held"));
             table::paragraph(
@@ -95,7 +102,7 @@ fn print(out: &mut dyn Out, entry: &Json) -> Result<(), CliError> {
 }
 
 /// A canonical value without the name of its kind.
-fn value(json: &Json) -> String {
+pub(super) fn value(json: &Json) -> String {
     match json {
         Json::Null => "(empty)".to_owned(),
         Json::String(text) if text.eq_ignore_ascii_case("null") => "(empty)".to_owned(),

@@ -39,6 +39,10 @@ pub struct SyncConfig {
     /// How long Partner Center's list may lag behind a write, in seconds. 0 to 600.
     #[serde(default = "default_list_lag_secs")]
     pub list_lag_secs: u64,
+    /// After how long a change that cannot be carried on is shown in the CRMs as *waiting*, in
+    /// seconds. 1 to 86400.
+    #[serde(default = "default_show_waiting_secs")]
+    pub show_waiting_secs: u64,
 }
 
 fn default_mappings() -> PathBuf {
@@ -59,6 +63,10 @@ fn default_time_zone() -> String {
 
 fn default_list_lag_secs() -> u64 {
     5
+}
+
+fn default_show_waiting_secs() -> u64 {
+    180
 }
 
 /// The name of a CRM in `primary_crm`.
@@ -93,6 +101,7 @@ impl SyncConfig {
         let key = |name: &str| format!("accounts.{account}.sync.{name}");
         check_range(file, &key("newest_margin_secs"), self.newest_margin_secs, 0, 3600)?;
         check_range(file, &key("list_lag_secs"), self.list_lag_secs, 0, 600)?;
+        check_range(file, &key("show_waiting_secs"), self.show_waiting_secs, 1, 86_400)?;
         let there = match self.primary_crm {
             None => !(dynamics365 && salesforce),
             Some(PrimaryCrm::Dynamics365) => dynamics365,

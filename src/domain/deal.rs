@@ -68,6 +68,12 @@ impl Deal {
         self.links.iter().find_map(|link| link.hold.as_ref())
     }
 
+    /// Whether a link or a field of one waits for a person.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        self.links.iter().any(|link| link.hold.is_some() || !link.parked.is_empty())
+    }
+
     /// What is to be said of the first record that cannot be read any more, and the way out; `None`
     /// if none is lost, or if the deal has ended and nothing is to be done.
     #[must_use]

@@ -150,6 +150,26 @@ pub struct RecordKey {
     pub id: RecordId,
 }
 
+impl RecordKey {
+    /// The record that `crm/kind/id` names, as its text form does; `None` if it names none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        let crms = [CrmName::Dynamics365, CrmName::Salesforce];
+        let kinds = [RecordKind::Opportunity, RecordKind::Lead];
+        let (crm, kind, id) = (parts.next()?, parts.next()?, parts.next()?.trim());
+        let crm = crms.into_iter().find(|known| known.as_str() == crm)?;
+        let kind = kinds.into_iter().find(|known| known.as_str() == kind)?;
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-';
+        if id.is_empty() || !id.chars().all(plain) {
+            return None;
+        }
+        // Dynamics 365 writes its ids in lower case.
+        let id = if crm == CrmName::Dynamics365 { id.to_lowercase() } else { id.to_owned() };
+        Some(Self { crm, kind, id: RecordId::new(id) })
+    }
+}
+
 impl fmt::Display for RecordKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}/{}/{}", self.crm, self.kind, self.id)
@@ -158,7 +178,23 @@ impl fmt::Display for RecordKey {
 
 #[cfg(test)]
 mod tests {
-    use super::ReferralId;
+    use super::{RecordKey, ReferralId};
+
+    #[test]
+    fn a_record_is_named_by_its_three_parts() {
+        let table = [
+            ("salesforce/opportunity/0061x00000AbCdE", true, "as `links` shows it"),
+            ("dynamics365/lead/af1cb9fc-0466-4315-b666-53cf95da2a94", true, "a lead"),
+            ("salesforce/0061x00000AbCdE", false, "no kind"),
+            ("hubspot/opportunity/1", false, "no CRM of ours"),
+            ("salesforce/opportunity/", false, "no id"),
+            ("salesforce/opportunity/1'/../x", false, "no id either"),
+        ];
+        for (text, known, why) in table {
+            let parsed = RecordKey::parse(text);
+            assert_eq!(parsed.map(|key| key.to_string()), known.then(|| text.to_owned()), "{why}");
+        }
+    }
 
     #[test]
     fn only_a_plain_guid_is_a_referral_id() {

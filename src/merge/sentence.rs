@@ -294,6 +294,18 @@ pub fn foreign_reference(reference: &str) -> Line {
     ))
 }
 
+/// An administrator tied the deal to this record.
+#[must_use]
+pub fn relinked() -> Line {
+    Line("An administrator tied the deal at Microsoft Partner Center to this record.".to_owned())
+}
+
+/// An administrator tied the deal to another record.
+#[must_use]
+pub fn left_for(record: &str) -> Line {
+    Line(format!("The deal at Microsoft Partner Center goes on with another record ({record})."))
+}
+
 /// The seller un-ticked the box.
 #[must_use]
 pub fn paused() -> Line {

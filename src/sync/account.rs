@@ -63,6 +63,8 @@ pub struct Behaviour {
     pub shadow: bool,
     /// A referral that names a record that is not here is held instead of created.
     pub hold_foreign_reference: bool,
+    /// After how long a change that cannot be carried on is shown in the CRMs as *waiting*.
+    pub show_waiting_after: Duration,
     /// How often Microsoft's own record is looked at while it has not answered: the list shows our
     /// referrals only, so an event that was never delivered is found no other way.
     pub related_check: Duration,
@@ -80,6 +82,7 @@ impl Default for Behaviour {
             create_missing: true,
             shadow: false,
             hold_foreign_reference: false,
+            show_waiting_after: Duration::from_secs(180),
             related_check: Duration::from_secs(300),
             list_lag: Duration::from_secs(5),
             not_found_patience: Duration::from_secs(600),

@@ -119,7 +119,6 @@ impl<'a> Attempt<'a> {
         for link in &mut deal.links {
             link.hold = None;
         }
-        self.forget_refusals(&mut deal);
         let Some(referral_id) = deal.referral_id.clone() else {
             return self.continue_offer(deal).await;
         };
@@ -137,15 +136,17 @@ impl<'a> Attempt<'a> {
         if let Err(fault) = self.look_at_microsoft(&mut deal, &referral).await {
             self.faults.push((Target::PartnerCenter, fault));
         }
+        self.relink(&mut deal, &mut referral).await?;
         let mut records = self.read_records(&mut deal, &referral).await?;
         columns::heed(&mut deal, &records);
+        self.forget_refusals(&mut deal, &referral, &records);
         self.recover(&mut deal, &referral, &records).await?;
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);
             self.note_holds(&mut deal, &plan);
             self.note_parked(&mut deal, &plan);
             if plan.writes_nothing() || self.account.behaviour.shadow {
-                self.record_shadow(&deal, &plan);
+                self.record_shadow(&mut deal, &plan, &referral, &records);
                 self.settle_quietly(&mut deal, &plan, &referral, &records);
                 self.deadlines(&mut deal, &referral, plan.wait);
                 self.register(&mut deal, &mut referral, &mut records).await?;

@@ -1,7 +1,7 @@
 //! The end of a try in which nothing more is to be written.
 
 use super::attempt::{Attempt, Ended, ReadRecord, view};
-use crate::domain::audit::{AuditKind, FieldChange};
+use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, LinkState};
 use crate::domain::notice::Done;
 use crate::domain::referral::{Referral, Status};
@@ -74,34 +74,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// Shadow mode: what would have been written.
-    pub(super) fn record_shadow(&mut self, deal: &Deal, plan: &plan::Plan) {
-        if !self.account.behaviour.shadow || plan.writes_nothing() {
-            return;
-        }
-        if let Some(write) = &plan.partner_center {
-            let fields = write
-                .values
-                .values()
-                .flatten()
-                .map(|(field, value)| changed(field, value))
-                .collect();
-            let summary = "Would write to Partner Center.".to_owned();
-            let mut entry =
-                self.new_entry(Some(deal), AuditKind::WouldWrite, "partner_center", summary);
-            entry.fields = fields;
-            self.entries.push(entry);
-        }
-        for write in &plan.crms {
-            let summary = format!("Would write to {}.", write.crm.title());
-            let mut entry =
-                self.new_entry(Some(deal), AuditKind::WouldWrite, write.crm.as_str(), summary);
-            entry.fields =
-                write.values.iter().map(|(field, value)| changed(field, value)).collect();
-            self.entries.push(entry);
-        }
-    }
-
     /// Warns of deadlines that are near and says when to look again.
     pub(super) fn deadlines(
         &mut self,
@@ -153,13 +125,5 @@ impl Attempt<'_> {
         let wait = if waiting { often } else { often.max(RARELY) };
         let at = self.around.clock.now().plus(wait);
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
-    }
-}
-
-fn changed(field: &str, value: &crate::domain::value::Value) -> FieldChange {
-    FieldChange {
-        field: field.to_owned(),
-        before: crate::domain::value::Value::Null,
-        after: value.clone(),
     }
 }

@@ -7,6 +7,7 @@ use crate::domain::deal::{Deal, Link, Parked, Remembered, Target, Values};
 use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
 use crate::domain::notice::{Notice, Source};
+use crate::domain::referral::Referral;
 use crate::mapping::rule::FieldRule;
 use crate::merge::plan;
 
@@ -97,14 +98,27 @@ impl Attempt<'_> {
         true
     }
 
-    /// What a system refused is tried once more: a person asks for it, or everything is compared.
-    pub(super) fn forget_refusals(&self, deal: &mut Deal) {
+    /// What a system refused is tried once more where somebody has changed what refused it, where a
+    /// person asks for it, and where everything is compared.
+    pub(super) fn forget_refusals(
+        &self,
+        deal: &mut Deal,
+        referral: &Referral,
+        records: &[ReadRecord],
+    ) {
         let asks =
             |notice: &Notice| matches!(notice.notice.source, Source::Reconcile | Source::Operator);
-        if self.notices.iter().any(asks) {
-            for link in &mut deal.links {
-                link.parked.retain(|one| one.refused.is_none());
-            }
+        let asked = self.notices.iter().any(asks);
+        let referral_moved = deal.referral_version != referral.version();
+        for link in &mut deal.links {
+            let read = records.iter().find(|read| read.record.key == link.record);
+            let record_moved =
+                read.is_some_and(|read| link.version.as_ref() != Some(&read.record.version));
+            link.parked.retain(|one| match one.refused {
+                Some((Target::PartnerCenter, _)) => !asked && !referral_moved,
+                Some((Target::Crm(_), _)) => !asked && !record_moved,
+                None => true,
+            });
         }
     }
 

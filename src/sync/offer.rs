@@ -1,6 +1,7 @@
 //! A record is shared from a CRM: checked, sent to Partner Center once, and linked.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
@@ -22,7 +23,7 @@ use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};
 use crate::merge::share::{self, Consent, Wish};
-use crate::store::{DealKey, StoreError};
+use crate::store::{Commit, DealKey, StoreError};
 
 /// How far back a referral of ours is looked for before one is created.
 const LOOK_BACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -389,32 +390,35 @@ impl Attempt<'_> {
         Ok(Wish { help, visible: seen.visible() == Some(true), consent })
     }
 
-    /// Says everything that is missing at once, unless the record says just that already.
+    /// Says everything that is missing at once, unless the record says just that already. There is no
+    /// deal yet that could hold an intent: a note does, so that a crash never says it twice and never
+    /// leaves it out of the trail.
     async fn not_complete(
         &mut self,
         read: &mut ReadRecord,
         missing: Vec<String>,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
         let line = sentence::missing(&missing);
-        let control = read.mapping.control();
-        let audit =
-            read.record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
-        let said = audit.lines().next().is_some_and(|newest| newest.ends_with(&line.0));
         let crm = read.record.key.crm;
+        let note = format!("offer/{}/{}", self.account.name, read.record.key);
+        let store = Arc::clone(&self.around.store);
+        let begun = store.note(&note).await?.is_some_and(|note| note == line.0.as_bytes());
+        let said = says(read, &line);
         if !said {
-            let fields =
-                self.bookkeeping(read, &[Line(line.0.clone())], Standing::NeedsAttention, None);
-            if let Some(part) = self.account.part(crm) {
-                let expect = read.record.version.clone();
-                match part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await {
-                    Ok(record) => read.record = record,
-                    Err(fault) => return Ok((None, Ended::Failed(Target::Crm(crm), fault))),
-                }
+            store.keep_note(&note, Some(line.0.clone().into_bytes())).await?;
+            if let Err(fault) = self.say_missing(read, &line).await {
+                return Ok((None, Ended::Failed(Target::Crm(crm), fault)));
             }
+        }
+        if !said || begun {
             let told = format!("{}: {}", read.record.key, line.0);
             self.entry(None, AuditKind::Refused, crm.as_str(), told);
             let wrote = format!("Wrote what is missing to {}.", read.record.key);
             self.entry(None, AuditKind::Wrote, crm.as_str(), wrote);
+            let entries = std::mem::take(&mut self.entries);
+            let now = Some(self.around.clock.now());
+            store.commit(Commit { entries, now, ..Commit::default() }).await?;
+            store.keep_note(&note, None).await?;
         }
         Ok((
             None,
@@ -424,6 +428,22 @@ impl Attempt<'_> {
             ),
         ))
     }
+
+    async fn say_missing(&self, read: &mut ReadRecord, line: &Line) -> Result<(), ConnectError> {
+        let lines = std::slice::from_ref(line);
+        let fields = self.bookkeeping(read, lines, Standing::NeedsAttention, None);
+        let Some(part) = self.account.part(read.record.key.crm) else { return Ok(()) };
+        let expect = read.record.version.clone();
+        let answer = part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
+        read.record = answer?;
+        Ok(())
+    }
+}
+
+/// Whether the newest entry of the record's audit text says this already.
+fn says(read: &ReadRecord, line: &Line) -> bool {
+    let audit = read.record.fields.get(&read.mapping.control().audit).and_then(Json::as_str);
+    audit.and_then(|audit| audit.lines().next()).is_some_and(|newest| newest.ends_with(&line.0))
 }
 
 /// Whether the seller's box is ticked.

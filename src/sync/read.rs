@@ -8,9 +8,10 @@ use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, IntentAction, Link, LinkState, MicrosoftRecord, Target};
 use crate::domain::id::{CrmName, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Notice, Source, Subject};
+use crate::domain::record::Record;
 use crate::domain::referral::{Referral, Status};
 use crate::merge::{plan, sentence};
-use crate::store::StoreError;
+use crate::store::{DealKey, StoreError};
 
 impl<'a> Attempt<'a> {
     /// The CRMs in which this deal is to be.
@@ -147,10 +148,44 @@ impl<'a> Attempt<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         self.unbury(deal, part.name());
+        if let Some(held) = self.follow_merge(deal, &record).await? {
+            return Ok(held);
+        }
         if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
             return Ok(moved);
         }
         self.paused_or_live(deal, referral, ReadRecord { record, mapping }).await
+    }
+
+    /// A record that was merged into another by its CRM answers under the other's id: the link goes
+    /// on with that, unless another deal has it already.
+    async fn follow_merge(
+        &mut self,
+        deal: &mut Deal,
+        record: &Record,
+    ) -> Result<Option<Read>, StoreError> {
+        let crm = record.key.crm;
+        // One CRM writes an id in two lengths; both are the same record.
+        let same = |one: &str, other: &str| one == other || one.get(..15) == other.get(..15);
+        let now = record.key.id.as_str();
+        let moved = deal.link(crm).filter(|link| {
+            let short = crm == CrmName::Salesforce && same(link.record.id.as_str(), now);
+            link.record != record.key && !short
+        });
+        let Some(old) = moved.map(|link| link.record.clone()) else { return Ok(None) };
+        let key = DealKey::Record(record.key.clone());
+        let other = self.around.store.deal_by(&self.account.name, &key).await?;
+        if other.is_some_and(|other| other.id != deal.id) {
+            let ids = vec![old.id.to_string(), record.key.id.to_string()];
+            return Ok(Some(Err(ConnectError::Ambiguous(ids))));
+        }
+        if let Some(link) = deal.link_mut(crm) {
+            link.record = record.key.clone();
+            link.version = None;
+        }
+        let summary = format!("{old} was merged into {}; the deal goes on with it.", record.key.id);
+        self.entry(Some(deal), AuditKind::Linked, crm.as_str(), summary);
+        Ok(None)
     }
 
     /// Whether a lost record is to be looked for: somebody spoke of it, or everything is compared.

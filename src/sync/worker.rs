@@ -25,9 +25,6 @@ use crate::store::{Claim, Commit, Ending, Fate, StoreError};
 /// The loop never waits longer than this before it looks again.
 const LONGEST_NAP: Duration = Duration::from_secs(30);
 
-/// A change that cannot be carried on is shown in the CRMs as *waiting* after this long.
-const SHOWN_AFTER: Duration = Duration::from_secs(3 * 60);
-
 /// Works the inbox of all accounts.
 pub struct Worker {
     around: Surroundings,
@@ -216,7 +213,11 @@ impl Worker {
                 }
                 Standing::NeedsAttention
             }
-            Fate::Retry { .. } if self.age(claim) >= SHOWN_AFTER => Standing::Waiting,
+            Fate::Retry { .. }
+                if self.age(claim) >= attempt.account.behaviour.show_waiting_after =>
+            {
+                Standing::Waiting
+            }
             Fate::Retry { .. } | Fate::Done(_) => return Ok(()),
         };
         attempt.show_failing(deal, failed, word).await

@@ -166,12 +166,16 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
     };
     // One call may still find out where the quota stands.
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 72_000 } }));
-    world.until_true("events are taken", || world.sandbox.partner_center.pending_events() == 0).await;
+    world
+        .until_true("events are taken", || world.sandbox.partner_center.pending_events() == 0)
+        .await;
     let (calls, before) = (used(&world), accepted().await);
     for value in [73_000, 74_000] {
         world.edit_as_microsoft(&id, json!({ "details": { "dealValue": value } }));
     }
-    world.until_true("events are taken", || world.sandbox.partner_center.pending_events() == 0).await;
+    world
+        .until_true("events are taken", || world.sandbox.partner_center.pending_events() == 0)
+        .await;
     assert!(accepted().await > before, "the door stays open");
     assert!(world.sandbox.partner_center.parked_events().is_empty(), "and answers with success");
     assert!(used(&world) <= calls + 2, "{} calls at the hard reserve", used(&world) - calls);

@@ -7,11 +7,11 @@ use axum::extract::{Path, State};
 use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 
-use super::super::extract::Asked;
+use super::super::extract::{Asked, Sent};
 use super::super::{Admin, Problem};
 use super::view::{DealLine, Waiting};
-use super::{optional_account, page_size};
-use crate::domain::id::DealId;
+use super::{WHO, optional_account, page_size, why};
+use crate::domain::id::{DealId, RecordKey};
 
 /// Deals looked through for one page of held ones, at most.
 const MOST_LOOKED_AT: usize = 20_000;
@@ -45,7 +45,7 @@ pub(super) async fn list(
         for deal in deals {
             if items.len() < limit {
                 after = Some(deal.id.clone());
-                if !page.held || deal.hold().is_some() {
+                if !page.held || deal.needs_a_person() {
                     items.push(DealLine::of(&deal, &waiting));
                 }
             }
@@ -70,4 +70,29 @@ pub(super) async fn show(
     })?;
     let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?, admin.clock.now());
     Ok(Json(json!({ "summary": DealLine::of(&deal, &waiting), "deal": deal })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Relink {
+    record: String,
+}
+
+/// `POST /deals/{id}/relink`: ties the deal to another record, in its own lane.
+pub(super) async fn relink(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+    Sent(asked): Sent<Relink>,
+) -> Result<Json<Json_>, Problem> {
+    let deal = why::find(&admin, &id).await?.ok_or_else(|| {
+        Problem::not_found(format!("There is no deal `{id}`."), "List them with `links`.")
+    })?;
+    let record = RecordKey::parse(asked.record.trim()).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "`{}` names no record; write it as `links` shows it: salesforce/opportunity/006...",
+            asked.record
+        ))
+    })?;
+    admin.operations.relink(&deal, &record, WHO).await?;
+    Ok(Json(json!({ "deal": deal.id, "record": record.to_string() })))
 }

@@ -36,6 +36,8 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/doctor", get(status::doctor))
         .route("/deals", get(deals::list))
         .route("/deals/{id}", get(deals::show))
+        .route("/deals/{id}/relink", post(deals::relink))
+        .route("/shadow/report", get(work::shadow))
         .route("/why", get(why::why))
         .route("/dead-letters", get(dead_letters::list))
         .route("/dead-letters/release", post(dead_letters::release_many))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::domain::deal::{Deal, Link, LinkState, Stage};
+use crate::domain::deal::{Deal, Link, LinkState, Parked, Stage};
 use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::notice::{Notice, Source, Subject};
@@ -34,6 +34,8 @@ struct LinkLine {
     record: String,
     state: LinkState,
     hold: Option<Hold>,
+    /// Fields that rest, each with what to do about it.
+    parked: Vec<Parked>,
 }
 
 /// What waits in the inbox, to tell *waiting* from *in sync*.
@@ -76,6 +78,7 @@ impl DealLine {
             record: link.record.id.to_string(),
             state: link.state.clone(),
             hold: link.hold.clone(),
+            parked: link.parked.clone(),
         });
         Self {
             id: deal.id.to_string(),
@@ -101,7 +104,7 @@ pub(super) fn state(deal: &Deal, stage: Option<Stage>, waiting: &Waiting) -> &'s
         "waiting"
     } else if stage.is_some_and(Stage::is_closed) {
         "closed"
-    } else if deal.links.iter().any(Link::is_cut) {
+    } else if deal.links.iter().any(|link| link.is_cut() || !link.parked.is_empty()) {
         "needs attention"
     } else if !deal.links.is_empty() && deal.links.iter().all(paused) {
         "paused"

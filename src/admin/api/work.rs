@@ -8,9 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 
 use super::super::extract::{Asked, Sent};
-use super::super::operations::{BackfillProgress, Forecast, Queued};
+use super::super::operations::{BackfillProgress, Forecast, Queued, ShadowReport};
 use super::super::{Admin, Problem};
-use super::{WHO, account, optional_account};
+use super::{WHO, account, optional_account, page_size};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,6 +25,21 @@ pub(super) async fn reconcile(
 ) -> Result<Json<Queued>, Problem> {
     let account = optional_account(&admin, which.account.as_deref())?;
     Ok(Json(admin.operations.reconcile(account.as_ref(), WHO).await?))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Compared {
+    account: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /shadow/report`: what shadow mode planned, beside what the systems hold now.
+pub(super) async fn shadow(
+    State(admin): State<Arc<Admin>>,
+    Asked(which): Asked<Compared>,
+) -> Result<Json<ShadowReport>, Problem> {
+    let account = account(&admin, which.account.as_deref())?;
+    Ok(Json(admin.operations.shadow_report(&account, page_size(which.limit)).await?))
 }
 
 /// `GET /backfill/preview`: what a first load would find.

@@ -162,6 +162,28 @@ impl World {
         request.send().await.expect("an answer").status().as_u16()
     }
 
+    /// Reads from the admin interface.
+    pub(crate) async fn ask(&self, path: &str) -> Json {
+        let url = format!("http://{}/api/v1{path}", self.app().admin_address);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.get(url).bearer_auth("sandbox-admin-token");
+        request.send().await.expect("an answer").json().await.expect("JSON")
+    }
+
+    /// Waits until shadow mode has planned a value of this field.
+    pub(crate) async fn until_planned(&self, field: &str) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let plans = self.trail(Some(AuditKind::WouldWrite)).await;
+            let mut changes = plans.iter().flat_map(|plan| &plan.entry.fields);
+            if changes.any(|change| change.field == field) {
+                return;
+            }
+            assert!(Instant::now() < end, "in vain: a plan for {field}\n{}", self.show().await);
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
         self.store().dead_letters(None, 100).await.expect("dead letters")
     }

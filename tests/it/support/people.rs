@@ -119,6 +119,15 @@ impl World {
         hub && (!self.setup.dynamics || dynamics) && (!self.setup.salesforce || sales)
     }
 
+    /// Whether all configured systems hold this value.
+    pub(crate) fn agree_on_value(&self, id: &ReferralId, value: f64) -> bool {
+        let hub = number(&self.referral(id)["details"]["dealValue"]) == Some(value);
+        let dynamics = || self.dynamics(id).map(|row| number(&row["estimatedvalue"]));
+        let sales = || self.sales(id).map(|row| number(&row["Amount"]));
+        hub && (!self.setup.dynamics || dynamics() == Some(Some(value)))
+            && (!self.setup.salesforce || sales() == Some(Some(value)))
+    }
+
     /// The currency row of Dynamics 365.
     pub(crate) fn euro(&self) -> String {
         let rows = self.sandbox.dynamics365.rows("transactioncurrency");

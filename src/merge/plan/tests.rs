@@ -1,0 +1,246 @@
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::{Plan, plan};
+use crate::domain::deal::{
+    Deal, Link, LinkState, Parked, Remembered, Stage, StageAgreement, Standing, Target,
+};
+use crate::domain::id::{AccountName, CrmName, DealId, RecordId, RecordKey, RecordKind};
+use crate::domain::record::{Fields, Record, Version};
+use crate::domain::referral::Referral;
+use crate::domain::time::Timestamp;
+use crate::domain::value::Value;
+use crate::mapping::{Mapping, load_directory};
+use crate::merge::field::agree;
+use crate::merge::settle::settle;
+use crate::merge::view::{RecordView, Settings, Situation, WonEarly};
+
+const ID: &str = "11111111-2222-4333-8444-555555555555";
+
+/// A deal in step with its opportunity of Dynamics 365.
+struct Bench {
+    mapping: Mapping,
+    settings: Settings,
+    deal: Deal,
+    referral: Json,
+    record: Fields,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("mappings");
+        let shipped = load_directory(&folder).expect("the shipped mappings");
+        let mapping = shipped.into_iter().find(|mapping| {
+            mapping.crm() == CrmName::Dynamics365 && mapping.kind() == RecordKind::Opportunity
+        });
+        let mut bench = Self {
+            mapping: mapping.expect("one of them"),
+            settings: Settings {
+                primary_crm: CrmName::Dynamics365,
+                won_before_72h: WonEarly::Send,
+                newest_margin: Duration::from_secs(5),
+                time_zone: "UTC".to_owned(),
+            },
+            deal: deal(),
+            referral: json!({
+                "id": ID, "name": "Northwind ERP move", "externalReferenceId": "r-1",
+                "status": "Active", "substatus": "Accepted", "organizationId": "contoso",
+                "createdDateTime": "2026-09-01T00:00:00Z", "eTag": "\"1\"",
+                "updatedDateTime": "2026-09-10T00:00:00Z",
+                "details": { "dealValue": 100, "currency": "EUR", "notes": "Begin" },
+            }),
+            record: Fields::new(),
+        };
+        let record = json!({
+            "pc_referralidentifier": ID, "pc_syncwithpartnercenter": true, "statecode": 0,
+            "statuscode": 1, "name": "Northwind ERP move", "estimatedvalue": 100,
+            "transactioncurrencyid.isocurrencycode": "EUR", "description": "Begin",
+            "pc_syncstatus": "In sync",
+        });
+        bench.record = record.as_object().expect("an object").clone();
+        let here = bench.mapping.read_record(&bench.record).values;
+        let there = bench.mapping.read_referral(&bench.read()).values;
+        for (field, value) in &there {
+            let held = here.get(field).unwrap_or(value);
+            agree(&mut bench.deal.links[0].base, field, value, held);
+        }
+        // What the template of the link makes of it is in the record too.
+        let plan = bench.plan();
+        for (field, value) in plan.crms.iter().flat_map(|write| write.control.clone()) {
+            bench.record.insert(field, value);
+        }
+        assert!(bench.plan().writes_nothing(), "{:#?}", bench.plan());
+        bench
+    }
+
+    fn read(&self) -> Referral {
+        Referral::from_json(self.referral.clone()).expect("a referral")
+    }
+
+    fn plan(&self) -> Plan {
+        self.look(|situation| plan(situation))
+    }
+
+    fn look<T>(&self, what: impl FnOnce(&Situation<'_>) -> T) -> T {
+        let record = Record {
+            key: self.deal.links[0].record.clone(),
+            version: Version("1".to_owned()),
+            modified: Timestamp::parse("2026-09-10T00:00:00Z").expect("an instant"),
+            fields: self.record.clone(),
+        };
+        let referral = self.read();
+        let view = RecordView {
+            record: &record,
+            mapping: &self.mapping,
+            record_values: self.mapping.read_record(&self.record),
+            referral_values: self.mapping.read_referral(&referral),
+            stage: self.mapping.stage_of(&self.record),
+            fields: self.mapping.fields(),
+            control: self.mapping.control(),
+            stages: self.mapping.stages(),
+        };
+        what(&Situation {
+            deal: &self.deal,
+            referral: &referral,
+            records: vec![view],
+            settings: &self.settings,
+            now: Timestamp::parse("2026-09-20T00:00:00Z").expect("an instant"),
+        })
+    }
+
+    /// As after a write that landed: what the record holds, and what the base remembers.
+    fn carry_out(&mut self, plan: &Plan) {
+        for write in &plan.crms {
+            let referral = self.read();
+            let occasion = crate::mapping::rule::Occasion::Update;
+            let fields = self.mapping.write_record(&write.values, Some(&referral), occasion);
+            self.record.extend(fields.expect("only what fits is planned"));
+            let held = self.look(|one| one.records[0].standing_value(write.standing));
+            self.record.insert("pc_syncstatus".to_owned(), held.expect("mapped"));
+            self.deal.links[0].standing = Some(write.standing);
+        }
+        let there = self.mapping.read_referral(&self.read());
+        let here = self.mapping.read_record(&self.record);
+        let stage = self.mapping.stage_of(&self.record);
+        for outcome in &plan.links {
+            self.deal.links[0].parked = outcome.parked.clone();
+            settle(&mut self.deal.links[0], outcome, &there, &here, stage);
+        }
+    }
+}
+
+fn deal() -> Deal {
+    let now = Timestamp::from_millis(0);
+    let record = RecordKey {
+        crm: CrmName::Dynamics365,
+        kind: RecordKind::Opportunity,
+        id: RecordId::new("r-1"),
+    };
+    let active = StageAgreement { referral: Stage::Active, record: Stage::Active };
+    Deal {
+        id: DealId::new("d-1"),
+        account: AccountName::new("contoso"),
+        referral_id: None,
+        engagement_id: None,
+        microsoft_referral_id: None,
+        microsoft: None,
+        referral_version: None,
+        referral_state: None,
+        links: vec![Link {
+            record,
+            state: LinkState::Live,
+            version: None,
+            base: std::collections::BTreeMap::new(),
+            base_stage: Some(active),
+            hold: None,
+            told: Vec::new(),
+            pending: Vec::new(),
+            columns: std::collections::BTreeMap::new(),
+            lead: None,
+            parked: Vec::new(),
+            standing: Some(Standing::InSync),
+        }],
+        intents: Vec::new(),
+        created: now,
+        changed: now,
+    }
+}
+
+#[test]
+fn a_value_that_does_not_fit_rests_alone_is_told_once_and_goes_on_when_changed() {
+    let mut bench = Bench::new();
+    bench.referral["statusReason"] = json!("x".repeat(1500));
+    bench.referral["details"]["dealValue"] = json!(250);
+    let first = bench.plan();
+    let write = first.crms.first().expect("a write");
+    assert_eq!(write.values.keys().collect::<Vec<_>>(), ["details.dealValue"]);
+    assert_eq!(write.standing, Standing::NeedsAttention);
+    assert!(write.lines.iter().any(|line| line.0.starts_with("Not synced:")), "{write:?}");
+    assert_eq!(first.links[0].parked.len(), 1);
+    assert!(!first.links[0].settled.contains(&"statusReason".to_owned()));
+    bench.carry_out(&first);
+    assert!(bench.plan().writes_nothing(), "no second try: {:?}", bench.plan());
+    assert_eq!(bench.plan().links[0].parked.len(), 1, "it still rests");
+
+    bench.referral["statusReason"] = json!("y".repeat(1600));
+    assert!(bench.plan().writes_nothing(), "the same reason is told once: {:?}", bench.plan());
+    bench.referral["statusReason"] = json!("Budget");
+    let last = bench.plan();
+    assert_eq!(last.crms[0].values.keys().collect::<Vec<_>>(), ["statusReason"]);
+    assert_eq!(last.crms[0].standing, Standing::InSync);
+    bench.carry_out(&last);
+    assert!(bench.plan().writes_nothing() && bench.plan().links[0].parked.is_empty());
+}
+
+#[test]
+fn a_field_that_does_not_fit_keeps_its_group_back() {
+    let mut bench = Bench::new();
+    bench.referral["details"]["dealValue"] = json!(250);
+    bench.referral["details"]["currency"] = json!("USD");
+    bench.referral["details"]["notes"] = json!("More");
+    let refused = (Target::Crm(CrmName::Dynamics365), Remembered::of(&Value::text("USD")));
+    bench.deal.links[0].parked.push(Parked {
+        field: "details.currency".to_owned(),
+        reason: "Dynamics 365 did not take it.".to_owned(),
+        fix: "Change it.".to_owned(),
+        refused: Some(refused),
+    });
+    let first = bench.plan();
+    let written: Vec<&String> = first.crms.iter().flat_map(|write| write.values.keys()).collect();
+    assert_eq!(written, ["details.notes"], "neither currency nor value: {first:#?}");
+    bench.referral["details"]["currency"] = json!("CHF");
+    let next = bench.plan();
+    assert!(next.crms[0].values.contains_key("details.currency"), "another value is tried");
+    assert!(next.links[0].parked.is_empty());
+}
+
+#[test]
+fn what_was_told_is_remembered_by_topic_and_never_pushes_anything_out() {
+    let mut bench = Bench::new();
+    bench.deal.links[0].told.push(crate::merge::sentence::key("was_visible"));
+    for round in 0..200 {
+        bench.referral["statusReason"] = json!("z".repeat(1500 + round));
+        let plan = bench.plan();
+        bench.carry_out(&plan);
+    }
+    let told = &bench.deal.links[0].told;
+    assert!(told.len() < 5, "{told:?}");
+    assert!(told.contains(&crate::merge::sentence::key("was_visible")));
+}
+
+#[test]
+fn the_status_field_shows_each_word_once() {
+    let mut bench = Bench::new();
+    bench.record.insert("pc_syncstatus".to_owned(), json!("My own words"));
+    assert!(bench.plan().writes_nothing(), "what a person writes over it stays");
+    bench.deal.links[0].standing = None;
+    let plan = bench.plan();
+    assert!(plan.crms[0].standing_is_due && plan.crms[0].values.is_empty());
+    bench.carry_out(&plan);
+    assert!(bench.plan().writes_nothing());
+    bench.referral["status"] = json!("Closed");
+    bench.referral["substatus"] = json!("Lost");
+    assert_eq!(bench.plan().crms[0].standing, Standing::Closed);
+}
