@@ -1,5 +1,6 @@
 //! Every part of the program, built and not yet started.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::mappings::MappingFiles;
+use super::secrets::SignInState;
 use super::slot::Slots;
 use super::{AppError, account_name, load_mappings, systems};
 use crate::config::{AccountConfig, Config};
@@ -37,6 +39,8 @@ pub struct Parts {
     pub(super) mappings: MappingFiles,
     /// What was last seen of the webhook registrations.
     pub(super) slots: Slots,
+    /// How each account is signed in at Partner Center.
+    pub(super) sign_ins: BTreeMap<AccountName, SignInState>,
 }
 
 impl Parts {
@@ -49,6 +53,7 @@ impl Parts {
         let wake = Arc::new(Notify::new());
         let mut accounts = Vec::new();
         let mut pollers = Vec::new();
+        let mut sign_ins = BTreeMap::new();
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
             let folder = config.path(&settings.sync.mappings);
@@ -61,7 +66,12 @@ impl Parts {
             }
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
-            let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);
+            let own = &settings.partner_center;
+            let in_use = systems::partner_center_secret(config, &account_name(name), own)?;
+            let client = systems::partner_center_client(config, &account_name(name), own, &around)?;
+            sign_ins.insert(account_name(name), SignInState::new(Arc::clone(&client), in_use));
+            let account = systems::account(config, name, settings, &mappings, client, &around)?;
+            let account = Arc::new(account);
             account.name_mappings(&files.state(&account.name).version);
             for (feed, every) in feeds_of(&account, settings) {
                 let poller = Poller::new(
@@ -85,6 +95,7 @@ impl Parts {
             metrics: Arc::default(),
             wake,
             slots: Slots::default(),
+            sign_ins,
         })
     }
 

@@ -5,13 +5,14 @@ use std::sync::atomic::AtomicBool;
 
 use secrecy::SecretString;
 
-use super::auth::{FamilySignIn, Principal, RefreshTokenVault};
+use super::auth::{FamilySignIn, Principal, RefreshTokenVault, Trial};
 use super::fault;
 use super::settings::{Credential, Family, Settings};
 use crate::connect::error::ConnectError;
 use crate::connect::http::address::is_safe;
 use crate::connect::http::{Answer, Call, Http, Purpose, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
+use crate::domain::time::Timestamp;
 
 /// Speaks to one partner tenant.
 pub struct Client {
@@ -88,12 +89,14 @@ impl Client {
     }
 
     /// Tries a staged credential against the token endpoint without putting it in use.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError::Unauthorized`] with what to do, if it is refused.
-    pub async fn test_secret(&self, staged: &Credential) -> Result<(), ConnectError> {
-        self.principal.test_credential(staged).await
+    pub async fn try_credential(&self, staged: &Credential) -> Trial {
+        self.principal.try_credential(staged).await
+    }
+
+    /// When the certificate that is signed in with ends; `None` for a secret.
+    #[must_use]
+    pub fn credential_ends(&self) -> Option<Timestamp> {
+        self.principal.credential_ends()
     }
 
     /// Sends the call that `build` makes, with one renewal of the token on a 401, and gives back any
