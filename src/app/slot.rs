@@ -10,6 +10,7 @@ use super::alert;
 use super::parts::Parts;
 use crate::admin::operations::{OperationError, WebhookTest, WebhookView};
 use crate::connect::error::{ConnectError, Refusal};
+use crate::connect::evidence;
 use crate::connect::partner_center::slot::{SlotPlan, plan};
 use crate::connect::partner_center_seam::WebhookSlot;
 use crate::domain::audit::AuditKind;
@@ -145,6 +146,15 @@ fn without_query(address: &str) -> String {
 
 /// Makes the registration ours.
 pub(super) async fn register(
+    parts: &Parts,
+    account: &Account,
+    take_over: bool,
+    who: &str,
+) -> Result<WebhookView, OperationError> {
+    evidence::gathering(write(parts, account, take_over, who)).await
+}
+
+async fn write(
     parts: &Parts,
     account: &Account,
     take_over: bool,

@@ -9,6 +9,7 @@
 pub mod crm;
 pub mod dynamics365;
 pub mod error;
+pub mod evidence;
 pub mod http;
 
 pub mod partner_center;
