@@ -8,9 +8,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use cosell_sync::admin::operations::{
-    BackfillProgress, Finding, Forecast, Level, MappingDiff, MappingState, MappingVersion,
-    MappingView, OperationError, PreviewSubject, ProvisionLine, Queued, ShadowReport, Status,
-    WebhookTest, WebhookView,
+    BackfillProgress, CredentialTest, Finding, Forecast, Level, MappingDiff, MappingState,
+    MappingVersion, MappingView, OperationError, PreviewSubject, ProvisionLine, Queued,
+    ShadowReport, Status, WebhookTest, WebhookView,
 };
 use cosell_sync::admin::{Admin, Operations, router};
 use cosell_sync::domain::audit::{AuditKind, NewEntry};
@@ -171,6 +171,14 @@ impl Operations for Offline {
         _: &str,
     ) -> Result<(), OperationError> {
         Ok(())
+    }
+    async fn test_credential(
+        &self,
+        _: &AccountName,
+        _: SecretString,
+    ) -> Result<CredentialTest, OperationError> {
+        let what = "It works.".to_owned();
+        Ok(CredentialTest { works: true, what, fix: None })
     }
 }
 

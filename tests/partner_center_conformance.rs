@@ -667,11 +667,11 @@ async fn the_slot_is_planned_written_and_tested() {
         assert_eq!(world.client.webhook_slot().await.expect("read"), None);
         let plan = slot::plan(None, &ours, false);
         let SlotPlan::Register(wanted) = plan else { unreachable!("{plan:?}") };
-        let written = world.client.write_webhook_slot(&wanted).await.expect("registered");
+        let written = world.client.write_webhook_slot(&wanted, None).await.expect("registered");
         assert_eq!((&written.url, &written.events), (&ours, &wanted.events));
         let current = world.client.webhook_slot().await.expect("read");
         assert_eq!(slot::plan(current.as_ref(), &ours, false), SlotPlan::Keep);
-        world.client.write_webhook_slot(&wanted).await.expect("written again");
+        world.client.write_webhook_slot(&wanted, None).await.expect("written again");
 
         let id = world.client.send_validation_event().await.expect("asked");
         let result = world.client.validation_result(&id).await.expect("a result");
@@ -691,7 +691,7 @@ async fn too_many_test_events_hold_up_nothing_else() {
     let world = World::new(|_| {}).await;
     let ours = format!("{}/nobody-listens-here", world.serving.url());
     let SlotPlan::Register(wanted) = slot::plan(None, &ours, false) else { unreachable!() };
-    world.client.write_webhook_slot(&wanted).await.expect("registered");
+    world.client.write_webhook_slot(&wanted, None).await.expect("registered");
     for _ in 0..2 {
         world.client.send_validation_event().await.expect("two a minute are allowed");
     }

@@ -174,6 +174,24 @@ pub trait Operations: Send + Sync {
         token: SecretString,
         who: &str,
     ) -> Result<(), OperationError>;
+
+    /// Tries a client secret, or a certificate with its key, at Partner Center without using it.
+    async fn test_credential(
+        &self,
+        account: &AccountName,
+        staged: SecretString,
+    ) -> Result<CredentialTest, OperationError>;
+}
+
+/// What a staged credential is worth.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialTest {
+    /// Whether the token endpoint took it.
+    pub works: bool,
+    /// What was found, in one sentence without secrets.
+    pub what: String,
+    /// What to do next.
+    pub fix: Option<String>,
 }
 
 /// How everything is doing.

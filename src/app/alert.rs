@@ -1,6 +1,7 @@
 //! Entries of the audit trail about the program itself.
 
 use super::parts::Parts;
+use crate::connect::evidence;
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::id::AccountName;
 use crate::store::StoreError;
@@ -37,7 +38,7 @@ pub(super) fn entry(
         summary,
         cause: None,
         fields: Vec::new(),
-        request_ids: Vec::new(),
+        request_ids: evidence::take(),
         duration_ms: None,
     }
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
+use super::{deadlines, secrets, signing};
 use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
 
@@ -15,12 +16,10 @@ use crate::sync::account::Account;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the age of the refresh token is asked for.
 const PROBE_EVERY: Duration = Duration::from_secs(3600);
-/// Fewer days than this are worth an alert.
-pub(super) const FEW_DAYS: u32 = 14;
 
 /// Watches the credentials of one account until `stop`.
 pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
-    let mut refused = BTreeSet::new();
+    let (mut refused, mut told) = (BTreeSet::new(), BTreeSet::new());
     let mut probed = None;
     while !stop.is_cancelled() {
         let now = parts.around.clock.now();
@@ -28,7 +27,9 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
             probed = Some(now);
             probe(&parts, &account).await;
         }
+        secrets::renew(&parts, &account).await;
         look(&parts, &account, &mut refused).await;
+        remind(&parts, &account, &mut told).await;
         tokio::select! {
             () = parts.around.clock.sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => {}
@@ -39,13 +40,21 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
 async fn probe(parts: &Parts, account: &Account) {
     let probe = account.partner_center.probe().await;
     account.breaker.learn(&probe, parts.around.clock.now());
-    let Ok(probe) = probe else { return };
-    let days = probe.refresh_token_days_left;
-    parts.slots.change(&account.name, |seen| seen.days_left = days);
-    if let Some(days) = days.filter(|days| *days < FEW_DAYS) {
-        let text = format!("The refresh token of Partner Center dies in {days} days.");
-        alert::raise(parts, &account.name, &text).await;
+    let days = probe.ok().and_then(|probe| probe.refresh_token_days_left);
+    let signing = signing::ends(parts, account).await;
+    parts.slots.change(&account.name, |seen| {
+        seen.days_left = days.or(seen.days_left);
+        seen.signing_ends = signing.or(seen.signing_ends);
+    });
+}
+
+/// Raises an alert for each end that has come near; again when the days left are fewer.
+async fn remind(parts: &Parts, account: &Account, told: &mut BTreeSet<String>) {
+    let near: BTreeSet<String> = deadlines::near(parts, &account.name).into_iter().collect();
+    for text in near.difference(told) {
+        alert::raise(parts, &account.name, text).await;
     }
+    *told = near;
 }
 
 /// Raises an alert for each system that has begun to refuse us.

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::credentials::FEW_DAYS;
+use super::deadlines::{self, FEW_DAYS};
 use super::parts::Parts;
 use super::provisioning;
+use super::signing::{self, Found};
 use super::slot;
 use super::systems;
 use crate::admin::operations::{Finding, Level};
 use crate::connect::crm::{Remark, TableSchema};
 use crate::connect::error::ConnectError;
-use crate::connect::partner_center_seam::PartnerProbe;
+use crate::connect::partner_center_seam::{MpnProfile, PartnerProbe};
 use crate::domain::id::AccountName;
 use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
@@ -137,27 +138,51 @@ async fn partner_center(parts: &Parts, account: &Account) -> Vec<Finding> {
             return notes.found;
         }
     }
-    let mpn_id = parts.settings(name).and_then(|own| own.partner_center.mpn_id.as_deref());
-    if let Some(mpn_id) = mpn_id {
-        match account.partner_center.mpn_profile(Some(mpn_id)).await {
-            Ok(Some(profile)) => {
-                notes.ok(format!("PartnerID {mpn_id} belongs to {}.", profile.partner_name));
-            }
-            Ok(None) => notes.problem(
-                format!("PartnerID {mpn_id} is not known."),
-                "Set mpn_id to a location id of your own organisation.",
-            ),
-            Err(fault) => notes.advice(
-                format!("PartnerID {mpn_id} cannot be looked up: {fault}."),
-                "Check it by hand in Partner Center, Account settings, Identifiers.",
-            ),
+    let settings = parts.settings(name).map(|own| &own.partner_center);
+    for text in deadlines::near(parts, name) {
+        notes.advice(text, "See docs/runbook.md, section Rotating secrets.");
+    }
+    let mpn_id = settings.and_then(|own| own.mpn_id.as_deref());
+    partner_id(&mut notes, mpn_id, account.partner_center.mpn_profile(mpn_id).await);
+    notes.found
+}
+
+/// The PartnerID that is configured, or that of the signed-in user's organisation.
+fn partner_id(
+    notes: &mut Notes<'_>,
+    configured: Option<&str>,
+    found: Result<Option<MpnProfile>, ConnectError>,
+) {
+    let by_hand = "Check it by hand in Partner Center, Account settings, Identifiers.";
+    match (configured, found) {
+        (Some(id), Ok(Some(profile))) => {
+            notes.ok(format!("PartnerID {id} belongs to {}.", profile.partner_name));
+        }
+        (Some(id), Ok(None)) => notes.problem(
+            format!("PartnerID {id} is not known."),
+            "Set mpn_id to a location id of your own organisation.",
+        ),
+        (Some(id), Err(fault)) => {
+            notes.advice(format!("PartnerID {id} cannot be looked up: {fault}."), by_hand);
+        }
+        (None, Ok(Some(profile))) => notes.advice(
+            format!("Our PartnerID is {} ({}).", profile.mpn_id, profile.partner_name),
+            "New deals belong to the location that Partner Center picks; set mpn_id to the \
+             PartnerID of the location if it must be another one.",
+        ),
+        (None, Ok(None)) => notes.advice(
+            "Partner Center knows no PartnerID of ours.",
+            "Sign in as a user of the partner tenant whose PartnerID is verified.",
+        ),
+        (None, Err(fault)) => {
+            notes.advice(format!("Our PartnerID cannot be looked up: {fault}."), by_hand);
         }
     }
-    notes.found
 }
 
 fn probed(notes: &mut Notes<'_>, probe: &PartnerProbe, now: Timestamp) {
     notes.ok("Signed in.");
+    notes.ok("Both audiences are given tokens: referrals, and webhooks with profiles.");
     notes.clock(now, probe.server_time);
     match probe.mfa {
         Some(true) => notes.ok("The sign-in passed multi-factor authentication."),
@@ -171,7 +196,7 @@ fn probed(notes: &mut Notes<'_>, probe: &PartnerProbe, now: Timestamp) {
         ),
     }
     match probe.refresh_token_days_left {
-        Some(days) if days < FEW_DAYS => notes.advice(
+        Some(days) if u64::from(days) < FEW_DAYS => notes.advice(
             format!("The refresh token dies in {days} days."),
             "Sign in again with `cosell-sync login`.",
         ),
@@ -195,29 +220,19 @@ async fn webhook(parts: &Parts, account: &Account) -> Vec<Finding> {
     let name = &account.name;
     let mut notes = Notes { account: Some(name), area: "webhook", found: Vec::new() };
     let settings = parts.settings(name).and_then(|own| own.partner_center.webhook.as_ref());
-    let Some(settings) = settings else {
+    if settings.is_none() {
         notes.advice(
             "Webhooks are not configured: changes are seen at the next read of the list.",
             "Add [accounts.NAME.partner_center.webhook] to see them within seconds.",
         );
         return notes.found;
-    };
-    match std::fs::read(parts.config.path(&settings.roots)) {
-        Ok(pem) => {
-            let count = String::from_utf8_lossy(&pem).matches("BEGIN CERTIFICATE").count();
-            if count == 0 {
-                notes.problem(
-                    format!("{} holds no certificate.", settings.roots.display()),
-                    "Put the pinned root certificates there as PEM.",
-                );
-            } else {
-                notes.ok(format!("{count} root certificates are pinned."));
-            }
+    }
+    for found in signing::examine(parts, account).await {
+        match found {
+            Found::Fine(what) => notes.ok(what),
+            Found::Look(what, fix) => notes.advice(what, &fix),
+            Found::Wrong(what, fix) => notes.problem(what, &fix),
         }
-        Err(error) => notes.problem(
-            format!("{} cannot be read: {error}.", settings.roots.display()),
-            "Put the pinned root certificates there as PEM.",
-        ),
     }
     match slot::look(parts, account).await {
         Ok(view) if view.owner == "ours" => notes.ok("The registration is ours."),

@@ -1,6 +1,5 @@
 //! What the admin interface asks for, done with the parts of the program.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,26 +7,21 @@ use async_trait::async_trait;
 use super::parts::Parts;
 use super::{
     alert, backfill, doctor, gauges, live, live_diff, mapping_versions, mappings, provisioning,
-    relink, shadow, slot, status, systems,
+    relink, secrets, shadow, slot, status, systems,
 };
 use crate::admin::Admin;
 use crate::admin::operations::{
-    BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
-    OperationError, Operations, PreviewSubject, ProvisionLine, Queued, ShadowReport, Status,
-    WebhookTest, WebhookView,
+    BackfillProgress, CredentialTest, Finding, Forecast, MappingDiff, MappingState, MappingVersion,
+    MappingView, OperationError, Operations, PreviewSubject, ProvisionLine, Queued, ShadowReport,
+    Status, WebhookTest, WebhookView,
 };
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::Deal;
 use crate::domain::id::{AccountName, RecordKey};
-use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::secret::SecretString;
 use crate::mapping::PreviewLine;
-use crate::store::StoreError;
 use crate::sync::account::Account;
-
-/// Notices that a new sign-in makes due, at most; the others come in their own time.
-const MOST_HURRIED: usize = 10_000;
 
 /// The parts as [`Operations`].
 struct Desk(Arc<Parts>);
@@ -207,31 +201,18 @@ impl Operations for Desk {
         let vault = vault.map_err(|error| refused(error.to_string()))?;
         let kept = KeptToken { token, since: self.0.around.clock.now() };
         vault.save(&kept).await.map_err(refused)?;
-        own.breaker.reset();
         let summary = "The sign-in at Partner Center was renewed.".to_owned();
         alert::note(&self.0, account, AuditKind::Configured, who, summary, None).await?;
-        self.0.pollers_of(account).for_each(|poller| poller.hint());
-        hurry(&self.0, account).await?;
+        secrets::go_on(&self.0, own, "login").await?;
         Ok(())
     }
-}
 
-/// Makes everything of an account that waits for a later try due now.
-async fn hurry(parts: &Parts, account: &AccountName) -> Result<(), StoreError> {
-    let now = parts.around.clock.now();
-    let waiting = parts.around.store.waiting(MOST_HURRIED).await?;
-    let of_account = waiting.into_iter().filter(|it| it.notice.account == *account);
-    let subjects: BTreeSet<Subject> = of_account.map(|it| it.notice.subject).collect();
-    let notice = |subject| NewNotice {
-        account: account.clone(),
-        source: Source::Operator,
-        subject,
-        event: "login".to_owned(),
-        dedupe: None,
-        due: now,
-    };
-    let notices = subjects.into_iter().map(notice).collect();
-    parts.around.store.enqueue(notices, Vec::new(), Vec::new(), now).await?;
-    parts.wake.notify_one();
-    Ok(())
+    async fn test_credential(
+        &self,
+        account: &AccountName,
+        staged: SecretString,
+    ) -> Result<CredentialTest, OperationError> {
+        self.account(account)?;
+        Ok(secrets::test(&self.0, account, &staged).await)
+    }
 }

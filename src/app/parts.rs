@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::mappings::MappingFiles;
+use super::secrets::SignInState;
 use super::slot::Slots;
 use super::{AppError, account_name, load_mappings, systems};
 use crate::config::{AccountConfig, Config};
@@ -44,6 +45,8 @@ pub struct Parts {
     pub(super) slots: Slots,
     /// The client of each account's Salesforce organisation: one for the worker and the door.
     salesforce: BTreeMap<AccountName, Arc<Salesforce>>,
+    /// How each account is signed in at Partner Center.
+    pub(super) sign_ins: BTreeMap<AccountName, SignInState>,
 }
 
 impl Parts {
@@ -57,6 +60,7 @@ impl Parts {
         let mut accounts = Vec::new();
         let mut pollers = Vec::new();
         let mut salesforce = BTreeMap::new();
+        let mut sign_ins = BTreeMap::new();
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
             let folder = config.path(&settings.sync.mappings);
@@ -70,13 +74,25 @@ impl Parts {
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
             let own = account_name(name);
+            let secret = systems::partner_center_secret(config, &own, &settings.partner_center)?;
+            let partner_center =
+                systems::partner_center_client(config, &own, &settings.partner_center, &around)?;
+            let signed_in = SignInState::new(Arc::clone(&partner_center), secret);
+            sign_ins.insert(own.clone(), signed_in);
             let client = settings
                 .salesforce
                 .as_ref()
                 .map(|crm| systems::salesforce_client(config, &own, crm, &around).map(Arc::new));
             let client = client.transpose()?;
-            let account =
-                systems::account(config, name, settings, &mappings, client.as_ref(), &around)?;
+            let account = systems::account(
+                config,
+                name,
+                settings,
+                &mappings,
+                partner_center,
+                client.as_ref(),
+                &around,
+            )?;
             let account = Arc::new(account);
             salesforce.extend(client.map(|client| (own, client)));
             account.name_mappings(&files.state(&account).version);
@@ -105,6 +121,7 @@ impl Parts {
             wake,
             slots: Slots::default(),
             salesforce,
+            sign_ins,
         })
     }
 

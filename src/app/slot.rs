@@ -9,12 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::alert;
 use super::parts::Parts;
 use crate::admin::operations::{OperationError, WebhookTest, WebhookView};
-use crate::connect::error::ConnectError;
+use crate::connect::error::{ConnectError, Refusal};
+use crate::connect::evidence;
 use crate::connect::partner_center::slot::{SlotPlan, plan};
 use crate::connect::partner_center_seam::WebhookSlot;
 use crate::domain::audit::AuditKind;
 use crate::domain::id::AccountName;
 use crate::domain::secret::ExposeSecret;
+use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
 
 /// How often what became of a test event is asked for, once a second.
@@ -30,6 +32,8 @@ pub(super) struct Seen {
     pub(super) webhook: Option<WebhookView>,
     /// Days until the refresh token dies unused.
     pub(super) days_left: Option<u32>,
+    /// When the certificate ends that its events are signed with.
+    pub(super) signing_ends: Option<Timestamp>,
 }
 
 impl Slots {
@@ -147,6 +151,15 @@ pub(super) async fn register(
     take_over: bool,
     who: &str,
 ) -> Result<WebhookView, OperationError> {
+    evidence::gathering(write(parts, account, take_over, who)).await
+}
+
+async fn write(
+    parts: &Parts,
+    account: &Account,
+    take_over: bool,
+    who: &str,
+) -> Result<WebhookView, OperationError> {
     let (wanted, shown) = address(parts, &account.name)?;
     let current = ask(parts, account).await?;
     let (slot, summary) = match plan(current.as_ref(), &wanted, take_over) {
@@ -164,12 +177,26 @@ pub(super) async fn register(
             });
         }
     };
-    let written = account.partner_center.write_webhook_slot(&slot).await;
-    let written = written.map_err(|fault| outside("Partner Center", &fault))?;
+    let seen = current.as_ref().map(|current| current.url.as_str());
+    let written = match account.partner_center.write_webhook_slot(&slot, seen).await {
+        Err(ConnectError::Exists(taken)) => return Err(lost(parts, account, &taken).await),
+        written => written.map_err(|fault| outside("Partner Center", &fault))?,
+    };
     alert::note(parts, &account.name, AuditKind::Configured, who, summary, None).await?;
     let view = view(parts, account, Some(&written));
     parts.slots.change(&account.name, |seen| seen.webhook = Some(view.clone()));
     Ok(view)
+}
+
+/// Another tool wrote the registration while we did: shown, and left as it is.
+async fn lost(parts: &Parts, account: &Account, taken: &Refusal) -> OperationError {
+    let what = format!("The webhook was not registered: {}.", taken.message);
+    alert::raise(parts, &account.name, &what).await;
+    OperationError::Refused {
+        what,
+        fix: "Find out which tool that is. If it may lose its events, register with --take-over."
+            .to_owned(),
+    }
 }
 
 /// Asks for a test event and waits a while for what becomes of it.
@@ -205,6 +232,21 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
     }
 }
 
+/// What is wrong with a registration; `None` if it is as it should be.
+pub(super) fn sentence(view: &WebhookView) -> Option<String> {
+    match (view.owner.as_str(), view.url.as_deref()) {
+        ("ours", _) => None,
+        ("incomplete", _) => {
+            Some("Our webhook registration lacks events, or the signature header.".to_owned())
+        }
+        ("unknown", _) => {
+            Some("Whether the webhook registration is ours cannot be told.".to_owned())
+        }
+        (_, Some(url)) => Some(format!("The webhook registration points to {url}, not to us.")),
+        (_, None) => Some("There is no webhook registration.".to_owned()),
+    }
+}
+
 /// One look: raises an alert when the owner changed, takes it back only where that is allowed.
 async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
     let Ok(view) = look(parts, account).await else { return };
@@ -214,14 +256,7 @@ async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
     let before = parts.around.store.note(&name).await.ok().flatten();
     let changed = before.as_deref() != Some(owner.as_bytes());
     if changed {
-        if view.owner != "ours" {
-            let text = match view.url.as_deref() {
-                _ if incomplete => {
-                    "Our webhook registration lacks events, or the signature header.".to_owned()
-                }
-                Some(url) => format!("The webhook registration points to {url}, not to us."),
-                None => "There is no webhook registration.".to_owned(),
-            };
+        if let Some(text) = sentence(&view) {
             alert::raise(parts, &account.name, &text).await;
         }
         if let Err(error) = parts.around.store.keep_note(&name, Some(owner.into_bytes())).await {

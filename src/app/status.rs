@@ -1,7 +1,9 @@
 //! How everything is doing, from what is known here: no remote system is asked.
 
-use super::credentials::FEW_DAYS;
+use super::deadlines;
 use super::parts::Parts;
+use super::secrets::SignInState;
+use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
 use crate::domain::deal::{Deal, Stage};
 use crate::domain::referral::ReferralState;
@@ -78,6 +80,12 @@ pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
     let accounts: Vec<AccountStatus> =
         parts.accounts.iter().map(|account| of_account(parts, account, now)).collect();
     let mut alerts: Vec<String> = accounts.iter().flat_map(alerts_of).collect();
+    for account in &parts.accounts {
+        let deadlines = deadlines::near(parts, &account.name);
+        alerts.extend(deadlines.into_iter().map(|text| format!("{}: {text}", account.name)));
+        let staged = parts.sign_ins.get(&account.name).and_then(SignInState::refused);
+        alerts.extend(staged.map(|text| format!("{}: {text}", account.name)));
+    }
     for line in ledger.iter().filter(|line| !line.balances()) {
         alerts.push(format!("The ledger of {} does not balance.", line.source.as_str()));
     }
@@ -144,13 +152,12 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
             alerts.push(format!("{name}: {} refuses our credentials: {why}.", system.name));
         }
     }
-    if let Some(webhook) = account.webhook.as_ref().filter(|webhook| webhook.owner != "ours") {
-        let holder = webhook.url.as_deref().unwrap_or("nobody");
-        alerts.push(format!("{name}: the webhook registration is not ours but {holder}'s."));
-    }
-    if let Some(days) = account.credential_days_left.filter(|days| *days < FEW_DAYS) {
-        alerts.push(format!("{name}: the refresh token of Partner Center dies in {days} days."));
-    }
+    alerts.extend(
+        account
+            .webhook
+            .iter()
+            .filter_map(|webhook| slot::sentence(webhook).map(|text| format!("{name}: {text}"))),
+    );
     if let Some(why) = &account.mappings.rejected {
         let first = why.lines().next().unwrap_or_default();
         alerts.push(format!("{name}: the mapping files on the disk are not in use: {first}"));

@@ -39,11 +39,11 @@ pub(super) fn account(
     name: &str,
     settings: &AccountConfig,
     mappings: &[Arc<Mapping>],
+    partner_center: Arc<partner_center::Client>,
     salesforce: Option<&Arc<salesforce::Salesforce>>,
     around: &Surroundings,
 ) -> Result<Account, AppError> {
     let account = account_name(name);
-    let partner_center = partner_center_client(config, &account, &settings.partner_center, around)?;
     let mut crms = Vec::new();
     if let Some(crm) = &settings.dynamics365 {
         let client = dynamics365_client(config, &account, crm, around)?;
@@ -194,6 +194,19 @@ pub(super) fn partner_center_vault(
     Ok(Vault::new(Arc::clone(&around.store), sealer(config)?, account, "partner_center"))
 }
 
+/// The client secret, or the certificate with its key, of an account's partner tenant.
+pub(super) fn partner_center_secret(
+    config: &Config,
+    account: &AccountName,
+    settings: &PartnerCenterConfig,
+) -> Result<SecretString, AppError> {
+    let key = format!("accounts.{account}.partner_center");
+    let (name, source) = settings.credential().ok_or_else(|| {
+        AppError::Settings(format!("{key}: a client_secret or a certificate is needed"))
+    })?;
+    secret(config, &format!("{key}.{name}"), source)
+}
+
 /// The client of an account's partner tenant.
 pub(super) fn partner_center_client(
     config: &Config,
@@ -215,19 +228,21 @@ pub(super) fn partner_center_client(
     if let Some(url) = &settings.webhooks_url {
         client.webhooks_url = url.join("/").map_err(|error| wrong(error.to_string()))?;
     }
+    let audience = |text: &String| text.trim_end_matches('/').to_owned();
+    if let Some(text) = &settings.referrals_audience {
+        client.referrals_audience = audience(text);
+    }
+    if let Some(text) = &settings.webhooks_audience {
+        client.webhooks_audience = audience(text);
+    }
     client.http = http(config, &key, settings.ca_file.as_ref(), 8)?;
-    let credential = match (&settings.client_secret, &settings.certificate) {
-        (_, Some(certificate)) => {
-            let pem = secret(config, &format!("{key}.certificate"), certificate)?;
-            let pem = pem.expose_secret().as_bytes();
+    let text = partner_center_secret(config, account, settings)?;
+    let credential = match &settings.certificate {
+        Some(_) => {
+            let pem = text.expose_secret().as_bytes();
             partner_center::Credential::certificate(pem, pem).map_err(&wrong)?
         }
-        (Some(source), None) => partner_center::Credential::Secret(secret(
-            config,
-            &format!("{key}.client_secret"),
-            source,
-        )?),
-        (None, None) => return Err(wrong("a client_secret or a certificate is needed".to_owned())),
+        None => partner_center::Credential::Secret(text),
     };
     let configured =
         optional_secret(config, &format!("{key}.refresh_token"), settings.refresh_token.as_ref())?;
@@ -395,13 +410,13 @@ pub(super) fn entrances(
     Ok(entrances)
 }
 
-fn partner_center_door(
+/// What checks the events of an account's partner tenant.
+pub(super) fn partner_center_verifier(
     config: &Config,
     name: &str,
     (settings, webhook): (&PartnerCenterConfig, &WebhookConfig),
     around: &Surroundings,
-    metrics: &Arc<Metrics>,
-) -> Result<Entrance, AppError> {
+) -> Result<partner_center::Verifier, AppError> {
     let key = format!("accounts.{name}.partner_center.webhook");
     let wrong = settings_error(&key);
     let read = |path: &std::path::Path| {
@@ -416,12 +431,26 @@ fn partner_center_door(
     verifier.allow_loopback = webhook.certificate_hosts.iter().any(|host| is_loopback(host));
     verifier.certificate_hosts.clone_from(&webhook.certificate_hosts);
     verifier.certificate_paths.clone_from(&webhook.certificate_paths);
-    verifier.resource_hosts.extend(overridden_hosts(settings));
+    match &webhook.resource_hosts {
+        Some(hosts) => verifier.resource_hosts.clone_from(hosts),
+        None => verifier.resource_hosts.extend(overridden_hosts(settings)),
+    }
     verifier.organization.clone_from(&webhook.organization);
     verifier.leaf_name.clone_from(&webhook.leaf_name);
     let fetcher = partner_center::NetworkFetcher::new().map_err(&wrong)?;
-    let verifier =
-        partner_center::Verifier::new(verifier, Arc::new(fetcher), Arc::clone(&around.clock));
+    partner_center::Verifier::new(verifier, Arc::new(fetcher), Arc::clone(&around.clock))
+        .map_err(&wrong)
+}
+
+fn partner_center_door(
+    config: &Config,
+    name: &str,
+    (settings, webhook): (&PartnerCenterConfig, &WebhookConfig),
+    around: &Surroundings,
+    metrics: &Arc<Metrics>,
+) -> Result<Entrance, AppError> {
+    let key = format!("accounts.{name}.partner_center.webhook");
+    let verifier = partner_center_verifier(config, name, (settings, webhook), around)?;
     let path_secret =
         optional_secret(config, &format!("{key}.path_secret"), webhook.path_secret.as_ref())?;
     let relay = webhook.relay_url.as_ref().map(|address| {
@@ -429,7 +458,7 @@ fn partner_center_door(
     });
     let relay = relay.transpose().map_err(settings_error(&format!("{key}.relay_url")))?;
     Ok(Entrance {
-        source: Arc::new(verifier.map_err(&wrong)?),
+        source: Arc::new(verifier),
         path_secret: path_secret.map(|secret| secret.expose_secret().to_owned()),
         relay: relay.map(|relay| Arc::new(relay) as Arc<dyn Relay>),
     })

@@ -1,14 +1,16 @@
 //! `login`: the one-time consent at Partner Center.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::client::Reach;
-use super::{AccountArgument, CliError, ConfigArgument, Out, Outcome};
+use super::{AccountArgument, CliError, ConfigArgument, Out, Outcome, table, text};
 use crate::app::login::{SignIn, SignedIn};
-use crate::config::Config;
+use crate::config::{Config, SecretSource};
 use crate::domain::secret::ExposeSecret;
 
 /// Longest request line of a redirect, in bytes.
@@ -27,13 +29,20 @@ pub(super) struct Login {
     /// Port of the redirect address http://localhost:PORT/
     #[arg(long, default_value_t = 8400, requires = "browser")]
     port: u16,
+    /// Keep a sign-in that did not pass multi-factor authentication. Partner Center refuses its calls
+    /// wherever it enforces it
+    #[arg(long)]
+    without_mfa: bool,
+    /// Sign nobody in: try the client secret, or the certificate with its key, in FILE
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["browser", "port", "without_mfa"])]
+    test_secret: Option<PathBuf>,
 }
 
 impl Login {
     /// Signs in and keeps the refresh token, sealed.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let config = self.config.load()?;
-        if config.store.encryption_key.is_none() {
+        if self.test_secret.is_none() && config.store.encryption_key.is_none() {
             return Err(CliError::BadUse(
                 "a refresh token is only kept encrypted; make a key with `openssl rand -hex 32` \
                  and set store.encryption_key"
@@ -41,6 +50,9 @@ impl Login {
             ));
         }
         let account = self.account(&config)?;
+        if let Some(file) = &self.test_secret {
+            return test_secret(&config, &account, file, out).await;
+        }
         let sign_in = SignIn::new(&config, &account)?;
         // Found before the person signs in, so that nothing is lost if it cannot be kept.
         let reach = Reach::find(&config).await?;
@@ -49,6 +61,15 @@ impl Login {
         } else {
             by_device(&sign_in, out).await
         }?;
+        if signed_in.mfa == Some(false) && !self.without_mfa {
+            writeln!(
+                out,
+                "The sign-in did not pass multi-factor authentication, and Partner Center refuses the \
+                 calls of such a one.\nNothing was kept; the sign-in in use stays. Turn it on for this \
+                 user, then sign in again.\nWhere it is not enforced yet, repeat with --without-mfa."
+            )?;
+            return Ok(Outcome::Problem);
+        }
         let body = json!({
             "account": account,
             "refresh_token": signed_in.refresh_token.expose_secret(),
@@ -59,10 +80,9 @@ impl Login {
         if signed_in.mfa == Some(false) {
             writeln!(
                 out,
-                "The sign-in did not pass multi-factor authentication; calls will be refused.\n\
-                 Turn it on for this user, then sign in again."
+                "It did not pass multi-factor authentication: calls are refused as soon as Partner \
+                 Center enforces it."
             )?;
-            return Ok(Outcome::Problem);
         }
         Ok(Outcome::Fine)
     }
@@ -74,6 +94,26 @@ impl Login {
             (None, _) => Err(CliError::BadUse("several accounts; name one --account".to_owned())),
         }
     }
+}
+
+/// Tries what a file holds at the token endpoint. The secret in use stays in use.
+async fn test_secret(
+    config: &Config,
+    account: &str,
+    file: &Path,
+    out: &mut dyn Out,
+) -> Result<Outcome, CliError> {
+    let staged = SecretSource::from_file(file).read("--test-secret", Path::new(""));
+    let staged = staged.map_err(|error| CliError::BadUse(error.to_string()))?;
+    let body = json!({ "account": account, "credential": staged.expose_secret() });
+    let tested = Reach::find(config).await?.post("login/test-secret", &body).await?;
+    writeln!(out, "{}", text(&tested, "/what"))?;
+    let fix = text(&tested, "/fix");
+    if !fix.is_empty() {
+        table::paragraph(out, "-> ", fix)?;
+    }
+    let works = tested["works"].as_bool() == Some(true);
+    Ok(if works { Outcome::Fine } else { Outcome::Problem })
 }
 
 async fn by_device(sign_in: &SignIn, out: &mut dyn Out) -> Result<SignedIn, CliError> {

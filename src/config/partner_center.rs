@@ -6,6 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{ConfigError, SecretSource, check_address, check_range};
+use crate::domain::time::Date;
 
 /// `[accounts.NAME.partner_center]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -17,6 +18,8 @@ pub struct PartnerCenterConfig {
     pub client_id: String,
     /// Its secret; or a certificate.
     pub client_secret: Option<SecretSource>,
+    /// Day on which the secret ends, as Entra shows it; an alert goes ahead of it.
+    pub client_secret_expires: Option<Date>,
     /// PEM file with certificate and private key, in place of a secret.
     pub certificate: Option<SecretSource>,
     /// A refresh token to begin with. The stored, rotated one is used first.
@@ -34,6 +37,10 @@ pub struct PartnerCenterConfig {
     pub referrals_url: Option<Url>,
     /// Overrides `https://api.partnercenter.microsoft.com`.
     pub webhooks_url: Option<Url>,
+    /// Audience of referral tokens, in place of `https://api.partner.microsoft.com`.
+    pub referrals_audience: Option<String>,
+    /// Audience of webhook and profile tokens, in place of `https://api.partnercenter.microsoft.com`.
+    pub webhooks_audience: Option<String>,
     /// PEM file of trust roots, in place of the public ones.
     pub ca_file: Option<PathBuf>,
     /// `[accounts.NAME.partner_center.webhook]`. Without it no deliveries are taken.
@@ -45,6 +52,12 @@ fn default_reconcile_secs() -> u64 {
 }
 
 impl PartnerCenterConfig {
+    /// Where the credential comes from: the name of its setting, and its source.
+    pub(crate) fn credential(&self) -> Option<(&'static str, &SecretSource)> {
+        let certificate = self.certificate.as_ref().map(|source| ("certificate", source));
+        certificate.or(self.client_secret.as_ref().map(|source| ("client_secret", source)))
+    }
+
     pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
         let key = |name: &str| format!("accounts.{account}.partner_center.{name}");
         if self.client_secret.is_some() == self.certificate.is_some() {
@@ -71,8 +84,28 @@ impl PartnerCenterConfig {
         for url in self.webhook.iter().flat_map(|webhook| &webhook.relay_url) {
             check_address(file, &key("webhook.relay_url"), url)?;
         }
-        Ok(())
+        let audiences = [
+            ("referrals_audience", &self.referrals_audience),
+            ("webhooks_audience", &self.webhooks_audience),
+        ];
+        for (name, audience) in audiences {
+            if audience.as_deref().is_some_and(|audience| !is_audience(audience)) {
+                return Err(ConfigError::plain(
+                    file,
+                    &format!("{} is not the identifier of a resource", key(name)),
+                    "write the address that tokens are asked for, without a scope such as /.default",
+                ));
+            }
+        }
+        self.webhook.iter().try_for_each(|webhook| webhook.check_resource_hosts(file, &key))
     }
+}
+
+/// Whether tokens can be asked for `text`: an address without query, and without the scope that is
+/// put behind it.
+fn is_audience(text: &str) -> bool {
+    let plain = !text.contains(char::is_whitespace) && !text.ends_with("/.default");
+    plain && Url::parse(text).is_ok_and(|url| url.query().is_none() && url.fragment().is_none())
 }
 
 /// `[accounts.NAME.partner_center.webhook]`: who may send us events.
@@ -84,6 +117,9 @@ pub struct WebhookConfig {
     pub certificate_hosts: Vec<String>,
     /// Paths of the certificate on those hosts; exact.
     pub certificate_paths: Vec<String>,
+    /// Hosts that the referral of an event may lie on; exact names. Those of the public service and
+    /// of overridden addresses if not given. No such address is ever called.
+    pub resource_hosts: Option<Vec<String>>,
     /// PEM file of the pinned roots.
     pub roots: PathBuf,
     /// PEM file of intermediate certificates, which are not delivered with the signature.
@@ -100,6 +136,29 @@ pub struct WebhookConfig {
     pub take_over: bool,
     /// Where events that are not ours are passed on, unchanged.
     pub relay_url: Option<Url>,
+}
+
+impl WebhookConfig {
+    fn check_resource_hosts(
+        &self,
+        file: &str,
+        key: impl Fn(&str) -> String,
+    ) -> Result<(), ConfigError> {
+        let Some(hosts) = &self.resource_hosts else { return Ok(()) };
+        let is_host = |host: &String| {
+            let url = Url::parse(&format!("https://{host}/"));
+            let same = |url: Url| url.path() == "/" && url.query().is_none();
+            !host.is_empty() && !host.contains(['/', '@', '*']) && url.is_ok_and(same)
+        };
+        if !hosts.is_empty() && hosts.iter().all(is_host) {
+            return Ok(());
+        }
+        Err(ConfigError::plain(
+            file,
+            &format!("{} names no host, or something that is none", key("webhook.resource_hosts")),
+            "write names as in [\"api.partnercenter.microsoft.com\"], without https:// and path",
+        ))
+    }
 }
 
 fn default_organization() -> String {

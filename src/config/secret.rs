@@ -122,8 +122,27 @@ impl SecretSource {
     ///
     /// Names the source, never any part of the secret.
     pub fn read(&self, key: &str, folder: &Path) -> Result<SecretString, ConfigError> {
+        #[cfg(unix)]
+        if let Some(file) = &self.file {
+            warn_if_open(&folder.join(file));
+        }
+        self.read_again(key, folder)
+    }
+
+    /// Whether the secret can be replaced while the program runs: not one of the environment.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// As [`SecretSource::read`], without a word about who else can read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretSource::read`].
+    pub fn read_again(&self, key: &str, folder: &Path) -> Result<SecretString, ConfigError> {
         let text = match (&self.file, &self.env) {
-            (Some(file), None) => read_file(&folder.join(file)).map_err(|error| {
+            (Some(file), None) => std::fs::read_to_string(folder.join(file)).map_err(|error| {
                 let what = format!("the secret file {} cannot be read: {error}", file.display());
                 ConfigError::secret(
                     key.to_owned(),
@@ -157,15 +176,13 @@ impl SecretSource {
     }
 }
 
-/// Reads a file and warns of one that others can read too.
-fn read_file(path: &Path) -> std::io::Result<String> {
-    let text = std::fs::read_to_string(path)?;
-    #[cfg(unix)]
-    if is_open(&std::fs::metadata(path)?) {
+/// Warns of a file that others can read too.
+#[cfg(unix)]
+fn warn_if_open(path: &Path) {
+    if std::fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
         let path = path.display();
         tracing::warn!("The secret file {path} can be read by others; run `chmod 600 {path}`");
     }
-    Ok(text)
 }
 
 /// Whether group or others can read a file.

@@ -10,6 +10,7 @@ pub mod crm;
 pub mod dynamics365;
 pub mod error;
 pub mod events;
+pub mod evidence;
 pub mod http;
 
 pub mod partner_center;

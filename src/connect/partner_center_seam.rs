@@ -62,8 +62,16 @@ pub trait PartnerCenter: Send + Sync {
     /// The tenant's webhook registration; `None` if there is none.
     async fn webhook_slot(&self) -> Result<Option<WebhookSlot>, ConnectError>;
 
-    /// Writes the registration: POST if there is none, PUT otherwise.
-    async fn write_webhook_slot(&self, slot: &WebhookSlot) -> Result<WebhookSlot, ConnectError>;
+    /// Writes the registration: POST if there is none, PUT otherwise. Returns what is registered
+    /// afterwards.
+    ///
+    /// `seen` is the address that was registered when this was decided. Any other one than that or
+    /// our own, before or after the write, is [`ConnectError::Exists`]: another tool was faster.
+    async fn write_webhook_slot(
+        &self,
+        slot: &WebhookSlot,
+        seen: Option<&str>,
+    ) -> Result<WebhookSlot, ConnectError>;
 
     /// Asks for a test event and returns its correlation id.
     async fn send_validation_event(&self) -> Result<String, ConnectError>;

@@ -1,6 +1,7 @@
 //! What the trail says of a try: of writes that took effect, of what they overwrote, and why.
 
 use super::attempt::Attempt;
+use crate::connect::evidence;
 use crate::domain::audit::{AuditKind, FieldChange, NewEntry};
 use crate::domain::deal::{Conflict, Deal, Target, Values};
 use crate::domain::notice::{NewNotice, Source, Subject};
@@ -53,7 +54,7 @@ impl Attempt<'_> {
             summary,
             cause: self.cause(kind),
             fields: Vec::new(),
-            request_ids: Vec::new(),
+            request_ids: evidence_of(kind, actor),
             duration_ms: None,
         }
     }
@@ -133,6 +134,19 @@ impl Attempt<'_> {
             self.entries.push(entry);
         }
     }
+}
+
+/// The request ids of the write at Partner Center that an entry is about; also in the log.
+fn evidence_of(kind: AuditKind, actor: &str) -> Vec<String> {
+    let about = matches!(kind, AuditKind::Wrote | AuditKind::Refused);
+    if !about || actor != Target::PartnerCenter.as_str() {
+        return Vec::new();
+    }
+    let ids = evidence::take();
+    if !ids.is_empty() {
+        tracing::info!(request_ids = ids.join(" "), "Partner Center was written to");
+    }
+    ids
 }
 
 /// Names everything that was sent.

@@ -92,7 +92,9 @@ impl Attempt<'_> {
                 format!("{system} refused {}; everything else goes on: {fault}", rule.name);
             let mut entry =
                 self.new_entry(Some(deal), AuditKind::Refused, target.as_str(), summary);
-            entry.request_ids = refusal.request_id.iter().cloned().collect();
+            if entry.request_ids.is_empty() {
+                entry.request_ids = refusal.request_id.iter().cloned().collect();
+            }
             self.entries.push(entry);
         }
         true
@@ -158,7 +160,9 @@ impl Attempt<'_> {
             target.as_str(),
             format!("{system} refused: {fault}"),
         );
-        entry.request_ids = request_id(fault).into_iter().collect();
+        if entry.request_ids.is_empty() {
+            entry.request_ids = request_id(fault).into_iter().collect();
+        }
         self.entries.push(entry);
         self.hold.get_or_insert(hold);
         true

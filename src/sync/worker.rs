@@ -14,6 +14,7 @@ use super::account::{Account, Surroundings};
 use super::attempt::{Attempt, Ended, breaker};
 use super::retry::{Next, Outage, Policy};
 use crate::connect::error::ConnectError;
+use crate::connect::evidence;
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::deal::{Deal, Standing, Target};
 use crate::domain::hold::Hold;
@@ -118,6 +119,10 @@ impl Worker {
     /// One try of one lane, with its end committed. A panic inside holds the deal, it never vanishes.
     #[tracing::instrument(name = "sync.try", skip_all, fields(lane = ?claim.lane.subject, outcome = tracing::field::Empty))]
     async fn work(&self, claim: Claim) -> Result<(), StoreError> {
+        evidence::gathering(self.work_once(claim)).await
+    }
+
+    async fn work_once(&self, claim: Claim) -> Result<(), StoreError> {
         let Some(account) = self.accounts.get(&claim.lane.account) else {
             let reason = format!("the account `{}` is not configured any more", claim.lane.account);
             let hold =
@@ -175,7 +180,8 @@ impl Worker {
                 match self.retry.next(attempt, &fault, outage, self.around.randomness.unit()) {
                     Next::Again(wait, counts) => {
                         let reason = format!("{}: {fault}", target.as_str());
-                        if counts {
+                        // An open write is told even in an outage: support can look it up.
+                        if counts || matches!(fault, ConnectError::Unknown(_)) {
                             entries.push(self.entry(
                                 claim,
                                 deal,
@@ -289,10 +295,22 @@ impl Worker {
             summary,
             cause: claim.notices.last().map(|notice| format!("notice {}", notice.id)),
             fields: Vec::new(),
-            request_ids: Vec::new(),
+            request_ids: open_writes(kind),
             duration_ms: None,
         }
     }
+}
+
+/// The request ids of writes that no other entry told of: what became of them is open.
+fn open_writes(kind: AuditKind) -> Vec<String> {
+    if !matches!(kind, AuditKind::Retried | AuditKind::Held) {
+        return Vec::new();
+    }
+    let ids = evidence::take();
+    if !ids.is_empty() {
+        tracing::warn!(request_ids = ids.join(" "), "A write at Partner Center did not succeed");
+    }
+    ids
 }
 
 fn subject_name(subject: &Subject) -> String {

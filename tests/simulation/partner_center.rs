@@ -273,7 +273,11 @@ impl PartnerCenter for FakePartnerCenter {
         Ok(None)
     }
 
-    async fn write_webhook_slot(&self, slot: &WebhookSlot) -> Result<WebhookSlot, ConnectError> {
+    async fn write_webhook_slot(
+        &self,
+        slot: &WebhookSlot,
+        _seen: Option<&str>,
+    ) -> Result<WebhookSlot, ConnectError> {
         Ok(slot.clone())
     }
 

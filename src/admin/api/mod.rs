@@ -62,6 +62,7 @@ pub(super) fn routes() -> Router<Arc<Admin>> {
         .route("/mappings/reload", post(mappings::reload))
         .route("/mappings/rollback", post(mappings::roll_back))
         .route("/login", post(store::keep_login))
+        .route("/login/test-secret", post(store::test_secret))
         .route("/backup", post(store::backup))
         .fallback(nothing)
         .method_not_allowed_fallback(nothing)

@@ -1,4 +1,4 @@
-//! `/backup` and `/login`: what goes into and out of the store as a whole.
+//! `/backup` and `/login`: what goes into and out of the store as a whole, and who signs in.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use serde_json::{Value as Json_, json};
 use super::super::extract::Sent;
 use super::super::{Admin, Problem};
 use super::{WHO, account};
+use crate::admin::operations::CredentialTest;
 use crate::domain::secret::SecretString;
 
 #[derive(Deserialize)]
@@ -53,4 +54,21 @@ pub(super) async fn keep_login(
     let token = SecretString::from(login.refresh_token);
     admin.operations.keep_login(&account, token, WHO).await?;
     Ok(Json(json!({ "account": account, "kept": true })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Staged {
+    account: Option<String>,
+    credential: String,
+}
+
+/// `POST /login/test-secret`: tries a credential of Partner Center without using or keeping it.
+pub(super) async fn test_secret(
+    State(admin): State<Arc<Admin>>,
+    Sent(staged): Sent<Staged>,
+) -> Result<Json<CredentialTest>, Problem> {
+    let account = account(&admin, staged.account.as_deref())?;
+    let credential = SecretString::from(staged.credential);
+    Ok(Json(admin.operations.test_credential(&account, credential).await?))
 }

@@ -14,6 +14,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 
+use super::der::not_after;
 use super::grant::{self, GrantError, Granted, audience_parameters, check_audience};
 use super::settings::{Credential, Family, Settings};
 use crate::connect::error::ConnectError;
@@ -43,6 +44,17 @@ pub trait RefreshTokenVault: Send + Sync {
 
     /// Keeps `token` in place of the last one; durable when this returns.
     async fn save(&self, token: &KeptToken) -> Result<(), String>;
+}
+
+/// What a staged credential is worth.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trial {
+    /// The token endpoint took it.
+    Works,
+    /// The token endpoint refused it; what to do.
+    Refused(String),
+    /// It could not be told; why.
+    Untold(String),
 }
 
 /// A refusal of the application, not of its token, may be repaired at Entra without our being told:
@@ -152,22 +164,35 @@ impl Principal {
 
     /// Tries a credential that is not in use yet. The replacement token of the answer is dropped:
     /// the one in use stays valid.
-    pub(super) async fn test_credential(&self, staged: &Credential) -> Result<(), ConnectError> {
-        let candidates = self.candidates().await?;
-        let mut result = Err(ConnectError::Unauthorized(
-            "there is no refresh token to try the credential with".to_owned(),
-        ));
+    pub(super) async fn try_credential(&self, staged: &Credential) -> Trial {
+        let candidates = match self.candidates().await {
+            Ok(candidates) => candidates,
+            Err(error) => return Trial::Untold(error.to_string()),
+        };
+        let mut untold =
+            "there is no refresh token to try it with; sign in with `cosell-sync login`";
+        let mut last = None;
         for candidate in &candidates {
-            result = self
-                .redeem(staged, candidate, Family::Referrals)
-                .await
-                .map(|_| ())
-                .map_err(ConnectError::from);
-            if result.is_ok() {
-                break;
+            match self.redeem(staged, candidate, Family::Referrals).await {
+                Ok(_) => return Trial::Works,
+                Err(GrantError::Refused(cause, text)) if !cause.is_about_the_token() => {
+                    return Trial::Refused(text);
+                }
+                Err(error) => last = Some(ConnectError::from(error).to_string()),
             }
         }
-        result
+        if let Some(last) = &last {
+            untold = last;
+        }
+        Trial::Untold(untold.to_owned())
+    }
+
+    /// When the certificate in use ends; `None` for a secret, whose end only Entra knows.
+    pub(super) fn credential_ends(&self) -> Option<Timestamp> {
+        match self.credential.load().as_ref() {
+            Credential::Secret(_) => None,
+            Credential::Certificate { certificate, .. } => not_after(certificate),
+        }
     }
 
     /// Sends any grant with the credential in use.

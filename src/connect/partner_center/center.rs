@@ -7,7 +7,7 @@ use super::client::Client;
 use super::referrals::broken;
 use super::settings::Family;
 use super::wire;
-use crate::connect::error::ConnectError;
+use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::http::address::encode;
 use crate::connect::http::{Answer, Call, Purpose};
 use crate::connect::partner_center_seam::{MpnProfile, ValidationResult, WebhookSlot};
@@ -25,29 +25,42 @@ impl Client {
         }
     }
 
-    /// Writes the registration: POST if there is none, PUT otherwise.
-    ///
-    /// If somebody else registers another address between our look and our write, theirs stays and
-    /// the answer is [`ConnectError::Exists`].
+    /// Writes the registration: POST if there is none, PUT otherwise. Nothing guards the write at
+    /// the service, so it is looked at right before, and right after.
     pub(super) async fn write_slot(
         &self,
         wanted: &WebhookSlot,
+        seen: Option<&str>,
     ) -> Result<WebhookSlot, ConnectError> {
-        let method = if self.read_slot().await?.is_some() { "PUT" } else { "POST" };
+        let there = self.read_slot().await?;
+        if let Some(there) = &there
+            && there.url != wanted.url
+            && seen != Some(there.url.as_str())
+        {
+            return Err(taken(there));
+        }
+        let method = if there.is_some() { "PUT" } else { "POST" };
         let written = match self.send_slot(method, wanted).await {
             Err(ConnectError::NotFound(_)) if method == "PUT" => {
                 self.send_slot("POST", wanted).await?
             }
             Err(ConnectError::Rejected(refusal)) if method == "POST" && refusal.status == 409 => {
-                let foreign = self.read_slot().await?.is_some_and(|slot| slot.url != wanted.url);
-                if foreign {
-                    return Err(ConnectError::Exists(refusal));
+                if let Some(foreign) = self.read_slot().await?.filter(|slot| slot.url != wanted.url)
+                {
+                    return Err(taken(&foreign));
                 }
                 self.send_slot("PUT", wanted).await?
             }
             other => other?,
         };
-        Ok(slot(&written).ok().flatten().unwrap_or_else(|| wanted.clone()))
+        match self.read_slot().await {
+            Ok(Some(held)) if held.url != wanted.url => Err(taken(&held)),
+            Ok(Some(held)) => Ok(held),
+            // It was taken; that it cannot be read again right now changes nothing about it.
+            Ok(None) | Err(_) => {
+                Ok(slot(&written).ok().flatten().unwrap_or_else(|| wanted.clone()))
+            }
+        }
     }
 
     async fn send_slot(
@@ -154,6 +167,17 @@ fn slot(answer: &Answer) -> Result<Option<WebhookSlot>, ConnectError> {
             .unwrap_or(false),
         last_modified: text(&fields, "lastmodifiedtimestamp"),
     }))
+}
+
+/// The registration was written by another tool in the meantime. Its address is shown without what
+/// may hold a secret.
+fn taken(theirs: &WebhookSlot) -> ConnectError {
+    let address = theirs.url.split(['?', '#']).next().unwrap_or_default();
+    ConnectError::Exists(Refusal {
+        code: "slotTaken".to_owned(),
+        message: format!("another tool has just registered {address}"),
+        ..Refusal::default()
+    })
 }
 
 /// One attempt for people: `OK at 2026-05-01T10:00:00`.

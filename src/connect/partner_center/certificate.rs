@@ -6,6 +6,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{
     CertificateDer, ServerName, SignatureVerificationAlgorithm, TrustAnchor, UnixTime,
 };
+use url::Url;
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert, ring as algorithms};
 
 use super::der::{self, COMMON_NAME, ORGANIZATION};
@@ -25,6 +26,7 @@ static CHAIN_ALGORITHMS: &[&dyn SignatureVerificationAlgorithm] = &[
 /// What a certificate must be.
 pub(super) struct Judge {
     anchors: Vec<TrustAnchor<'static>>,
+    pinned: Vec<(String, Timestamp)>,
     intermediates: Vec<CertificateDer<'static>>,
     organization: String,
     leaf_name: Option<String>,
@@ -38,7 +40,58 @@ pub(super) struct Signer {
     pub(super) not_after: Timestamp,
 }
 
+/// What was found at a pinned address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// The address.
+    pub url: String,
+    /// When the certificate ends; `None` if it could not be read.
+    pub ends: Option<Timestamp>,
+    /// Common name of its issuer.
+    pub issuer: Option<String>,
+    /// Why it would not be accepted; `None` if it would.
+    pub fault: Option<String>,
+    /// Whether the address did not answer.
+    pub out_of_reach: bool,
+}
+
+impl Examined {
+    /// Nothing usable stands there.
+    pub(super) fn faulty(url: &Url, why: &str) -> Self {
+        Self {
+            url: url.to_string(),
+            ends: None,
+            issuer: None,
+            fault: Some(why.to_owned()),
+            out_of_reach: false,
+        }
+    }
+}
+
 impl Judge {
+    /// Judges a fetched file in detail.
+    pub(super) fn examine(&self, url: &Url, file: &[u8], now: Timestamp) -> Examined {
+        let certificate = match one(file) {
+            Ok(certificate) => certificate,
+            Err(why) => return Examined::faulty(url, &why),
+        };
+        let issuer = EndEntityCert::try_from(&certificate)
+            .ok()
+            .and_then(|leaf| der::attributes(leaf.issuer(), COMMON_NAME).pop());
+        Examined {
+            ends: der::not_after(&certificate),
+            issuer,
+            fault: self.check(&certificate, now).err(),
+            url: url.to_string(),
+            out_of_reach: false,
+        }
+    }
+
+    /// Name and end of every pinned certificate.
+    pub(super) fn pinned(&self) -> Vec<(String, Timestamp)> {
+        self.pinned.clone()
+    }
+
     /// Reads the pinned certificates.
     pub(super) fn new(
         roots_pem: &[u8],
@@ -46,7 +99,8 @@ impl Judge {
         organization: &str,
         leaf_name: Option<&str>,
     ) -> Result<Self, String> {
-        let anchors = all(roots_pem)?
+        let (roots, intermediates) = (all(roots_pem)?, all(intermediates_pem)?);
+        let anchors = roots
             .iter()
             .map(|root| anchor_from_trusted_cert(root).map(|anchor| anchor.to_owned()))
             .collect::<Result<Vec<_>, _>>()
@@ -56,7 +110,8 @@ impl Judge {
         }
         Ok(Self {
             anchors,
-            intermediates: all(intermediates_pem)?,
+            pinned: roots.iter().chain(&intermediates).filter_map(name_and_end).collect(),
+            intermediates,
             organization: organization.to_owned(),
             leaf_name: leaf_name.map(str::to_owned),
         })
@@ -135,6 +190,12 @@ impl Signer {
     pub(super) fn is(&self, other: &Self) -> bool {
         self.certificate == other.certificate
     }
+}
+
+fn name_and_end(certificate: &CertificateDer<'_>) -> Option<(String, Timestamp)> {
+    let read = EndEntityCert::try_from(certificate).ok();
+    let name = read.and_then(|read| der::attributes(read.subject(), COMMON_NAME).pop());
+    Some((name.unwrap_or_else(|| "without a name".to_owned()), der::not_after(certificate)?))
 }
 
 /// The certificates of a PEM file, which may be empty.

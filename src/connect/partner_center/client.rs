@@ -5,13 +5,15 @@ use std::sync::atomic::AtomicBool;
 
 use secrecy::SecretString;
 
-use super::auth::{FamilySignIn, Principal, RefreshTokenVault};
+use super::auth::{FamilySignIn, Principal, RefreshTokenVault, Trial};
 use super::fault;
 use super::settings::{Credential, Family, Settings};
 use crate::connect::error::ConnectError;
+use crate::connect::evidence;
 use crate::connect::http::address::is_safe;
-use crate::connect::http::{Answer, Call, Http, Purpose, TokenCache};
+use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
+use crate::domain::time::Timestamp;
 
 /// Speaks to one partner tenant.
 pub struct Client {
@@ -88,12 +90,14 @@ impl Client {
     }
 
     /// Tries a staged credential against the token endpoint without putting it in use.
-    ///
-    /// # Errors
-    ///
-    /// [`ConnectError::Unauthorized`] with what to do, if it is refused.
-    pub async fn test_secret(&self, staged: &Credential) -> Result<(), ConnectError> {
-        self.principal.test_credential(staged).await
+    pub async fn try_credential(&self, staged: &Credential) -> Trial {
+        self.principal.try_credential(staged).await
+    }
+
+    /// When the certificate that is signed in with ends; `None` for a secret.
+    #[must_use]
+    pub fn credential_ends(&self) -> Option<Timestamp> {
+        self.principal.credential_ends()
     }
 
     /// Sends the call that `build` makes, with one renewal of the token on a 401, and gives back any
@@ -118,7 +122,7 @@ impl Client {
         purpose: Purpose,
         build: impl Fn() -> Call + Send + Sync,
     ) -> Result<Answer, ConnectError> {
-        let answer = self.send(family, &build).await.map_err(|error| match error {
+        let answer = self.send(family, purpose, &build).await.map_err(|error| match error {
             // A write whose answer is too long to read may have landed all the same.
             ConnectError::Broken(text) if purpose == Purpose::Write => ConnectError::Unknown(text),
             other => other,
@@ -132,26 +136,44 @@ impl Client {
     async fn send(
         &self,
         family: Family,
+        purpose: Purpose,
         build: &(impl Fn() -> Call + Send + Sync),
     ) -> Result<Answer, ConnectError> {
         let tokens = match family {
             Family::Referrals => &self.referrals,
             Family::Center => &self.center,
         };
-        let randomness = &self.principal.randomness;
-        let correlation = randomness.guid();
-        let dressed = |call: Call| {
-            call.header("accept", "application/json")
-                .header("client-request-id", randomness.guid())
-                .header("ms-correlationid", correlation.clone())
-        };
+        let correlation = self.principal.randomness.guid();
         let token = tokens.token().await?;
-        let answer = self.http.send(dressed(build()).bearer(&token.secret)).await?;
+        let answer = self.send_once(purpose, build(), &token, &correlation).await?;
         if !fault::is_stale_token(&answer) {
             return Ok(answer);
         }
         tokens.refused(&token).await;
         let token = tokens.token().await?;
-        self.http.send(dressed(build()).bearer(&token.secret)).await
+        self.send_once(purpose, build(), &token, &correlation).await
+    }
+
+    /// One call; the ids of a write are kept as evidence, also where no answer comes.
+    async fn send_once(
+        &self,
+        purpose: Purpose,
+        call: Call,
+        token: &Token,
+        correlation: &str,
+    ) -> Result<Answer, ConnectError> {
+        let request = self.principal.randomness.guid();
+        let call = call
+            .header("accept", "application/json")
+            .header("client-request-id", request.clone())
+            .header("ms-requestid", request.clone())
+            .header("ms-correlationid", correlation);
+        let answer = self.http.send(call.bearer(&token.secret)).await;
+        if purpose == Purpose::Write {
+            let theirs = answer.as_ref().ok().and_then(fault::request_id);
+            evidence::note(theirs.unwrap_or(request));
+            evidence::note(format!("correlation:{correlation}"));
+        }
+        answer
     }
 }

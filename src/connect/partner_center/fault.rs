@@ -88,12 +88,17 @@ fn by_status(refusal: Refusal, purpose: Purpose) -> ConnectError {
     }
 }
 
-/// Reads the evidence out of any of the three error shapes; an empty or HTML body gives no code.
-fn refusal(answer: &Answer) -> Refusal {
-    let request_id = ["request-id", "ms-requestid", "client-request-id"]
+/// The service's id of the request.
+pub(super) fn request_id(answer: &Answer) -> Option<String> {
+    ["request-id", "ms-requestid", "client-request-id"]
         .iter()
         .find_map(|name| answer.header(name))
-        .map(|id| shorten(id, 100));
+        .map(|id| shorten(id, 100))
+}
+
+/// Reads the evidence out of any of the three error shapes; an empty or HTML body gives no code.
+fn refusal(answer: &Answer) -> Refusal {
+    let request_id = request_id(answer);
     let mut refusal = Refusal { status: answer.status, request_id, ..Refusal::default() };
     let Some(Json::Object(body)) = answer.json() else {
         if !answer.body.is_empty() {

@@ -34,8 +34,9 @@ mod testing;
 mod webhook;
 mod wire;
 
-pub use auth::{KeptToken, RefreshTokenVault};
+pub use auth::{KeptToken, RefreshTokenVault, Trial};
 pub use cause::Cause;
+pub use certificate::Examined;
 pub use client::Client;
 pub use settings::{Credential, Family, Settings};
 pub use webhook::{CertificateFetcher, NetworkFetcher, Verifier, VerifierSettings};

@@ -20,7 +20,14 @@ use crate::domain::time::Timestamp;
 impl PartnerCenter for Client {
     async fn probe(&self) -> Result<PartnerProbe, ConnectError> {
         let granted = self.principal.sign_in(Family::Referrals).await?;
-        self.center.token().await?;
+        self.center.token().await.map_err(|error| match error {
+            // The other audience was given: the admin must know which of the two is meant.
+            ConnectError::Unauthorized(why) => {
+                let audience = &self.settings.webhooks_audience;
+                ConnectError::Unauthorized(format!("{why}, for {audience}"))
+            }
+            other => other,
+        })?;
         let (page, answer) = self.read_page("$orderby=updatedDateTime%20desc").await?;
         Ok(PartnerProbe {
             organization_id: own_organization(&page.referrals),
@@ -77,8 +84,12 @@ impl PartnerCenter for Client {
         self.read_slot().await
     }
 
-    async fn write_webhook_slot(&self, slot: &WebhookSlot) -> Result<WebhookSlot, ConnectError> {
-        self.write_slot(slot).await
+    async fn write_webhook_slot(
+        &self,
+        slot: &WebhookSlot,
+        seen: Option<&str>,
+    ) -> Result<WebhookSlot, ConnectError> {
+        self.write_slot(slot, seen).await
     }
 
     async fn send_validation_event(&self) -> Result<String, ConnectError> {

@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::connect::http::HttpSettings;
 use crate::connect::http::jwt::{SigningKey, certificate_der};
-use crate::domain::secret::SecretString;
+use crate::domain::secret::{ExposeSecret, SecretString};
 
 /// How to reach one partner tenant.
 #[derive(Debug, Clone)]
@@ -118,6 +118,20 @@ impl std::fmt::Debug for Credential {
 }
 
 impl Credential {
+    /// Reads what an administrator stages: a certificate with its key where `text` is PEM, else a
+    /// client secret.
+    ///
+    /// # Errors
+    ///
+    /// A sentence without any part of the text.
+    pub fn staged(text: &SecretString) -> Result<Self, String> {
+        let plain = text.expose_secret();
+        if plain.contains("-----BEGIN") {
+            return Self::certificate(plain.as_bytes(), plain.as_bytes());
+        }
+        Ok(Self::Secret(text.clone()))
+    }
+
     /// Reads a certificate and its private key, both PEM, which may be one file.
     ///
     /// # Errors

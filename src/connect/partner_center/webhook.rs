@@ -16,9 +16,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use url::Url;
 
-use super::certificate::{Judge, Signer};
+use super::certificate::{Examined, Judge, Signer};
 use super::envelope;
 use super::pinned::certificate_url;
+use crate::connect::http::address::is_loopback;
 use crate::connect::http::{Fetched, PublicFetch};
 use crate::connect::webhook::{Delivery, Refused, WebhookSource};
 use crate::domain::clock::Clock;
@@ -164,6 +165,47 @@ impl Verifier {
             cache: Mutex::default(),
             fetching: tokio::sync::Mutex::new(()),
         })
+    }
+
+    /// Fetches what stands at the pinned addresses and judges it now; for `doctor`. An address that
+    /// is a pattern is left out: what it stands for is not known.
+    pub async fn examine(&self) -> Vec<Examined> {
+        let mut examined = Vec::new();
+        for host in &self.settings.certificate_hosts {
+            for path in self.settings.certificate_paths.iter().filter(|path| !path.contains('*')) {
+                let Some(url) = self.pinned_url(host, path) else { continue };
+                let now = self.clock.now();
+                examined.push(match self.fetcher.fetch(&url).await {
+                    Fetched::File(file) => self.judge.examine(&url, &file, now),
+                    Fetched::TooLong => Examined::faulty(&url, "it is too long for a certificate"),
+                    Fetched::Unavailable(why) => {
+                        Examined { out_of_reach: true, ..Examined::faulty(&url, &why) }
+                    }
+                });
+            }
+        }
+        examined
+    }
+
+    /// What the pinned certificates are called, and when they end.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<(String, Timestamp)> {
+        self.judge.pinned()
+    }
+
+    fn pinned_url(&self, host: &str, path: &str) -> Option<Url> {
+        let settings = &self.settings;
+        let at = |scheme: &str| {
+            let text = format!("{scheme}://{host}{path}");
+            certificate_url(
+                &text,
+                &settings.certificate_hosts,
+                &settings.certificate_paths,
+                settings.allow_loopback,
+            )
+        };
+        let url = at("https")?;
+        if is_loopback(&url) { at("http") } else { Some(url) }
     }
 
     /// Checks the signature; `Ok` means that the body is the signer's.
