@@ -3,6 +3,8 @@
 
 #![cfg(feature = "sandbox")]
 
+#[path = "partner_center_conformance/errors.rs"]
+mod errors;
 #[path = "partner_center_conformance/page/mod.rs"]
 mod page;
 
