@@ -1,6 +1,12 @@
-//! The laws of the seam `PartnerCenter`, run against the client and the emulator over real HTTP.
+//! The laws of the seam `PartnerCenter`, run against the client and the emulator over real HTTP; the
+//! emulator against its reference, without the client; and every kind of error.
 
 #![cfg(feature = "sandbox")]
+
+#[path = "partner_center_conformance/errors.rs"]
+mod errors;
+#[path = "partner_center_conformance/page/mod.rs"]
+mod page;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};

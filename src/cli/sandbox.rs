@@ -14,6 +14,7 @@ use crate::sandbox::{Addresses, Sandbox, control};
 
 /// Serve emulators of all three systems on this machine, to try mappings before going live.
 #[derive(Debug, Args)]
+#[command(after_long_help = concat!("The control interface:\n\n", include_str!("../sandbox/control/guide.txt")))]
 pub(super) struct SandboxCommand {
     /// Where a configuration, its secrets and the shipped mapping files are written.
     #[arg(long, value_name = "DIR", default_value = "sandbox")]

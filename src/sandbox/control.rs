@@ -1,5 +1,7 @@
 //! The control interface of the sandbox over HTTP: seed, edit as a person, look, break things.
 
+mod partner_center;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +14,12 @@ use serde_json::{Value, json};
 
 use super::Sandbox;
 use crate::connect::sandbox::{Fault, Faults};
-use crate::domain::id::ReferralId;
 
 type Shared = State<Arc<Sandbox>>;
+
+/// What the control interface can do: one line for each call, with the lines below it about its
+/// body.
+pub const GUIDE: &str = include_str!("control/guide.txt");
 
 /// Routes for people and scripts; `GET /` lists them.
 pub fn router(sandbox: Arc<Sandbox>) -> Router {
@@ -22,8 +27,7 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/", get(help))
         .route("/clock", post(advance))
         .route("/faults/{system}", post(add_fault).delete(clear_faults))
-        .route("/partner-center/referrals", get(referrals).post(seed_referral))
-        .route("/partner-center/referrals/{id}", get(referral).patch(edit_referral))
+        .merge(partner_center::routes())
         .route("/dynamics365/{table}", get(dynamics_rows).post(create_dynamics))
         .route("/dynamics365/{table}/{id}", get(dynamics_row).patch(edit_dynamics))
         .route("/salesforce/{table}", get(sales_rows).post(create_sales))
@@ -32,16 +36,7 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
 }
 
 async fn help() -> &'static str {
-    "GET  /partner-center/referrals           all referrals\n\
-     POST /partner-center/referrals           a referral arrives from Microsoft; body: fields to set\n\
-     PATCH /partner-center/referrals/ID       Microsoft edits it\n\
-     GET  /dynamics365/TABLE, /salesforce/TABLE    all rows (opportunity, account; Opportunity, Account)\n\
-     POST /dynamics365/TABLE, /salesforce/TABLE    a seller makes a row\n\
-     PATCH /dynamics365/TABLE/ID, /salesforce/TABLE/ID    a seller edits it\n\
-     POST /faults/SYSTEM   SYSTEM: partner-center, dynamics365, salesforce; body:\n\
-     \x20      {\"method\":\"PATCH\",\"path\":\"\",\"skip\":0,\"times\":1,\"effect\":{\"do\":\"apply_then_drop\"}}\n\
-     DELETE /faults/SYSTEM forget them\n\
-     POST /clock           {\"advance_secs\": 3600}\n"
+    GUIDE
 }
 
 fn found(row: Option<Value>) -> Response {
@@ -104,26 +99,6 @@ async fn clear_faults(State(sandbox): Shared, Path(system): Path<String>) -> Sta
         }
         None => StatusCode::NOT_FOUND,
     }
-}
-
-async fn referrals(State(sandbox): Shared) -> Json<Value> {
-    Json(sandbox.partner_center.referrals().into())
-}
-
-async fn referral(State(sandbox): Shared, Path(id): Path<String>) -> Response {
-    found(sandbox.partner_center.referral(&ReferralId::new(id)))
-}
-
-async fn seed_referral(State(sandbox): Shared, Json(body): Json<Value>) -> Json<Value> {
-    Json(json!({ "id": sandbox.partner_center.seed_incoming(body).to_string() }))
-}
-
-async fn edit_referral(
-    State(sandbox): Shared,
-    Path(id): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.partner_center.edit_as_microsoft(&ReferralId::new(id), body))
 }
 
 async fn dynamics_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {

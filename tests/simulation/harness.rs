@@ -166,8 +166,9 @@ impl Sim {
             |many| world.lock().dice.below(many),
             || {
                 let mut world = world.lock();
+                let planned = world.plan.kills_here();
                 let rate = world.chaos.kill;
-                rate > 0 && world.dice.permille(rate)
+                planned || rate > 0 && world.dice.permille(rate)
             },
         );
         if killed {

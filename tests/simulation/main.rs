@@ -14,6 +14,7 @@
 //! * `COSELL_SYNC_SIMULATION_SEED`: only this one, with everything that happened in it.
 
 mod check;
+mod creation;
 mod crm;
 mod dice;
 mod harness;

@@ -15,6 +15,7 @@ use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::Mapping;
 use serde_json::Value as Json;
 
+use crate::creation::Plan;
 use crate::dice::{Dice, Pause};
 use crate::mutants::Bug;
 use crate::people;
@@ -129,6 +130,7 @@ pub(crate) struct World {
     pub(crate) crms: BTreeMap<CrmName, CrmState>,
     pub(crate) mappings: Mappings,
     pub(crate) chaos: Chaos,
+    pub(crate) plan: Plan,
     pub(crate) journal: Journal,
     pub(crate) counter: u64,
     pub(crate) bug: Option<Bug>,
@@ -148,6 +150,7 @@ impl World {
             crms,
             mappings,
             chaos: Chaos::default(),
+            plan: Plan::default(),
             journal: Journal::default(),
             counter: 0,
             bug: None,
@@ -240,6 +243,11 @@ impl Shared {
     pub(crate) async fn begin(&self, call: &str, is_write: bool) -> Result<Outcome, ConnectError> {
         self.moment().await;
         let mut world = self.lock();
+        match world.plan.loses(call) {
+            Some(true) => return Ok(Outcome::Lost),
+            Some(false) => return Err(ConnectError::Unknown("it never arrived".to_owned())),
+            None => {}
+        }
         let storm = world.chaos.storm;
         if is_write && storm > 0 && world.dice.permille(storm) {
             world.journal.faults += 1;

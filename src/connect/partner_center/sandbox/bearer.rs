@@ -3,6 +3,7 @@
 use axum::http::{HeaderMap, header};
 
 use super::answer::Refusal;
+use super::options::Role;
 use super::state::State;
 use super::token::{PARTNER_CENTER_AUDIENCE, REFERRALS_AUDIENCE};
 
@@ -76,6 +77,9 @@ pub(super) fn check(state: &mut State, needs: Needs, headers: &HeaderMap) -> Res
     state.tokens.user_requests_with_mfa += u64::from(token.mfa);
     if state.options.mfa_enforced && !token.mfa {
         return Err(needs.refuse(401, "900421", "MFA is required for this call."));
+    }
+    if needs == Needs::Referrals && state.options.role == Role::ProfileAdmin {
+        return Err(needs.refuse(403, "insufficientRole", "The user has no role for referrals."));
     }
     Ok(token.mfa)
 }

@@ -3,16 +3,16 @@
 use serde_json::{Map, Value as Json};
 
 use super::answer::Refusal;
+use super::rules;
 use crate::domain::time::{Date, Timestamp};
 
 /// Most solutions, and most team members, of one referral.
 const MOST: usize = 50;
 
-/// Types, limits and enumerations that hold for every referral, created or patched.
-pub(super) fn shape(json: &Map<String, Json>) -> Result<(), Refusal> {
-    one_of(json.get("type"), "type", &["Independent", "Shared"])?;
-    let qualifications = ["None", "Direct", "MarketingQualified", "SalesQualified"];
-    one_of(json.get("qualification"), "qualification", &qualifications)?;
+/// Types, limits and enumerations that hold for every referral, created or patched. Words are
+/// brought to their own spelling.
+pub(super) fn shape(json: &mut Map<String, Json>) -> Result<(), Refusal> {
+    words(json)?;
     let json = Json::Object(json.clone());
     let details = &json["details"];
     let texts =
@@ -77,9 +77,8 @@ pub(super) fn practical_minimum(
         return Err(Refusal::invalid("team", "A team member with all contact data is required."));
     }
     let attributes = at("details.requirements.additionalRequirements.attributes");
-    let has_intent = attributes.as_array().is_some_and(|attributes| {
-        attributes.iter().any(|attribute| attribute["type"] == "CustomerMarketplaceIntent")
-    });
+    let has_intent =
+        attributes.as_array().is_some_and(|attributes| attributes.iter().any(is_intent));
     if !has_intent {
         let target = "details.requirements.additionalRequirements.attributes";
         return Err(Refusal::invalid(target, "The customer's marketplace intent is required."));
@@ -99,6 +98,13 @@ fn consent(json: &Json, invites_microsoft: bool) -> Result<(), Refusal> {
         return Err(Refusal::invalid("consent", "The deal is not shared with Microsoft."));
     }
     let help = json["inviteContext"]["assistanceRequestCode"].as_str().unwrap_or("Unknown");
+    if invites_microsoft && json["type"] != "Shared" {
+        return Err(Refusal::invalid("type", "A deal with Microsoft is of the type Shared."));
+    }
+    if invites_microsoft && help == "Unknown" {
+        let target = "inviteContext.assistanceRequestCode";
+        return Err(Refusal::invalid(target, "The kind of help is required."));
+    }
     let no_contact = json["customerProfile"]["team"].as_array().is_none_or(Vec::is_empty);
     if (invites_microsoft || !help.eq_ignore_ascii_case("Unknown")) && no_contact {
         return Err(Refusal::invalid("customerProfile.team", "A customer contact is required."));
@@ -106,13 +112,75 @@ fn consent(json: &Json, invites_microsoft: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn one_of(value: Option<&Json>, target: &str, words: &[&str]) -> Result<(), Refusal> {
-    let word = value.and_then(Json::as_str).unwrap_or_default();
-    if words.iter().any(|known| known.eq_ignore_ascii_case(word)) {
-        Ok(())
-    } else {
-        Err(Refusal::invalid(target, format!("'{word}' is not a value of '{target}'.")))
+/// Every word of a closed list (reference 3.4) must be on it.
+fn words(json: &mut Map<String, Json>) -> Result<(), Refusal> {
+    rules::bind_word(json.get_mut("type"), "type", rules::TYPES)?;
+    rules::bind_word(json.get_mut("qualification"), "qualification", rules::QUALIFICATIONS)?;
+    let mut root = Json::Object(std::mem::take(json));
+    let outcome = inner_words(&mut root);
+    if let Json::Object(fields) = root {
+        *json = fields;
     }
+    outcome
+}
+
+fn inner_words(json: &mut Json) -> Result<(), Refusal> {
+    targets(&json["target"])?;
+    let lists = [
+        ("/target", "type", "target.type", rules::TARGET_TYPES),
+        (
+            "/details/requirements/solutions",
+            "type",
+            "details.requirements.solutions.type",
+            rules::SOLUTION_TYPES,
+        ),
+        ("/customerProfile/ids", "profileType", "customerProfile.ids", rules::CUSTOMER_IDS),
+    ];
+    for (list, name, target, words) in lists {
+        let items = json.pointer_mut(list).and_then(Json::as_array_mut);
+        for item in items.into_iter().flatten() {
+            rules::bind_word(item.get_mut(name), target, words)?;
+        }
+    }
+    let help = json.pointer_mut("/inviteContext/assistanceRequestCode");
+    rules::bind_word(help, "inviteContext.assistanceRequestCode", rules::HELP)?;
+    let attributes = json.pointer_mut("/details/requirements/additionalRequirements/attributes");
+    for attribute in attributes.and_then(Json::as_array_mut).into_iter().flatten() {
+        if is_intent(attribute) {
+            let target = "details.requirements.additionalRequirements.attributes";
+            if attribute["id"].is_null() {
+                return Err(Refusal::invalid(target, "The intent has no value."));
+            }
+            rules::bind_word(attribute.get_mut("id"), target, rules::INTENTS)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_intent(attribute: &Json) -> bool {
+    let kind = attribute["type"].as_str().unwrap_or_default();
+    kind.eq_ignore_ascii_case("CustomerMarketplaceIntent")
+}
+
+/// A list of types and ids; Microsoft is a location (reference 3.7).
+fn targets(value: &Json) -> Result<(), Refusal> {
+    if value.is_null() {
+        return Ok(());
+    }
+    let Some(targets) = value.as_array() else {
+        return Err(Refusal::invalid("target", "Targets are an array."));
+    };
+    for target in targets {
+        let text = |name: &str| target[name].as_str().unwrap_or_default();
+        if text("type").is_empty() || text("id").is_empty() {
+            return Err(Refusal::invalid("target", "A target has a type and an id."));
+        }
+        let location = text("type").eq_ignore_ascii_case("BusinessProfileLocation");
+        if text("id").eq_ignore_ascii_case("msft") && !location {
+            return Err(Refusal::invalid("target.type", "Microsoft is a location."));
+        }
+    }
+    Ok(())
 }
 
 fn solutions(value: &Json) -> Result<(), Refusal> {

@@ -2,20 +2,22 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::answer::throttled_body;
 use super::options::Options;
-use super::state::{LoggedRequest, State};
+use super::state::{LoggedRequest, State, Stored};
 use super::token::SignInFailure;
 use super::webhook::{DeliveryFaults, Slot};
-use super::{PartnerCenterSandbox, casing, view};
+use super::{PartnerCenterSandbox, casing, registration, view};
 use crate::connect::sandbox::{Fault, FaultEffect};
 use crate::domain::clock::Randomness;
 use crate::domain::id::{EngagementId, ReferralId};
 
 /// What Microsoft does with an invitation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum InvitationAnswer {
     /// A seller takes it: Active/Accepted, with an opportunity id of theirs.
     Accept,
@@ -30,7 +32,7 @@ pub enum InvitationAnswer {
 }
 
 /// Why the hand could not do something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ControlError {
     /// There is no such referral.
     #[error("there is no such referral")]
@@ -41,6 +43,12 @@ pub enum ControlError {
     /// The registration is not valid.
     #[error("the registration is not valid")]
     NotARegistration,
+    /// The deal registration is not there, or cannot go to that status from where it is.
+    #[error("there is no deal registration that could become that")]
+    NoSuchStep,
+    /// The settings name one that does not exist, or give one a value it cannot have.
+    #[error("the settings are not valid: {0}")]
+    NotSettings(String),
 }
 
 impl PartnerCenterSandbox {
@@ -116,7 +124,7 @@ impl PartnerCenterSandbox {
         let mut state = self.lock();
         let at = state.position(id.as_str()).ok_or(ControlError::NoSuchReferral)?;
         let stored = state.referrals.get(at).ok_or(ControlError::NoSuchReferral)?;
-        if by_person && stored.state().is_terminal() {
+        if by_person && stored.is_closed() {
             return Err(ControlError::Closed);
         }
         let mut json = stored.json.clone();
@@ -131,7 +139,8 @@ impl PartnerCenterSandbox {
     ///
     /// # Errors
     ///
-    /// [`ControlError::NoSuchReferral`] if Microsoft was not invited.
+    /// [`ControlError::NoSuchReferral`] if Microsoft was not invited, [`ControlError::Closed`] if its
+    /// record is closed.
     pub fn answer_invitation(
         &self,
         engagement: &EngagementId,
@@ -145,6 +154,9 @@ impl PartnerCenterSandbox {
                 stored.is_microsofts() && stored.text("engagementId") == engagement.as_str()
             })
             .ok_or(ControlError::NoSuchReferral)?;
+        if state.referrals.get(at).is_some_and(Stored::is_closed) {
+            return Err(ControlError::Closed);
+        }
         let (status, substatus) = match answer {
             InvitationAnswer::Accept => ("Active", "Accepted"),
             InvitationAnswer::Decline => ("Closed", "Declined"),
@@ -175,7 +187,7 @@ impl PartnerCenterSandbox {
     ///
     /// # Errors
     ///
-    /// [`ControlError::NoSuchReferral`] if there is no referral or no registration.
+    /// [`ControlError::NoSuchReferral`], or [`ControlError::NoSuchStep`].
     pub fn review_registration(
         &self,
         id: &ReferralId,
@@ -184,20 +196,9 @@ impl PartnerCenterSandbox {
     ) -> Result<(), ControlError> {
         let mut state = self.lock();
         let at = state.position(id.as_str()).ok_or(ControlError::NoSuchReferral)?;
-        let now = state.now().to_string();
         let stored = state.referrals.get(at).ok_or(ControlError::NoSuchReferral)?;
-        let mut json = stored.json.clone();
-        let newest = json
-            .get_mut("registrations")
-            .and_then(Json::as_array_mut)
-            .and_then(|list| list.last_mut())
-            .ok_or(ControlError::NoSuchReferral)?;
-        newest["status"] = json!(status);
-        newest["statusReason"] = json!(reason);
-        let mut letters = status.chars();
-        let first = letters.next().map(|first| first.to_ascii_lowercase()).unwrap_or_default();
-        newest["statusHistory"][format!("{first}{}DateTime", letters.as_str())] = json!(now);
-        json.insert("registrationStatus".to_owned(), json!(status));
+        let json = registration::reviewed(stored, status, reason, state.now())
+            .ok_or(ControlError::NoSuchStep)?;
         state.write(at, json);
         Ok(())
     }
@@ -242,6 +243,26 @@ impl PartnerCenterSandbox {
         state.apply_webhook_options();
     }
 
+    /// Changes the settings that `changes` names, an object as [`Options`] is written in JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ControlError::NotSettings`]; nothing is changed then.
+    pub fn change_options(&self, changes: Json) -> Result<(), ControlError> {
+        let refuse = |why: String| ControlError::NotSettings(why);
+        let mut state = self.lock();
+        let now =
+            serde_json::to_value(&state.options).map_err(|error| refuse(error.to_string()))?;
+        let (Json::Object(mut settings), Json::Object(changes)) = (now, changes) else {
+            return Err(refuse("an object is expected".to_owned()));
+        };
+        settings.extend(changes);
+        state.options = serde_json::from_value(Json::Object(settings))
+            .map_err(|error| refuse(error.to_string()))?;
+        state.apply_webhook_options();
+        Ok(())
+    }
+
     /// The settings as they are.
     #[must_use]
     pub fn options(&self) -> Options {
@@ -261,6 +282,12 @@ impl PartnerCenterSandbox {
     /// Every sign-in fails with `failure`, until it is taken back with `None`.
     pub fn fail_sign_in(&self, failure: Option<SignInFailure>) {
         self.lock().tokens.failure = failure;
+    }
+
+    /// How every sign-in fails, if it does.
+    #[must_use]
+    pub fn sign_in_failure(&self) -> Option<SignInFailure> {
+        self.lock().tokens.failure
     }
 
     /// A refresh token, as from a consent made in the past.
@@ -315,6 +342,12 @@ impl PartnerCenterSandbox {
     pub fn slot(&self) -> Option<Json> {
         let state = self.lock();
         state.webhook.slot.as_ref().map(|slot| slot.json(&state))
+    }
+
+    /// How deliveries go wrong.
+    #[must_use]
+    pub fn delivery_faults(&self) -> DeliveryFaults {
+        self.lock().webhook.faults
     }
 
     /// Makes deliveries go wrong, or right again.

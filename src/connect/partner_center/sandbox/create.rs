@@ -3,13 +3,14 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::answer::Refusal;
-use super::options::{CreateRules, SecondInvitation};
+use super::options::{CreateRules, Options, Role, SecondInvitation};
 use super::state::State;
-use super::{casing, check, view};
+use super::{casing, check, rules, view};
 use crate::domain::clock::Randomness;
 
 /// Properties that only the service sets.
-const READ_ONLY: &[&str] = &["id", "organizationId", "organizationName", "registrations"];
+const READ_ONLY: &[&str] =
+    &["id", "organizationId", "organizationName", "registrations", "favorite", "referralSource"];
 
 /// Makes the referral that a create asks for; it is not stored yet.
 pub(super) fn create(state: &mut State, body: Json) -> Result<Map<String, Json>, Refusal> {
@@ -20,14 +21,16 @@ pub(super) fn create(state: &mut State, body: Json) -> Result<Map<String, Json>,
         body.remove(*name);
     }
     required(&body)?;
+    first_state(&body)?;
     let mut json = view::empty();
     casing::lay_over(&mut json, body);
+    check::shape(&mut json)?;
     let invites_microsoft = invites_microsoft(&json);
-    check::shape(&json)?;
     if state.options.create_rules == CreateRules::Practical {
         check::practical_minimum(&json, invites_microsoft)?;
     }
     let engagement = engagement(state, &json, invites_microsoft)?;
+    location(&state.options, &json)?;
     let id = state.chance.guid();
     json.insert("links".to_owned(), view::links(&id, &engagement));
     json.insert("id".to_owned(), json!(id));
@@ -50,6 +53,21 @@ fn required(body: &Map<String, Json>) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A deal may be posted as New or Active, which makes no difference; what does not agree is legal in
+/// bulk files only (reference 4.2).
+fn first_state(body: &Map<String, Json>) -> Result<(), Refusal> {
+    let word = |name: &str| body.get(name).filter(|value| !value.is_null());
+    let (status, substatus) = match (word("status"), word("substatus")) {
+        (None, None) => return Ok(()),
+        (status, substatus) => (status, substatus),
+    };
+    let text = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or_default().to_owned();
+    match rules::pair(&text(status), &text(substatus)) {
+        Some(("New" | "Active", _)) => Ok(()),
+        _ => Err(Refusal::invalid("status", "A deal begins as New or Active.")),
+    }
+}
+
 /// Whether the target is Microsoft (reference 3.7).
 pub(super) fn invites_microsoft(json: &Map<String, Json>) -> bool {
     json.get("target").and_then(Json::as_array).is_some_and(|targets| {
@@ -57,6 +75,17 @@ pub(super) fn invites_microsoft(json: &Map<String, Json>) -> bool {
             .iter()
             .any(|target| target["id"].as_str().is_some_and(|id| id.eq_ignore_ascii_case("msft")))
     })
+}
+
+/// Whoever administers some locations creates deals there only (reference 1.7).
+fn location(options: &Options, json: &Map<String, Json>) -> Result<(), Refusal> {
+    let Role::LocationAdmin { locations } = &options.role else { return Ok(()) };
+    let given = json.get("mpnId").and_then(Json::as_str).filter(|id| !id.is_empty());
+    let location = given.unwrap_or(&options.mpn_id);
+    if locations.iter().any(|known| known == location) {
+        return Ok(());
+    }
+    Err(Refusal::referrals(403, "accessDenied", "The location is not one of yours."))
 }
 
 /// The engagement to attach to, or a new one.
@@ -73,7 +102,7 @@ fn engagement(
     let Some(own) = own else {
         return Err(Refusal::invalid("engagementId", "The engagement does not exist."));
     };
-    if own.state().is_terminal() {
+    if own.is_closed() {
         return Err(Refusal::invalid("engagementId", "The engagement is closed."));
     }
     let already = state.engagement(asked).any(super::state::Stored::is_microsofts);
@@ -97,7 +126,8 @@ fn fill(state: &mut State, json: &mut Map<String, Json>, invites_microsoft: bool
         if invites_microsoft { ("New", "Pending") } else { ("Active", "Accepted") };
     json.insert("status".to_owned(), json!(status));
     json.insert("substatus".to_owned(), json!(substatus));
-    json.insert("direction".to_owned(), json!("Outgoing"));
+    let direction = if options.own_deals_incoming { "Incoming" } else { "Outgoing" };
+    json.insert("direction".to_owned(), json!(direction));
     if invites_microsoft {
         json.insert("organizationId".to_owned(), json!("msft"));
         json.insert("organizationName".to_owned(), json!("Microsoft"));

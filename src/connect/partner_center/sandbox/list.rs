@@ -15,6 +15,19 @@ use super::view;
 /// The context of a collection; the documentation's samples misspell `engagements` here.
 const CONTEXT: &str = "https://api.partner.microsoft.com/v1.0/engagments/$metadata#referrals";
 
+/// The properties that the reference filters by (2.3), as far as their first step.
+const PROVEN: &[&str] = &[
+    "engagementId",
+    "status",
+    "substatus",
+    "qualification",
+    "type",
+    "direction",
+    "customerProfile",
+    "updatedDateTime",
+    "externalReferenceId",
+];
+
 /// What a list call asks for.
 #[derive(Debug, Default)]
 struct Query {
@@ -117,6 +130,10 @@ fn filter(text: &str, options: &Options) -> Result<Filter, Refusal> {
             trouble = Some(format!("The property '{property}' cannot be filtered."));
         } else if bare_instant && options.quoted_datetime_only {
             trouble = Some(format!("The property '{property}' is compared with text only."));
+        } else if options.proven_filters_only
+            && !PROVEN.iter().any(|proven| proven.eq_ignore_ascii_case(property))
+        {
+            trouble = Some(format!("The property '{property}' cannot be filtered."));
         } else if !view::has_property(property) {
             trouble = Some(format!("Could not find a property named '{property}'."));
         }

@@ -40,6 +40,7 @@ mod options;
 mod patch;
 mod referrals;
 mod registration;
+mod rules;
 mod sender;
 mod signer;
 mod state;

@@ -1,9 +1,13 @@
 //! What the emulated Partner Center does where the reference leaves a choice or a fault is wanted.
 
+use serde::{Deserialize, Serialize};
+
 /// Settings of the emulator. [`Options::default`] is what the reference documents or recommends.
 ///
-/// Change them at any time with [`super::PartnerCenterSandbox::set_options`].
-#[derive(Debug, Clone)]
+/// Change them at any time with [`super::PartnerCenterSandbox::set_options`] or
+/// [`super::PartnerCenterSandbox::change_options`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// Tenant id of the partner.
     pub tenant_id: String,
@@ -40,7 +44,17 @@ pub struct Options {
     pub refuse_external_reference_filter: bool,
     /// Take instants in `$filter` only as quoted text.
     pub quoted_datetime_only: bool,
-    /// Send unknown words in enumerations and fields nobody knows.
+    /// Refuse `$filter` on every property that the reference has no example of (2.3) with 400.
+    pub proven_filters_only: bool,
+    /// Keep marketplace leads out of list and get, as the reference says (2.3), although it also
+    /// tells how to classify them.
+    pub hide_marketplace_leads: bool,
+    /// Refuse a referral that exists and is not the user's with 403 rather than 404 (2.4).
+    pub invisible_is_forbidden: bool,
+    /// Write `Incoming` as the direction of own deals too, as seen in payloads (8, number 7).
+    pub own_deals_incoming: bool,
+    /// Send unknown words in enumerations and fields nobody knows, an empty object for no customer
+    /// ids, and no `offers`.
     pub surprises: bool,
     /// Digits in the fraction of timestamps.
     pub fraction: Fraction,
@@ -52,6 +66,18 @@ pub struct Options {
     pub create_rules: CreateRules,
     /// Status of a successful create; any 2xx is documented somewhere.
     pub create_status: u16,
+    /// Status of the refusal to edit a closed referral: 400, 409 or 422 are expected (4.2).
+    pub closed_status: u16,
+    /// Whether a decline, a loss and an error need a `statusReason` (4.2 names it with them).
+    pub closing_needs_reason: bool,
+    /// US dollars for one unit of a currency, for the floors of deal registration.
+    pub usd_rates: Vec<(String, f64)>,
+    /// Whether Microsoft manages the customers, which deal registration asks for.
+    pub managed_customer: bool,
+    /// Whether the deals come from solution assessments, which cannot be registered.
+    pub solution_assessment: bool,
+    /// Ids of the solutions that are Azure IP co-sell eligible; empty means all are.
+    pub eligible_solutions: Vec<String>,
     /// What a second invitation to Microsoft in one engagement does.
     pub second_invitation: SecondInvitation,
     /// Whether our record becomes `Shared` when Microsoft is invited.
@@ -94,12 +120,24 @@ impl Default for Options {
             refuse_updated_filter: false,
             refuse_external_reference_filter: false,
             quoted_datetime_only: false,
+            proven_filters_only: true,
+            hide_marketplace_leads: false,
+            invisible_is_forbidden: false,
+            own_deals_incoming: false,
             surprises: false,
             fraction: Fraction::Varied,
             html_errors: false,
             lag_reads: 0,
             create_rules: CreateRules::Practical,
             create_status: 200,
+            closed_status: 400,
+            closing_needs_reason: false,
+            usd_rates: [("USD", 1.0), ("EUR", 1.1), ("GBP", 1.3), ("CHF", 1.1), ("NOK", 0.1)]
+                .map(|(currency, rate)| (currency.to_owned(), rate))
+                .to_vec(),
+            managed_customer: true,
+            solution_assessment: false,
+            eligible_solutions: Vec::new(),
             second_invitation: SecondInvitation::Conflict,
             share_type_on_invitation: false,
             webhook_casing: JsonCasing::Pascal,
@@ -115,19 +153,28 @@ impl Default for Options {
 }
 
 /// The role of the signed-in user (reference 1.7).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Sees and edits everything.
     ReferralsAdmin,
+    /// Sees all deals of some locations, creates deals there only, and sees no leads.
+    LocationAdmin {
+        /// PartnerIDs of the locations.
+        locations: Vec<String>,
+    },
     /// Sees only deals with this e-mail in `team`, and no leads.
     ReferralsUser {
         /// The e-mail that is looked for, in any case.
         email: String,
     },
+    /// Business profile or co-sell solution admin: no referrals at all, 403.
+    ProfileAdmin,
 }
 
 /// How `@odata.nextLink` is written (reference 2.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum NextLinkStyle {
     /// As in the documented sample: `http://` and `/v1.0/referrals`.
     HttpWithWrongPath,
@@ -136,7 +183,8 @@ pub enum NextLinkStyle {
 }
 
 /// Digits in the fraction of timestamps (reference 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fraction {
     /// Up to seven, without trailing zeros.
     Varied,
@@ -145,7 +193,8 @@ pub enum Fraction {
 }
 
 /// Which parts a create must have (reference 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CreateRules {
     /// Only `type`, `customerProfile`, `consent` and `details`.
     Documented,
@@ -154,7 +203,8 @@ pub enum CreateRules {
 }
 
 /// What a second invitation to Microsoft in one engagement does (reference 4.4: undocumented).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SecondInvitation {
     /// 409.
     Conflict,
@@ -163,7 +213,8 @@ pub enum SecondInvitation {
 }
 
 /// Casing of JSON names in the webhook family (reference 5.1, 5.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum JsonCasing {
     /// `EventName`: the documentation.
     Pascal,

@@ -5,10 +5,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::answer::Refusal;
 use super::state::{State, Stored};
-use super::{casing, check, registration};
-use crate::domain::referral::{
-    FROZEN_AFTER_SHARE, ReferralState, Status, Substatus, is_frozen, is_patchable,
-};
+use super::{casing, check, registration, rules};
 
 /// One operation, checked.
 #[derive(Debug)]
@@ -32,10 +29,10 @@ pub(super) fn patch(
     let operations = parse(operations)?;
     let registers =
         |operation: &Operation| operation.steps.first().is_some_and(|step| step == "registrations");
-    let terminal = stored.state().is_terminal();
-    let won = stored.state().substatus == Substatus::Won;
-    if terminal && !(won && operations.iter().all(registers)) {
-        return Err(Refusal::referrals(400, "invalidRequest", "The referral is closed."));
+    let won = stored.text("substatus") == "Won";
+    if stored.is_closed() && !(won && operations.iter().all(registers)) {
+        let status = state.options.closed_status;
+        return Err(Refusal::referrals(status, "invalidRequest", "The referral is closed."));
     }
     let mut json = stored.json.clone();
     for operation in operations {
@@ -47,8 +44,8 @@ pub(super) fn patch(
         }
     }
     bind_deal_value(&mut json);
-    check::shape(&json)?;
-    check_transition(&stored, &mut json)?;
+    check::shape(&mut json)?;
+    check_transition(state, &stored, &mut json)?;
     Ok(json)
 }
 
@@ -91,14 +88,7 @@ fn is_allowed(steps: &[String], replaces: bool) -> bool {
     if steps.first().is_some_and(|step| step == "registrations") {
         return registration::is_allowed(steps, replaces);
     }
-    match steps.split_last() {
-        Some((last, list)) if last == "-" => {
-            let list = list.join(".");
-            let lists = ["team", "customerProfile.team", "details.requirements.solutions"];
-            !replaces && lists.contains(&list.as_str())
-        }
-        _ => is_patchable(&steps.join(".")),
-    }
+    rules::is_patchable(&steps.join("/"), replaces)
 }
 
 /// What was shared with Microsoft stays shared, and its contacts stay as they were.
@@ -106,7 +96,7 @@ fn check_freeze(state: &State, stored: &Stored, operation: &Operation) -> Result
     let path = operation.steps.join(".");
     let invited = state.engagement(stored.text("engagementId")).any(Stored::is_microsofts);
     let shared = invited || stored.consented_to_sharing();
-    if shared && is_frozen(&path, FROZEN_AFTER_SHARE) {
+    if shared && rules::is_frozen_by_sharing(&operation.steps.join("/")) {
         return Err(Refusal::invalid(&path, "The property is frozen once the deal is shared."));
     }
     if path.starts_with("consent.") {
@@ -169,21 +159,30 @@ fn bind_deal_value(json: &mut Map<String, Json>) {
 }
 
 /// Status and substatus must agree afterwards, and the step must be one that a partner may take.
-fn check_transition(stored: &Stored, json: &mut Map<String, Json>) -> Result<(), Refusal> {
+fn check_transition(
+    state: &State,
+    stored: &Stored,
+    json: &mut Map<String, Json>,
+) -> Result<(), Refusal> {
     let word = |name: &str| json.get(name).and_then(Json::as_str).unwrap_or_default();
-    let before = stored.state();
-    let after =
-        ReferralState::new(Status::parse(word("status")), Substatus::parse(word("substatus")));
-    if before != after {
-        if !after.is_consistent() {
-            let why = format!("{after} is not a pair of status and substatus.");
-            return Err(Refusal::invalid("substatus", why));
-        }
-        if !before.may_become(&after) {
-            return Err(Refusal::invalid("status", format!("{before} cannot become {after}.")));
-        }
+    let before = (stored.text("status"), stored.text("substatus"));
+    let after = (word("status"), word("substatus"));
+    if before == after {
+        return Ok(());
     }
-    json.insert("status".to_owned(), json!(after.status.as_str()));
-    json.insert("substatus".to_owned(), json!(after.substatus.as_str()));
+    let Some(agreed) = rules::pair(after.0, after.1) else {
+        let why = format!("{}/{} is not a pair of status and substatus.", after.0, after.1);
+        return Err(Refusal::invalid("substatus", why));
+    };
+    if !rules::may_become(before, agreed) {
+        let why = format!("{}/{} cannot become {}/{}.", before.0, before.1, agreed.0, agreed.1);
+        return Err(Refusal::invalid("status", why));
+    }
+    let reasoned = matches!(agreed.1, "Declined" | "Lost" | "Error");
+    if reasoned && state.options.closing_needs_reason && word("statusReason").trim().is_empty() {
+        return Err(Refusal::invalid("statusReason", "A reason is required."));
+    }
+    json.insert("status".to_owned(), json!(agreed.0));
+    json.insert("substatus".to_owned(), json!(agreed.1));
     Ok(())
 }

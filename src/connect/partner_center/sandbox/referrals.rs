@@ -79,6 +79,9 @@ fn visible(state: &mut State, id: &str) -> Result<usize, Refusal> {
     }
     match state.referrals.get(at) {
         Some(stored) if view::is_visible(state, stored) => Ok(at),
+        Some(_) if state.options.invisible_is_forbidden => {
+            Err(Refusal::referrals(403, "accessDenied", "The referral is not one of yours."))
+        }
         _ => Err(Refusal::not_found()),
     }
 }

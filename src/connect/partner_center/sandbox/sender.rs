@@ -59,7 +59,11 @@ impl PartnerCenterSandbox {
     fn due(&self) -> Vec<Event> {
         let mut state = self.lock();
         let faults = state.webhook.faults;
-        let mut due: Vec<Event> = state.webhook.queue.drain(..).collect();
+        let now = state.now();
+        let waiting = std::mem::take(&mut state.webhook.queue);
+        let (mut due, early): (Vec<Event>, Vec<Event>) =
+            waiting.into_iter().partition(|event| event.due <= now);
+        state.webhook.queue.extend(early);
         if faults.reorder {
             due.reverse();
         }

@@ -1,5 +1,6 @@
 //! Everything the emulator remembers.
 
+use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 
 use super::chance::Chance;
@@ -8,11 +9,10 @@ use super::token::Tokens;
 use super::webhook::Webhook;
 use crate::connect::sandbox::SandboxClock;
 use crate::domain::clock::Randomness;
-use crate::domain::referral::{Referral, ReferralState, Status, Substatus};
 use crate::domain::time::Timestamp;
 
 /// A request that reached the emulator.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LoggedRequest {
     /// HTTP method.
     pub method: String,
@@ -46,17 +46,27 @@ impl Stored {
         self.text("organizationId").eq_ignore_ascii_case("msft")
     }
 
-    pub(super) fn state(&self) -> ReferralState {
-        ReferralState::new(
-            Status::parse(self.text("status")),
-            Substatus::parse(self.text("substatus")),
-        )
+    pub(super) fn is_closed(&self) -> bool {
+        self.text("status") == "Closed"
     }
 
-    /// Whether the service, not the partner, started it and it is a lead.
+    /// Whether it is a lead of either sort (reference 4.1): Independent, and from Microsoft or from
+    /// nobody.
     pub(super) fn is_lead(&self) -> bool {
-        Referral::from_json(Json::Object(self.json.clone()))
-            .is_some_and(|referral| referral.class().is_lead())
+        let from = &self.json.get("inviteContext").cloned().unwrap_or_default()["invitedBy"];
+        let from = from["organizationId"].as_str().unwrap_or_default();
+        let microsofts = from.eq_ignore_ascii_case("msft");
+        self.text("type") == "Independent"
+            && match self.text("qualification") {
+                "Direct" => microsofts || from.is_empty(),
+                "SalesQualified" | "MarketingQualified" => microsofts,
+                _ => false,
+            }
+    }
+
+    /// Whether it is a lead of the marketplace.
+    pub(super) fn is_marketplace_lead(&self) -> bool {
+        self.is_lead() && self.text("qualification") == "Direct"
     }
 
     pub(super) fn consented_to_sharing(&self) -> bool {
@@ -185,7 +195,8 @@ impl State {
             "attributes": { "objectType": "AuditRecord" },
         });
         self.audit.push(record);
-        self.webhook.raise(&format!("{prefix}referral-{event}"), &id, &audit_id, &stamp);
+        let (name, now) = (format!("{prefix}referral-{event}"), self.now());
+        self.webhook.raise(&name, &id, &audit_id, &stamp, now);
     }
 
     /// Closes what nobody answered for 14 days (reference 4.2).
@@ -195,7 +206,7 @@ impl State {
         for at in 0..self.referrals.len() {
             let Some(stored) = self.referrals.get(at) else { continue };
             let created = Timestamp::parse(stored.text("createdDateTime")).unwrap_or(now);
-            if stored.state().status != Status::New || now < created.plus(ANSWER_WITHIN) {
+            if stored.text("status") != "New" || now < created.plus(ANSWER_WITHIN) {
                 continue;
             }
             let mut json = stored.json.clone();

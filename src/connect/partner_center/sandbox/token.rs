@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use axum::extract::State as FromState;
+use axum::extract::{Path, State as FromState};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use super::PartnerCenterSandbox;
@@ -25,14 +26,19 @@ pub const PARTNER_CENTER_AUDIENCE: &str = "https://api.partnercenter.microsoft.c
 const REFRESH_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 /// Why a sign-in is refused (reference 1.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SignInFailure {
     /// 700082: expired by inactivity.
     ExpiredByInactivity,
+    /// 70008: expired by inactivity too, in the older code.
+    Expired,
     /// 50173: the grant was revoked, for example by a change of credentials.
     Revoked,
     /// 50076: MFA is required.
     MfaRequired,
+    /// 50079: the user has to enrol in MFA.
+    MfaEnrolmentRequired,
     /// 53003: Conditional Access blocks it.
     BlockedByConditionalAccess,
     /// 65001: nobody consented.
@@ -44,6 +50,19 @@ pub enum SignInFailure {
 }
 
 impl SignInFailure {
+    /// Every cause.
+    pub const ALL: [Self; 9] = [
+        Self::ExpiredByInactivity,
+        Self::Expired,
+        Self::Revoked,
+        Self::MfaRequired,
+        Self::MfaEnrolmentRequired,
+        Self::BlockedByConditionalAccess,
+        Self::ConsentMissing,
+        Self::SecretWrong,
+        Self::SecretExpired,
+    ];
+
     fn refusal(self) -> Refusal {
         let (status, error, code, text) = match self {
             Self::ExpiredByInactivity => (
@@ -51,6 +70,12 @@ impl SignInFailure {
                 "invalid_grant",
                 700_082,
                 "The refresh token has expired due to inactivity. It was inactive for 90.00:00:00.",
+            ),
+            Self::Expired => (
+                400,
+                "invalid_grant",
+                70_008,
+                "The provided authorization code or refresh token has expired due to inactivity.",
             ),
             Self::Revoked => (
                 400,
@@ -64,6 +89,12 @@ impl SignInFailure {
                 "invalid_grant",
                 50_076,
                 "You must use multi-factor authentication to access the resource.",
+            ),
+            Self::MfaEnrolmentRequired => (
+                400,
+                "invalid_grant",
+                50_079,
+                "You must enroll in multi-factor authentication to access the resource.",
             ),
             Self::BlockedByConditionalAccess => (
                 400,
@@ -128,20 +159,33 @@ type Form = BTreeMap<String, String>;
 
 pub(super) async fn token_v1(
     FromState(sandbox): FromState<PartnerCenterSandbox>,
+    Path(tenant): Path<String>,
     axum::Form(form): axum::Form<Form>,
 ) -> Response {
-    answer(&mut sandbox.lock(), Endpoint::V1, &form)
+    answer(&mut sandbox.lock(), Endpoint::V1, &tenant, &form)
 }
 
 pub(super) async fn token_v2(
     FromState(sandbox): FromState<PartnerCenterSandbox>,
+    Path(tenant): Path<String>,
     axum::Form(form): axum::Form<Form>,
 ) -> Response {
-    answer(&mut sandbox.lock(), Endpoint::V2, &form)
+    answer(&mut sandbox.lock(), Endpoint::V2, &tenant, &form)
 }
 
-fn answer(state: &mut State, endpoint: Endpoint, form: &Form) -> Response {
-    match grant(state, endpoint, form) {
+/// A tenant is named by its id, by a domain, or by a word for any. Another tenant's id is unknown.
+fn check_tenant(state: &State, tenant: &str) -> Result<(), Refusal> {
+    let foreign = uuid::Uuid::try_parse(tenant).is_ok()
+        && !tenant.eq_ignore_ascii_case(&state.options.tenant_id);
+    if foreign {
+        let text = format!("Tenant '{tenant}' not found.");
+        return Err(Refusal::sign_in(400, "invalid_request", 90_002, &text));
+    }
+    Ok(())
+}
+
+fn answer(state: &mut State, endpoint: Endpoint, tenant: &str, form: &Form) -> Response {
+    match check_tenant(state, tenant).and_then(|()| grant(state, endpoint, form)) {
         Ok(body) => axum::Json(body).into_response(),
         Err(refusal) => refusal.traced(state).into_response(),
     }

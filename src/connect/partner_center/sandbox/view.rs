@@ -33,18 +33,34 @@ pub(super) fn links(id: &str, engagement: &str) -> Json {
 
 /// Whether the signed-in user may see it (reference 1.7).
 pub(super) fn is_visible(state: &State, stored: &Stored) -> bool {
-    let Role::ReferralsUser { email } = &state.options.role else { return true };
+    if state.options.hide_marketplace_leads && stored.is_marketplace_lead() {
+        return false;
+    }
+    if state.options.role == Role::ReferralsAdmin {
+        return true;
+    }
     if stored.is_microsofts() {
         return state
             .engagement(stored.text("engagementId"))
             .any(|own| !own.is_microsofts() && is_visible(state, own));
     }
-    let in_team = stored.json.get("team").and_then(Json::as_array).is_some_and(|team| {
+    let theirs = match &state.options.role {
+        Role::ReferralsAdmin => true,
+        Role::LocationAdmin { locations } => {
+            locations.iter().any(|location| location == stored.text("mpnId"))
+        }
+        Role::ReferralsUser { email } => is_in_team(stored, email),
+        Role::ProfileAdmin => false,
+    };
+    theirs && !stored.is_lead()
+}
+
+fn is_in_team(stored: &Stored, email: &str) -> bool {
+    stored.json.get("team").and_then(Json::as_array).is_some_and(|team| {
         team.iter().any(|member| {
             member["email"].as_str().is_some_and(|found| found.eq_ignore_ascii_case(email))
         })
-    });
-    in_team && !stored.is_lead()
+    })
 }
 
 /// As emitted, with fields and words nobody knows if that is asked for.
@@ -57,6 +73,15 @@ pub(super) fn decorated(state: &State, json: &Map<String, Json>) -> Map<String, 
         json.insert("futureProgram".to_owned(), json!([{ "id": 7, "label": "Not documented" }]));
         if let Some(details) = json.get_mut("details") {
             details["forecastBand"] = json!("Upside");
+            if let Some(requirements) =
+                details.get_mut("requirements").and_then(Json::as_object_mut)
+            {
+                requirements.remove("offers");
+            }
+        }
+        let ids = json.get_mut("customerProfile").and_then(|profile| profile.get_mut("ids"));
+        if let Some(ids) = ids.filter(|ids| ids.as_array().is_some_and(Vec::is_empty)) {
+            *ids = json!({});
         }
     }
     json

@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State as FromState};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 
 use super::answer::Refusal;
@@ -51,6 +52,8 @@ pub(super) struct Event {
     pub(super) body: String,
     pub(super) attempts: u32,
     pub(super) validation: Option<String>,
+    /// Not before this.
+    pub(super) due: Timestamp,
 }
 
 /// A validation event and what became of it.
@@ -63,7 +66,8 @@ pub(super) struct Validation {
 }
 
 /// What a delivery does wrong, on demand.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct DeliveryFaults {
     /// Send every event twice.
     pub duplicate: bool,
@@ -71,6 +75,8 @@ pub struct DeliveryFaults {
     pub reorder: bool,
     /// Lose this many of the next events.
     pub drop_next: u32,
+    /// Hold every new event back for this long by the emulated clock, in seconds.
+    pub delay_secs: u64,
     /// Sign other bytes than those that are sent.
     pub wrong_signature: bool,
 }
@@ -91,7 +97,14 @@ pub(super) struct Webhook {
 
 impl Webhook {
     /// Queues an event about a referral, if the slot asks for it.
-    pub(super) fn raise(&mut self, name: &str, id: &str, audit_id: &str, stamp: &str) {
+    pub(super) fn raise(
+        &mut self,
+        name: &str,
+        id: &str,
+        audit_id: &str,
+        stamp: &str,
+        now: Timestamp,
+    ) {
         let wanted = self
             .slot
             .as_ref()
@@ -104,7 +117,8 @@ impl Webhook {
             return;
         }
         let body = self.body(name, id, Some(audit_id), stamp);
-        self.queue.push_back(Event { body, attempts: 0, validation: None });
+        let due = now.plus(Duration::from_secs(self.faults.delay_secs));
+        self.queue.push_back(Event { body, attempts: 0, validation: None, due });
         self.wake.notify_one();
     }
 
@@ -264,7 +278,8 @@ pub(super) async fn ask_validation(
     let validation =
         Validation { status: "inProgress", url: slot.url, results: Vec::new(), asked: now };
     state.webhook.validations.insert(id.clone(), validation);
-    state.webhook.queue.push_back(Event { body, attempts: 0, validation: Some(id.clone()) });
+    let event = Event { body, attempts: 0, validation: Some(id.clone()), due: now };
+    state.webhook.queue.push_back(event);
     state.webhook.wake.notify_one();
     let bare = state.options.bare_correlation_id;
     Ok(axum::Json(if bare { json!(id) } else { json!({ "correlationId": id }) }))

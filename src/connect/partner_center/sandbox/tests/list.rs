@@ -21,7 +21,7 @@ fn names(list: &Json) -> Vec<&str> {
 
 #[tokio::test]
 async fn every_proven_filter_works() {
-    let world = World::new();
+    let world = World::with(|options| options.proven_filters_only = false);
     let engagement = "66666666-7777-4888-9999-000000000000";
     world.sandbox.seed_incoming(json!({ "name": "a", "engagementId": engagement }));
     world.clock.advance(Duration::from_secs(60));

@@ -137,7 +137,7 @@ pub(super) fn deal() -> Json {
             "consentToShareReferralWithMicrosoftSellers": true,
         },
         "details": {
-            "notes": "n", "dealValue": 50_000, "currency": "NOK",
+            "notes": "n", "dealValue": 50_000, "currency": "USD",
             "closingDateTime": "2026-12-31T00:00:00Z",
             "requirements": {
                 "solutions": [{ "id": "SOL-00001-XYZ", "type": "Name" }],

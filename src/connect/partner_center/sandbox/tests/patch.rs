@@ -181,12 +181,12 @@ fn registration() -> Json {
     json!({
         "type": "AzureIPCoSell",
         "solutionDetails": [{
-            "id": "SOL-00001-XYZ", "currency": "NOK", "value": 40_000, "isDeployedOnAzure": true,
+            "id": "SOL-00001-XYZ", "currency": "USD", "value": 40_000, "isDeployedOnAzure": true,
             "primaryDeploymentOn": "Customer", "pricingModel": "Other",
             "marketplaceTransactionDetails": { "isMarketplaceTransacted": false },
         }],
         "contract": {
-            "currency": "NOK", "value": 50_000, "startDateTime": "2026-09-05T00:00:00Z",
+            "currency": "USD", "value": 50_000, "startDateTime": "2026-09-05T00:00:00Z",
             "endDateTime": "2027-09-04T00:00:00Z", "signDateTime": "2026-09-04T00:00:00Z",
             "term": "Finite",
         },

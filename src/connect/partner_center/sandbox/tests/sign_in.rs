@@ -105,13 +105,16 @@ async fn v2_answers_numbers_and_one_resource_only() {
 async fn every_failure_has_its_code_and_status() {
     let table = [
         (SignInFailure::ExpiredByInactivity, 400, 700_082),
+        (SignInFailure::Expired, 400, 70_008),
         (SignInFailure::Revoked, 400, 50_173),
         (SignInFailure::MfaRequired, 400, 50_076),
+        (SignInFailure::MfaEnrolmentRequired, 400, 50_079),
         (SignInFailure::BlockedByConditionalAccess, 400, 53_003),
         (SignInFailure::ConsentMissing, 400, 65_001),
         (SignInFailure::SecretWrong, 401, 7_000_215),
         (SignInFailure::SecretExpired, 401, 7_000_222),
     ];
+    assert_eq!(table.map(|(failure, ..)| failure), SignInFailure::ALL, "each once");
     for (failure, status, code) in table {
         let world = World::new();
         let refresh = world.sandbox.refresh_token();
