@@ -68,7 +68,7 @@ async fn a_calculated_estimate_is_sent_and_never_fought_over() {
     world.idle().await;
 
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 70_000 } }));
-    let told = || world.dynamics_audit(&key).matches("your CRM keeps 41,000").count();
+    let told = || world.dynamics_audit(&key).matches("stays 41,000 here").count();
     world.until_true("the seller is told", || told() > 0).await;
     world.silence().await;
     assert_eq!((told(), value()), (1, Some(70_000.0)), "once, and both sides rest");
