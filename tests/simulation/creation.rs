@@ -2,7 +2,7 @@
 //! of either post is lost or the post never arrives, and both together: at the end there is one
 //! referral of ours and one of Microsoft's.
 
-use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::id::{CrmName, RecordKind};
 use serde_json::{Value as Json, json};
 
 use crate::harness::{Setup, Sim};
@@ -149,7 +149,7 @@ impl Case {
 
 fn ask_for_help(sim: &Sim, crm: CrmName, record: &str) {
     let mut world = sim.world.lock();
-    let control = world.mappings[&crm].control().clone();
+    let control = world.mappings[&(crm, RecordKind::Opportunity)].control().clone();
     let (label, _) = control.help_codes[0].clone();
     let code = label.parse::<i64>().map_or_else(|_| json!(label), |code| json!(code));
     let mut help = json!({});
