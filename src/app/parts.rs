@@ -67,9 +67,10 @@ impl Parts {
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
             let own = account_name(name);
-            let client = settings.salesforce.as_ref().map(|crm| {
-                systems::salesforce_client(config, &own, crm, &around).map(Arc::new)
-            });
+            let client = settings
+                .salesforce
+                .as_ref()
+                .map(|crm| systems::salesforce_client(config, &own, crm, &around).map(Arc::new));
             let client = client.transpose()?;
             let account =
                 systems::account(config, name, settings, &mappings, client.as_ref(), &around)?;

@@ -14,7 +14,11 @@ const MADE_IF_MISSING: Rights = &["PermissionsRead", "PermissionsCreate"];
 
 impl Salesforce {
     /// The permission set with its grants, assigned to our own user.
-    pub(super) async fn grant(&self, work: &mut Work<'_>, fields: &[String]) -> Result<(), ConnectError> {
+    pub(super) async fn grant(
+        &self,
+        work: &mut Work<'_>,
+        fields: &[String],
+    ) -> Result<(), ConnectError> {
         if fields.is_empty() {
             return Ok(());
         }

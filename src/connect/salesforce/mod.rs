@@ -47,7 +47,9 @@ use self::lookup::Lookups;
 use self::query::ReadBatch;
 use self::validator::Validators;
 use self::write::WriteBatch;
-use super::crm::{ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema};
+use super::crm::{
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
+};
 use super::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
 use crate::domain::id::{CrmName, RecordId, RecordKind};

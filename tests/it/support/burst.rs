@@ -180,7 +180,8 @@ impl World {
     fn has_arrived(&self, side: Side, (id, key): &Pair, value: f64) -> bool {
         let held = match side {
             Side::PartnerCenter => {
-                self.sandbox.salesforce.row("Opportunity", key).unwrap_or_default()["Amount"].clone()
+                self.sandbox.salesforce.row("Opportunity", key).unwrap_or_default()["Amount"]
+                    .clone()
             }
             Side::Salesforce => self.referral(id)["details"]["dealValue"].clone(),
         };

@@ -87,8 +87,7 @@ impl Schema {
     /// The standard objects, with the co-sell fields if the options ask for them.
     pub(crate) fn new(options: &SandboxOptions) -> Self {
         let mut objects = BTreeMap::new();
-        let all =
-            sales::objects(options).into_iter().chain(children::objects());
+        let all = sales::objects(options).into_iter().chain(children::objects());
         let all = all.chain(people::objects()).chain(setup::objects());
         for object in all {
             objects.insert(object.name.clone(), object);
