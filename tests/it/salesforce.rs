@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cosell_sync::connect::salesforce::sandbox::OutboundMessages;
 use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::domain::id::ReferralId;
 use cosell_sync::domain::notice::Source;
@@ -201,4 +202,39 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
         .await;
     assert!(world.trail(Some(AuditKind::Retried)).await.is_empty(), "waiting uses up no try");
     world.finish().await;
+}
+
+/// The door asks which organisation is ours with the worker's own sign-in: a second one would rotate
+/// the refresh token away, and the worker would be refused at its next renewal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outbound_messages_bring_changes_at_once_and_rotate_nothing_away() {
+    let file = |name: &str| toml::Value::from(toml::Table::from_iter([("file".into(), name.into())]));
+    let world = Setup::salesforce_only()
+        .ordinary_polls()
+        .set("salesforce.auth", "refresh_token")
+        .set("salesforce.refresh_token", file("secrets/salesforce"))
+        .set("salesforce.outbound_path_secret", file("secrets/admin-token"))
+        .organization(|options| {
+            options.refresh_token = options.client_secret.clone();
+            options.rotate_refresh_tokens = true;
+        })
+        .start()
+        .await;
+    let id = world.accepted().await;
+    let row = key(&world, &id);
+    let door = world.app().public_address;
+    let url = format!("http://{door}/webhooks/salesforce/contoso/sandbox-admin-token");
+    let sandbox = world.sandbox.salesforce.clone();
+    let mut messages = OutboundMessages::new(sandbox, &url, &["Name"]);
+    for value in [61_000, 62_000, 63_000] {
+        world.sandbox.salesforce.expire_sessions();
+        world.edit_sales(&id, json!({ "Amount": value }));
+        messages.queue("Opportunity", &row);
+        let delivered = messages.deliver().await;
+        assert_eq!((delivered.acknowledged, delivered.waiting), (1, 0), "{delivered:?}");
+        world.until_true("it is sent", || world.agree(&id, f64::from(value), "2027-03-31")).await;
+    }
+    let mut world = world;
+    world.idle().await;
+    world.check_and_stop().await;
 }
