@@ -295,9 +295,13 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
                 make
             } else {
                 "Make it in the CRM, correct the mapping file, or give the row `optional_field = true`: \
-                 `cosell-sync provision --apply` makes such fields."
+                 `cosell-sync provision --apply` makes such fields. Then run `mapping reload`."
             };
-            notes.problem(text, fix);
+            let what = match mapping.indispensable_fields().contains(&field.as_str()) {
+                true => format!("{text} Nothing of it is kept in step without."),
+                false => format!("{text} Its rows are parked; the other fields are kept in step."),
+            };
+            notes.problem(what, fix);
         }
     }
     if missing == 0 {

@@ -76,7 +76,7 @@ impl Parts {
                 systems::account(config, name, settings, &mappings, client.as_ref(), &around)?;
             let account = Arc::new(account);
             salesforce.extend(client.map(|client| (own, client)));
-            account.name_mappings(&files.state(&account.name).version);
+            account.name_mappings(&files.state(&account).version);
             for (feed, every) in feeds_of(&account, settings) {
                 let poller = Poller::new(
                     around.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay::HttpRelay;
-use super::vault::Vault;
+use super::vault::{Requests, Vault};
 use super::{AppError, account_name};
 use crate::config::{
     AccountConfig, Config, ConsentSource, Dynamics365Config, PartnerCenterConfig, PrimaryCrm,
@@ -273,6 +273,8 @@ fn dynamics365_client(
     );
     client.token_url = settings.token_url.clone();
     client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
+    client.ledger =
+        Some(Arc::new(Requests::new(Arc::clone(&around.store), account, "dynamics365")));
     if let (Some(source), Some(public)) = (&settings.webhook_secret, &config.server.public_url) {
         let base = public.as_str().trim_end_matches('/');
         let url = format!("{base}/webhooks/dynamics365/{account}");
@@ -283,10 +285,8 @@ fn dynamics365_client(
             secret: secret(config, &format!("{key}.webhook_secret"), source)?,
         });
     }
-    if let Some(budget) = settings.daily_requests {
-        client.daily_budget = budget;
-        client.daily_reserve = budget / 5;
-    }
+    client.daily_budget = settings.daily_requests;
+    client.daily_reserve = settings.daily_requests * settings.reserve_percent / 100;
     dynamics365::Dynamics365::new(client, Arc::clone(&around.clock), Arc::clone(&around.randomness))
         .map_err(&wrong)
 }

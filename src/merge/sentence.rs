@@ -87,17 +87,6 @@ pub(super) fn received(label: &str, value: &Value, currency: Option<&str>) -> Li
     Line(format!("{label} changed to {} at Microsoft Partner Center.", amount(value, currency)))
 }
 
-/// The record kept its own value in spite of a write that was accepted.
-#[must_use]
-pub fn kept(label: &str, given: &Value, held: &Value) -> Line {
-    Line(format!(
-        "{label} stays {} here, although it is {} at Microsoft: the record did not take it. Products \
-         on the deal or an automation decide it.",
-        shortened(held),
-        shortened(given)
-    ))
-}
-
 /// A value went to Partner Center.
 pub(super) fn sent(label: &str, value: &Value, currency: Option<&str>) -> Line {
     Line(format!("{label} sent to Microsoft: {}.", amount(value, currency)))
@@ -140,6 +129,17 @@ pub(super) fn both_changed(label: &str, here: &Value, there: &Value) -> Line {
 /// A field that Partner Center needs was emptied.
 pub(super) fn not_cleared(label: &str) -> Line {
     Line(format!("{label} was emptied here. Microsoft needs it and keeps its last value."))
+}
+
+/// A value from Partner Center that the CRM did not take.
+#[must_use]
+pub fn not_taken(label: &str, wanted: &Value, held: &Value) -> Line {
+    Line(format!(
+        "{label} is {} at Microsoft, but your CRM keeps {}. Where it is calculated, for example from \
+         products, please change what it is calculated from.",
+        shortened(wanted),
+        shortened(held)
+    ))
 }
 
 /// A field is frozen at Partner Center.

@@ -55,14 +55,25 @@ pub fn remember_told(link: &mut Link, told: &[String], still_true: &[String]) {
 /// and must still count as changed.
 #[must_use]
 pub fn stuck<'a>(meant: &'a Value, held: &'a Value, before: &Value) -> &'a Value {
-    let kept_or_shortened = match (meant, held) {
+    if held == before || is_shortened(meant, held) { held } else { meant }
+}
+
+/// Whether a system left a value as it was `before` although it was to hold `meant`: an amount that
+/// it computes itself, a field that its own rules guard.
+#[must_use]
+pub fn ignored(meant: &Value, held: &Value, before: &Value) -> bool {
+    held == before && held != meant && !is_shortened(meant, held)
+}
+
+/// Whether `held` is `meant`, cut or rounded.
+fn is_shortened(meant: &Value, held: &Value) -> bool {
+    match (meant, held) {
         (Value::Text(meant), Value::Text(held)) => meant.starts_with(held.as_str()),
         (Value::Decimal(meant), Value::Decimal(held)) => {
             meant.round_dp(held.scale()) == *held || meant.trunc_with_scale(held.scale()) == *held
         }
         _ => false,
-    };
-    if held == before || kept_or_shortened { held } else { meant }
+    }
 }
 
 /// Whether a write to a record landed, by the sync token that went with it.

@@ -6,6 +6,7 @@ use super::attempt::{Attempt, ReadRecord, breaker};
 use super::entries::Written;
 use super::execute::{Sent, meant_by, not_convertible, settle_part};
 use crate::connect::error::ConnectError;
+use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Stage, Standing, Target, Values};
 use crate::domain::record::{Close, Fields, Record};
 use crate::domain::referral::Referral;
@@ -13,7 +14,7 @@ use crate::domain::value::Value;
 use crate::mapping::rule::{Occasion, StageRule};
 use crate::merge::plan::{LinkOutcome, RecordWrite};
 use crate::merge::sentence::{self, Line};
-use crate::merge::settle::remember_told;
+use crate::merge::settle;
 use crate::merge::view::standing_value;
 
 impl Attempt<'_> {
@@ -130,15 +131,39 @@ impl Attempt<'_> {
             let stage = write.stage.is_some();
             // What the record was given is what Partner Center held when it was planned.
             let there = Sent { meant: Values::new(), before: write.values.clone() };
-            if let Some(read) = read {
-                tell_kept(deal, read, &sent);
-            }
             settle_part(deal, outcome, referral, records, which, stage, (&there, &sent));
+            if let Some(read) = read {
+                self.tell_ignored(deal, read, &sent);
+            }
         }
         let stage = write.stage.map(|stage| ("stage", Value::text(stage.as_str())));
         let done = Written { sent: &write.values, stage, before, others: Vec::new(), started };
         self.wrote(deal, target, done);
         self.conflicts(deal, &write.conflicts);
+    }
+
+    /// Tells the seller which values the CRM did not take. They are not sent again until they change.
+    fn tell_ignored(&mut self, deal: &mut Deal, read: &ReadRecord, sent: &Sent) {
+        let crm = read.record.key.crm;
+        let held = read.mapping.read_record(&read.record.fields).values;
+        for rule in read.mapping.fields() {
+            let field = &rule.name;
+            let (Some(meant), Some(held), Some(before)) =
+                (sent.meant.get(field), held.get(field), sent.before.get(field))
+            else {
+                continue;
+            };
+            let Some(link) = deal.link_mut(crm) else { return };
+            let line = sentence::not_taken(&rule.label, meant, held);
+            let key = sentence::topic_key(&format!("not taken:{field}"), &line.0);
+            if !settle::ignored(meant, held, before) || link.told.contains(&key) {
+                continue;
+            }
+            settle::remember_told(link, &[key], &[]);
+            link.pending.push(line.0.clone());
+            self.entry(Some(deal), AuditKind::Refused, crm.as_str(), line.0);
+            self.wake = Some(self.around.clock.now());
+        }
     }
 
     /// Every field of one write: values, stage, control fields, audit text, status, token.
@@ -193,26 +218,6 @@ impl Attempt<'_> {
             fields.insert(field.clone(), standing_value(control, word));
         }
         fields
-    }
-}
-
-/// Tells the seller of values that were written and are as they were before all the same. The base
-/// takes what the record holds, so that nothing is pushed again.
-fn tell_kept(deal: &mut Deal, read: &ReadRecord, sent: &Sent) {
-    let held = read.mapping.read_record(&read.record.fields).values;
-    for rule in read.mapping.fields() {
-        let field = rule.name.as_str();
-        let values = (sent.meant.get(field), held.get(field), sent.before.get(field));
-        let (Some(meant), Some(held), Some(before)) = values else { continue };
-        if held != before || held == meant {
-            continue;
-        }
-        let key = sentence::topic_key(&format!("kept:{field}"), &meant.to_string());
-        let Some(link) = deal.link_mut(read.record.key.crm) else { return };
-        if !link.told.contains(&key) {
-            link.pending.push(sentence::kept(&rule.label, meant, held).0);
-            remember_told(link, &[key], &[]);
-        }
     }
 }
 

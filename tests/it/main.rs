@@ -9,9 +9,11 @@
 mod accounts;
 mod burst;
 mod door;
+mod dynamics;
 mod leads;
 mod lifecycle;
 mod lost_answers;
+mod mappings;
 mod outages;
 mod records;
 mod restarts;

@@ -90,14 +90,14 @@ async fn an_amount_that_follows_the_products_is_told_once_and_never_pushed_again
     world.idle().await;
 
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 55_000 } }));
-    let told = || world.sales_audit(&opportunity).contains("stays 40,000 here");
+    let told = || world.sales_audit(&opportunity).contains("your CRM keeps 40,000");
     world.until_true("the seller is told", told).await;
     world.silence().await;
     let row = world.sales(&id).expect("a row");
     assert_eq!(number(&row["Amount"]), Some(40_000.0), "the products decide");
     assert_eq!(number(&world.referral(&id)["details"]["dealValue"]), Some(55_000.0));
     let audit = world.sales_audit(&opportunity);
-    assert_eq!(audit.matches("stays 40,000 here").count(), 1, "{audit}");
+    assert_eq!(audit.matches("your CRM keeps 40,000").count(), 1, "{audit}");
 
     // Another price is a change of the record like any other.
     let edit = json!({ "UnitPrice": 30_000 });

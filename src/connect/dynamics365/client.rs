@@ -150,7 +150,10 @@ impl Client {
             http: Http::new(&settings.http, Arc::clone(&clock))?,
             tokens: TokenCache::new(Entra::new(settings, clock, randomness)?),
             api,
-            budget: Budget::new(settings.daily_budget - settings.daily_reserve),
+            budget: Budget::new(
+                settings.daily_budget - settings.daily_reserve,
+                settings.ledger.clone(),
+            ),
             parallelism: Parallelism::new(settings.http.in_flight),
             throttles: AtomicU32::new(0),
         })
@@ -189,9 +192,7 @@ impl Client {
 
     /// Sends a request and hands over whatever was answered, after one token refresh on a 401.
     pub(super) async fn exchange(&self, request: &Request) -> Result<Answer, ConnectError> {
-        self.budget
-            .take(request.operations, self.http.clock().now())
-            .map_err(ConnectError::Throttled)?;
+        self.budget.spend(request.operations, self.now()).await?;
         let _place = self.parallelism.enter().await;
         let token = self.tokens.token().await?;
         let mut answer = self.once(request, &token).await?;

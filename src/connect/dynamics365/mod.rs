@@ -50,7 +50,7 @@ use client::{Client, Request, text};
 use feed::PageSize;
 use lookup::Lookups;
 use metadata::Metadata;
-pub use settings::{Credential, Settings, WebhookTarget};
+pub use settings::{Credential, RequestLedger, Settings, WebhookTarget};
 use status::Statuses;
 pub use webhook::{DataverseHook, SecretPlace};
 

@@ -1,7 +1,9 @@
 //! How to reach one Dataverse environment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use url::Url;
 
 use crate::connect::http::{HttpSettings, address};
@@ -30,7 +32,6 @@ impl std::fmt::Debug for Credential {
 }
 
 /// One Dataverse environment and the application user the daemon works as.
-#[derive(Debug)]
 pub struct Settings {
     /// Root of the environment, for example `https://contoso.crm.dynamics.com`.
     pub url: Url,
@@ -59,6 +60,18 @@ pub struct Settings {
     pub key_wait: Duration,
     /// The webhooks that `provision` registers; `None` leaves the environment's webhooks alone.
     pub webhook: Option<WebhookTarget>,
+    /// Where the count of requests is kept; `None` counts afresh after each start.
+    pub ledger: Option<Arc<dyn RequestLedger>>,
+}
+
+/// Keeps the count of requests across restarts: the platform goes on counting.
+#[async_trait]
+pub trait RequestLedger: Send + Sync {
+    /// The text kept last, if any. The error is a sentence.
+    async fn load(&self) -> Result<Option<String>, String>;
+
+    /// Keeps `text` in place of the last one. The error is a sentence.
+    async fn save(&self, text: &str) -> Result<(), String>;
 }
 
 /// Where the environment is to send its webhooks.
@@ -106,6 +119,7 @@ impl Settings {
             modified_overlap: Duration::from_secs(5 * 60),
             key_wait: Duration::from_secs(5 * 60),
             webhook: None,
+            ledger: None,
         }
     }
 

@@ -135,7 +135,6 @@ fn readable(row: &FieldRow, ground: &Ground<'_>, findings: &mut Findings) -> Opt
         default,
         optional_field: row.optional_field.unwrap_or(false),
         spot: row.place.clone(),
-        repeated: false,
     };
     let lossy = row.lossy.unwrap_or(false);
     Some(Compiled { rule, row: compiled, at: Spots::of(row), referral, record, lossy })

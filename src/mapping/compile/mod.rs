@@ -16,7 +16,7 @@ use toml::de::DeTable;
 
 use super::cases::{Case, KnownNames};
 use super::codec::{Lookup, OnUnknown};
-use super::compiled::{Mapping, record_fields};
+use super::compiled::{Mapping, record_fields, repeated};
 use super::file::{LookupTable, MappingFile};
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
 use super::registration::RegistrationRule;
@@ -160,7 +160,6 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     if !findings.is_empty() {
         return None;
     }
-    let mut names = BTreeSet::new();
     let mut mapping = Mapping {
         crm,
         kind,
@@ -169,19 +168,21 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         shape,
         rules: Vec::new(),
         rows: Vec::new(),
+        repeated: Vec::new(),
         control,
         registration,
         stages,
         related,
+        parked: Vec::new(),
         cases,
         sources: sources.into(),
         paths,
     };
-    for field::Compiled { rule, mut row, .. } in fields {
-        row.repeated = !names.insert(rule.name.clone());
+    for field::Compiled { rule, row, .. } in fields {
         mapping.rules.push(rule);
         mapping.rows.push(Arc::new(row));
     }
+    mapping.repeated = repeated(&mapping.rules);
     Some(mapping)
 }
 

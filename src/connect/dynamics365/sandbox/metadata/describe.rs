@@ -61,6 +61,23 @@ fn privileges(table: &Table) -> Vec<Json> {
     RIGHTS.iter().map(one).collect()
 }
 
+/// The ways from one row of a table to many of another.
+pub(super) fn children(table: &Table) -> Vec<Json> {
+    let one = |(way, child, lookup): &(String, String, String)| {
+        json!({
+            "MetadataId": stable_guid("relationship", way),
+            "SchemaName": way,
+            "RelationshipType": "OneToManyRelationship",
+            "ReferencedEntity": table.logical,
+            "ReferencedAttribute": table.primary_id,
+            "ReferencedEntityNavigationPropertyName": way,
+            "ReferencingEntity": child,
+            "ReferencingAttribute": lookup,
+        })
+    };
+    table.collections.iter().map(one).collect()
+}
+
 /// A column.
 pub(super) fn column(column: &Column) -> Json {
     let kind = type_name(column);
