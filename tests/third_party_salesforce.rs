@@ -89,6 +89,7 @@ async fn simple_salesforce_works_against_the_emulator() {
     run(install).await;
     let mut proof = Command::new(&python);
     let host = serving.address().to_string();
-    proof.args(["proof.py", &host, &sandbox.log_in(), &kept, &gone]).current_dir(&folder);
-    assert_eq!(proven(&run(proof).await), 7);
+    let key = format!("{FIXTURES}/signing-key.pem");
+    proof.args(["proof.py", &host, &sandbox.log_in(), &key, &kept, &gone]).current_dir(&folder);
+    assert_eq!(proven(&run(proof).await), 10);
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use cosell_sync::connect::salesforce::sandbox::OutboundMessages;
 use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::domain::id::ReferralId;
 use cosell_sync::domain::notice::Source;
@@ -89,14 +90,14 @@ async fn an_amount_that_follows_the_products_is_told_once_and_never_pushed_again
     world.idle().await;
 
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 55_000 } }));
-    let told = || world.sales_audit(&opportunity).contains("your CRM keeps 40000");
+    let told = || world.sales_audit(&opportunity).contains("your CRM keeps 40,000");
     world.until_true("the seller is told", told).await;
     world.silence().await;
     let row = world.sales(&id).expect("a row");
     assert_eq!(number(&row["Amount"]), Some(40_000.0), "the products decide");
     assert_eq!(number(&world.referral(&id)["details"]["dealValue"]), Some(55_000.0));
     let audit = world.sales_audit(&opportunity);
-    assert_eq!(audit.matches("your CRM keeps 40000").count(), 1, "{audit}");
+    assert_eq!(audit.matches("your CRM keeps 40,000").count(), 1, "{audit}");
 
     // Another price is a change of the record like any other.
     let edit = json!({ "UnitPrice": 30_000 });
@@ -137,6 +138,14 @@ fn used(world: &World) -> usize {
     world.sandbox.salesforce.with(|org| org.quota_used())
 }
 
+/// Other programs of the organisation use the quota up to there.
+fn spend_up_to(world: &World, calls: usize) {
+    world.sandbox.salesforce.with(|org| {
+        let rest = calls.saturating_sub(org.quota_used());
+        org.spend_quota(rest);
+    });
+}
+
 fn throttled(world: &World) -> bool {
     let pollers = &world.app().pollers;
     let mut crm = pollers.iter().filter(|poller| matches!(poller.feed(), Feed::Crm(..)));
@@ -151,14 +160,15 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
     let id = world.accepted().await;
     let other = world.accepted().await;
 
-    world.sandbox.salesforce.set_quota(used(&world) * 100 / 85);
+    world.sandbox.salesforce.set_quota(10_000);
+    spend_up_to(&world, 8_500);
     world.until_true("the feeds stop at the reserve", || throttled(&world)).await;
     world.edit_sales(&other, json!({ "CloseDate": "2027-08-31" }));
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 71_000 } }));
     let arrived = || world.sales(&id).is_some_and(|row| number(&row["Amount"]) == Some(71_000.0));
     world.until_true("work on deals goes on", arrived).await;
 
-    world.sandbox.salesforce.set_quota(used(&world) * 100 / 97);
+    spend_up_to(&world, 9_700);
     let accepted = async || {
         let ledger = world.store().ledger().await.expect("the ledger");
         let line = ledger.into_iter().find(|line| line.source == Source::PartnerCenterWebhook);
@@ -192,4 +202,39 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
         .await;
     assert!(world.trail(Some(AuditKind::Retried)).await.is_empty(), "waiting uses up no try");
     world.finish().await;
+}
+
+/// The door asks which organisation is ours with the worker's own sign-in: a second one would rotate
+/// the refresh token away, and the worker would be refused at its next renewal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outbound_messages_bring_changes_at_once_and_rotate_nothing_away() {
+    let file = |name: &str| toml::Value::from(toml::Table::from_iter([("file".into(), name.into())]));
+    let world = Setup::salesforce_only()
+        .ordinary_polls()
+        .set("salesforce.auth", "refresh_token")
+        .set("salesforce.refresh_token", file("secrets/salesforce"))
+        .set("salesforce.outbound_path_secret", file("secrets/admin-token"))
+        .organization(|options| {
+            options.refresh_token = options.client_secret.clone();
+            options.rotate_refresh_tokens = true;
+        })
+        .start()
+        .await;
+    let id = world.accepted().await;
+    let row = key(&world, &id);
+    let door = world.app().public_address;
+    let url = format!("http://{door}/webhooks/salesforce/contoso/sandbox-admin-token");
+    let sandbox = world.sandbox.salesforce.clone();
+    let mut messages = OutboundMessages::new(sandbox, &url, &["Name"]);
+    for value in [61_000, 62_000, 63_000] {
+        world.sandbox.salesforce.expire_sessions();
+        world.edit_sales(&id, json!({ "Amount": value }));
+        messages.queue("Opportunity", &row);
+        let delivered = messages.deliver().await;
+        assert_eq!((delivered.acknowledged, delivered.waiting), (1, 0), "{delivered:?}");
+        world.until_true("it is sent", || world.agree(&id, f64::from(value), "2027-03-31")).await;
+    }
+    let mut world = world;
+    world.idle().await;
+    world.check_and_stop().await;
 }

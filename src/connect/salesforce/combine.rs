@@ -18,7 +18,7 @@ use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
 /// So many questions in [`LONGEST_WAIT`] are a burst, and so many are waited for.
-const BURST: usize = 20;
+const BURST: usize = 24;
 /// Nobody waits longer for others.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// How long the passengers of a shared flight take to ask again: the time of a few conversions.

@@ -74,8 +74,9 @@ impl Salesforce {
         self.grant(work, &grants).await?;
         work.step(
             format!(
-                "put the fields on the page layouts of {}; Referral Identifier, Referral Link and \
-                 Audit read-only for sellers",
+                "put the fields on the page layouts (Setup, Object Manager, {}, Page Layouts), in a \
+                 section of their own; Referral Identifier, Referral Link and Audit read-only for \
+                 sellers. The sync works without",
                 work.table
             ),
             ADVICE,

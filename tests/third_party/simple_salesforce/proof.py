@@ -1,8 +1,8 @@
 """Drives the Salesforce emulator with simple-salesforce.
 
-Arguments: host and port, session id, id of an opportunity that was changed more than a minute ago,
-id of one that was deleted then. The library insists on https, so an adapter below it speaks
-plain http to the loopback address. Prints one line per proven behaviour.
+Arguments: host and port, session id, path of the signing key, id of an opportunity that was changed
+more than a minute ago, id of one that was deleted then. The library insists on https, so an adapter below it speaks
+plain http to the loopback address, for the login host too. Prints one line per proven behaviour.
 """
 
 import datetime
@@ -18,7 +18,7 @@ from simple_salesforce.exceptions import (
     SalesforceResourceNotFound,
 )
 
-HOST, SESSION_ID, KEPT, GONE = sys.argv[1:5]
+HOST, SESSION_ID, KEY_FILE, KEPT, GONE = sys.argv[1:6]
 REFERRAL = "Referral_Identifier__c"
 
 
@@ -26,14 +26,32 @@ class PlainHttp(HTTPAdapter):
     """Sends what the library addresses to https over http."""
 
     def send(self, request, **options):
+        request.url = request.url.replace("https://login.salesforce.com", f"http://{HOST}", 1)
         request.url = request.url.replace("https://", "http://", 1)
         return super().send(request, **options)
 
 
-def connect(session_id):
+def plain_session():
     session = requests.Session()
     session.mount("https://", PlainHttp())
-    return Salesforce(session_id=session_id, instance=HOST, session=session, version="66.0")
+    return session
+
+
+def connect(session_id):
+    return Salesforce(session_id=session_id, instance=HOST, session=plain_session(), version="66.0")
+
+
+def login():
+    force = Salesforce(
+        username="integration@contoso.example",
+        consumer_key="sandbox-consumer-key",
+        privatekey_file=KEY_FILE,
+        session=plain_session(),
+        version="66.0",
+    )
+    assert force.session_id.startswith("00D"), force.session_id
+    assert force.Lead.describe()["name"] == "Lead"
+    proven("login by signed assertion")
 
 
 def proven(what):
@@ -98,6 +116,32 @@ def queries(force):
     proven("query, query_more, query_all_iter")
 
 
+def collections(force):
+    records = [{"attributes": {"type": "Opportunity"}, **deal(Name=f"Row {at}")} for at in range(3)]
+    records.append({"attributes": {"type": "Opportunity"}, "Name": "no stage"})
+    path = "composite/sobjects"
+    made = force.restful(path, method="POST", json={"allOrNone": False, "records": records})
+    assert [one["success"] for one in made] == [True, True, True, False]
+    assert made[3]["errors"][0]["statusCode"] == "REQUIRED_FIELD_MISSING"
+    ids = [one["id"] for one in made[:3]]
+    changes = [{"attributes": {"type": "Opportunity"}, "id": one, "NextStep": "call"} for one in ids]
+    changed = force.restful(path, method="PATCH", json={"records": changes})
+    assert all(one["success"] for one in changed)
+    gone = force.restful(path, params={"ids": ",".join(ids)}, method="DELETE")
+    assert all(one["success"] for one in gone)
+    proven("collections: create, update, delete")
+
+
+def tooling(force):
+    field = {"FullName": "Lead.Proof__c", "Metadata": {"type": "Text", "label": "Proof", "length": 10}}
+    made = force.toolingexecute("sobjects/CustomField", method="POST", data=field)
+    assert made["success"] is True and made["id"].startswith("00N")
+    soql = "SELECT Id FROM CustomField WHERE DeveloperName = 'Proof'"
+    found = force.toolingexecute("query", params={"q": soql})
+    assert found["records"][0]["Id"] == made["id"]
+    proven("tooling")
+
+
 def metadata(force):
     fields = {field["name"]: field for field in force.Opportunity.describe()["fields"]}
     assert fields[REFERRAL]["externalId"] is True
@@ -124,7 +168,10 @@ def main():
     upsert(force)
     several(force)
     queries(force)
+    collections(force)
     metadata(force)
+    tooling(force)
+    login()
     stranger = connect("00D000000000062!wrong")
     refused(SalesforceExpiredSession, stranger.limits)
     proven("an unknown session")

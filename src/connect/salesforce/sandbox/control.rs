@@ -123,6 +123,12 @@ impl Org {
         self.usage.state(now).0
     }
 
+    /// Other programs of the organisation make so many calls.
+    pub fn spend_quota(&mut self, calls: usize) {
+        let now = self.now();
+        self.usage.spend(calls, now);
+    }
+
     /// Gives an opportunity line items: from now on its Amount cannot be written.
     pub fn add_line_items(&mut self, id: &str) {
         let Some(id) = id::normal(id) else { return };

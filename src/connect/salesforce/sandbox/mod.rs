@@ -21,12 +21,14 @@
 //! 6. SOQL: columns through relationships, `AND OR NOT`, `IN`, `LIKE`, `ORDER BY`, `LIMIT`,
 //!    `OFFSET`, `COUNT()`, `FIELDS()`, date literals; page size, cursors that go stale.
 //! 7. Stamps per calling user, moved by equal values too; edits as a person between two requests.
+//!    Contact roles, team members and line items, as far as an opportunity depends on them.
 //! 8. `If-Unmodified-Since` and `If-Modified-Since` on rows, also inside composites; entity tags
 //!    on accounts only; Amount kept where line items exist; lead assignment unless switched off.
 //! 9. updated (30 days) and deleted (15 days) with lag, minute granularity, log trimming.
 //! 10. composite, batch, graph and collections, with `allOrNone`.
 //! 11. Faults: see [`trouble`] and [`crate::connect::sandbox::Faults`].
-//! 12. Tooling `CustomField`, `FieldPermissions`, permission sets: hidden until granted.
+//! 12. Tooling `CustomField`, `FieldPermissions`, `ObjectPermissions`, permission sets: hidden until
+//!     granted. `UserPermissionAccess` tells the system permissions.
 //! 13. SOAP `convertLead`; outbound messages with retry.
 //! 14. With the cargo feature `pubsub`: change events over gRPC, see `pubsub`.
 //!

@@ -59,6 +59,11 @@ impl Usage {
         true
     }
 
+    /// Notes calls of somebody else, which count against the same quota.
+    pub(crate) fn spend(&mut self, count: usize, now: Timestamp) {
+        self.calls.extend(std::iter::repeat_n(now, count));
+    }
+
     /// Calls used and allowed.
     pub(crate) fn state(&mut self, now: Timestamp) -> (usize, usize) {
         self.forget_old(now);

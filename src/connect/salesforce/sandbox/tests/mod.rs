@@ -1,6 +1,7 @@
 //! Every line of the checklist over real HTTP.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+mod children;
 mod composite;
 mod login;
 mod outbound;
