@@ -1,6 +1,5 @@
 //! The admin routes over a store in memory: token, problems, pages, release of dead letters.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,7 +122,8 @@ impl Operations for Offline {
     async fn diff_mappings(
         &self,
         _: &AccountName,
-        _: &Path,
+        _: &str,
+        _: &str,
         _: usize,
     ) -> Result<Vec<MappingDiff>, OperationError> {
         no_connector()
@@ -138,6 +138,7 @@ impl Operations for Offline {
         &self,
         _: &AccountName,
         _: &str,
+        _: Option<&str>,
     ) -> Result<MappingState, OperationError> {
         Ok(MappingState::default())
     }
@@ -146,6 +147,7 @@ impl Operations for Offline {
         _: &AccountName,
         version: &str,
         _: &str,
+        _: Option<&str>,
     ) -> Result<MappingVersion, OperationError> {
         Err(OperationError::NotFound {
             what: format!("No mapping version `{version}` is kept."),

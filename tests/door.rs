@@ -149,3 +149,21 @@ async fn every_system_has_its_content_type() {
         assert_eq!(status, expected, "{system} {kind}");
     }
 }
+
+#[tokio::test]
+async fn dataverse_may_send_longer_bodies() {
+    let place = Place::new();
+    let table = [
+        ("partner-center", 64, 200, "as long as may be"),
+        ("partner-center", 65, 413, "nothing of theirs is that long"),
+        ("dynamics365", 256, 200, "the platform strips what is longer"),
+        ("dynamics365", 257, 413, "so nobody sends this"),
+        ("salesforce", 65, 413, "nothing of theirs is that long"),
+    ];
+    for (system, kibibytes, expected, why) in table {
+        let kind = if system == "salesforce" { "text/xml" } else { "application/json" };
+        let body = " ".repeat(kibibytes * 1024);
+        let status = place.send(&format!("/webhooks/{system}/contoso"), kind, &body).await;
+        assert_eq!(status, expected, "{system} {kibibytes} KiB: {why}");
+    }
+}

@@ -1,13 +1,12 @@
 //! What the admin interface asks of the running program beyond its store.
 
-use std::path::Path;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::domain::secret::SecretString;
 use crate::domain::time::Timestamp;
+use crate::mapping::rule::ParkedRow;
 use crate::mapping::{DiffReport, PreviewLine};
 use crate::store::{LedgerLine, StoreError};
 
@@ -116,11 +115,13 @@ pub trait Operations: Send + Sync {
         subject: &PreviewSubject,
     ) -> Result<Vec<PreviewLine>, OperationError>;
 
-    /// What the mapping files in `folder` would write differently, over linked deals.
+    /// What the `new` mapping files would write differently from the `old` ones, over linked deals.
+    /// Either is an absolute folder, a version of the history, or `in-use`.
     async fn diff_mappings(
         &self,
         account: &AccountName,
-        folder: &Path,
+        old: &str,
+        new: &str,
         samples: usize,
     ) -> Result<Vec<MappingDiff>, OperationError>;
 
@@ -130,11 +131,13 @@ pub trait Operations: Send + Sync {
         account: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError>;
 
-    /// Uses the mapping files on the disk now, if they are good; tells why not otherwise.
+    /// Uses the mapping files on the disk now, if they are good; tells why not otherwise. `why` is
+    /// kept with the version.
     async fn reload_mappings(
         &self,
         account: &AccountName,
         who: &str,
+        why: Option<&str>,
     ) -> Result<MappingState, OperationError>;
 
     /// Puts the files of an earlier version back in place and uses them.
@@ -143,6 +146,7 @@ pub trait Operations: Send + Sync {
         account: &AccountName,
         version: &str,
         who: &str,
+        why: Option<&str>,
     ) -> Result<MappingVersion, OperationError>;
 
     /// Keeps the refresh token of a completed sign-in at Partner Center, sealed.
@@ -227,6 +231,20 @@ pub struct MappingState {
     pub version: String,
     /// Why the files on the disk are not in use; `None` if they are.
     pub rejected: Option<String>,
+    /// Rows that are left out because of what the CRMs have or let us write.
+    pub parked: Vec<ParkedField>,
+}
+
+/// A row of a mapping that is left out, while the others are used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedField {
+    /// The CRM.
+    pub crm: CrmName,
+    /// Opportunity or lead.
+    pub kind: RecordKind,
+    /// Which row, what stands in its way and what to do.
+    #[serde(flatten)]
+    pub row: ParkedRow,
 }
 
 /// Work that was queued.
@@ -380,6 +398,10 @@ pub struct MappingDiff {
     pub crm: CrmName,
     /// Opportunity or lead.
     pub kind: RecordKind,
+    /// Linked deals of this kind; the report is about the samples among them.
+    pub linked: usize,
+    /// What keeps it from being compared.
+    pub note: Option<String>,
     /// The differences.
     pub report: DiffReport,
 }
@@ -393,6 +415,9 @@ pub struct MappingVersion {
     pub since: Timestamp,
     /// Who brought it: `files`, or who rolled back.
     pub who: String,
+    /// Why: what the person gave, or the new lines `# why:` of the files.
+    #[serde(default)]
+    pub why: Option<String>,
     /// Lines added and removed against the version before, at most 200.
     pub changes: Vec<String>,
 }

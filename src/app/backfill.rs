@@ -188,7 +188,8 @@ async fn records(
 ) -> Result<ForecastLine, Fault> {
     let mut line = empty(Feed::Crm(part.name(), kind).name());
     let wanted: Vec<_> = part.mapping(kind).into_iter().collect();
-    let mappings = super::schema::refined(part, wanted).await.map_err(Fault::Connect)?;
+    let mappings =
+        super::schema::fitted(part, wanted).await.map_err(|unfit| Fault::Connect(unfit.into()))?;
     let Some(mapping) = mappings.first() else { return Ok(line) };
     let mut cursor: Option<String> = None;
     for _ in 0..MOST_PAGES {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use super::credentials::FEW_DAYS;
 use super::parts::Parts;
+use super::provisioning;
 use super::slot;
 use super::systems;
 use crate::admin::operations::{Finding, Level};
-use crate::connect::crm::TableSchema;
+use crate::connect::crm::{Remark, TableSchema};
 use crate::connect::error::ConnectError;
 use crate::connect::partner_center_seam::PartnerProbe;
 use crate::domain::id::AccountName;
@@ -49,6 +50,18 @@ impl Notes<'_> {
 
     fn problem(&mut self, what: impl Into<String>, fix: &str) {
         self.add(Level::Problem, what, Some(fix));
+    }
+
+    /// What a CRM says of itself; once, where two mappings ask the same.
+    fn remark(&mut self, remark: Remark) {
+        if self.found.iter().any(|known| known.what == remark.what) {
+            return;
+        }
+        match remark.fix {
+            None => self.ok(remark.what),
+            Some(fix) if remark.serious => self.problem(remark.what, &fix),
+            Some(fix) => self.advice(remark.what, &fix),
+        }
     }
 
     fn clock(&mut self, now: Timestamp, theirs: Option<Timestamp>) {
@@ -250,6 +263,10 @@ async fn crm(parts: &Parts, account: &Account, part: &CrmPart) -> Vec<Finding> {
             Ok(schema) => compare(&mut notes, &mapping, &schema),
             Err(fault) => notes.fault(&fault, "Give our user the right to read the schema."),
         }
+        match part.crm.examine(&provisioning::wanted(&mapping)).await {
+            Ok(remarks) => remarks.into_iter().for_each(|remark| notes.remark(remark)),
+            Err(fault) => notes.fault(&fault, "Check the rights of our user in the CRM."),
+        }
         events(&mut notes, part, &mapping).await;
     }
     notes.found
@@ -293,9 +310,13 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
                 make
             } else {
                 "Make it in the CRM, correct the mapping file, or give the row `optional_field = true`: \
-                 `cosell-sync provision --apply` makes such fields."
+                 `cosell-sync provision --apply` makes such fields. Then run `mapping reload`."
             };
-            notes.problem(text, fix);
+            let what = match mapping.indispensable_fields().contains(&field.as_str()) {
+                true => format!("{text} Nothing of it is kept in step without."),
+                false => format!("{text} Its rows are parked; the other fields are kept in step."),
+            };
+            notes.problem(what, fix);
         }
     }
     if missing == 0 {

@@ -12,7 +12,9 @@ mod gauges;
 mod in_process;
 mod live;
 mod live_again;
+mod live_diff;
 pub mod login;
+mod mapping_versions;
 mod mappings;
 mod nightly;
 mod operations;
@@ -126,7 +128,7 @@ impl App {
             parts.around.clone(),
             parts.accounts.clone(),
             Policy::default(),
-            usize::try_from(config.server.lanes).unwrap_or(16),
+            usize::try_from(config.server.lanes).unwrap_or(64),
             Arc::clone(&parts.wake),
         ));
         let door = Door::new(
@@ -186,12 +188,8 @@ impl App {
             worker.run(stop).await.map_err(|error| error.to_string())
         });
         for account in &self.accounts {
-            let refine = schema::refine(
-                Arc::clone(account),
-                self.around.clone(),
-                self.pollers.clone(),
-                self.stop.clone(),
-            );
+            let parts = Arc::clone(&self.parts);
+            let refine = schema::refine(parts, Arc::clone(account), self.stop.clone());
             self.spawn("The comparison of schemas", Lasts::AsLongAsNeeded, refine.map(Ok));
         }
         for poller in &self.pollers {

@@ -1,13 +1,15 @@
 //! What the admin interface asks for, done with the parts of the program.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use super::parts::Parts;
-use super::{alert, backfill, doctor, gauges, live, mappings, provisioning, slot, status, systems};
+use super::{
+    alert, backfill, doctor, gauges, live, live_diff, mapping_versions, mappings, provisioning,
+    slot, status, systems,
+};
 use crate::admin::Admin;
 use crate::admin::operations::{
     BackfillProgress, Finding, Forecast, MappingDiff, MappingState, MappingVersion, MappingView,
@@ -137,25 +139,28 @@ impl Operations for Desk {
     async fn diff_mappings(
         &self,
         account: &AccountName,
-        folder: &Path,
+        old: &str,
+        new: &str,
         samples: usize,
     ) -> Result<Vec<MappingDiff>, OperationError> {
-        live::diff(&self.0, self.account(account)?, folder, samples).await
+        live_diff::diff(&self.0, self.account(account)?, old, new, samples).await
     }
 
     async fn mapping_history(
         &self,
         account: &AccountName,
     ) -> Result<Vec<MappingVersion>, OperationError> {
-        mappings::history(&self.0, account).await
+        mapping_versions::history(&self.0, account).await
     }
 
     async fn reload_mappings(
         &self,
         account: &AccountName,
         who: &str,
+        why: Option<&str>,
     ) -> Result<MappingState, OperationError> {
-        mappings::reload(&self.0, self.account(account)?, who).await;
+        let account = self.account(account)?;
+        mappings::reload(&self.0, account, who, why).await;
         Ok(self.0.mappings.state(account))
     }
 
@@ -164,8 +169,9 @@ impl Operations for Desk {
         account: &AccountName,
         version: &str,
         who: &str,
+        why: Option<&str>,
     ) -> Result<MappingVersion, OperationError> {
-        mappings::roll_back(&self.0, self.account(account)?, version, who).await
+        mapping_versions::roll_back(&self.0, self.account(account)?, version, who, why).await
     }
 
     async fn keep_login(

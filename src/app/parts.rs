@@ -1,5 +1,6 @@
 //! Every part of the program, built and not yet started.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::mappings::MappingFiles;
 use super::slot::Slots;
 use super::{AppError, account_name, load_mappings, systems};
 use crate::config::{AccountConfig, Config};
+use crate::connect::salesforce::Salesforce;
 use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::domain::time::Timestamp;
 use crate::store::Store;
@@ -40,6 +42,8 @@ pub struct Parts {
     pub(super) mappings: MappingFiles,
     /// What was last seen of the webhook registrations.
     pub(super) slots: Slots,
+    /// The client of each account's Salesforce organisation: one for the worker and the door.
+    salesforce: BTreeMap<AccountName, Arc<Salesforce>>,
 }
 
 impl Parts {
@@ -52,6 +56,7 @@ impl Parts {
         let wake = Arc::new(Notify::new());
         let mut accounts = Vec::new();
         let mut pollers = Vec::new();
+        let mut salesforce = BTreeMap::new();
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
             let folder = config.path(&settings.sync.mappings);
@@ -64,8 +69,17 @@ impl Parts {
             }
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
-            let account = Arc::new(systems::account(config, name, settings, &mappings, &around)?);
-            account.name_mappings(&files.state(&account.name).version);
+            let own = account_name(name);
+            let client = settings
+                .salesforce
+                .as_ref()
+                .map(|crm| systems::salesforce_client(config, &own, crm, &around).map(Arc::new));
+            let client = client.transpose()?;
+            let account =
+                systems::account(config, name, settings, &mappings, client.as_ref(), &around)?;
+            let account = Arc::new(account);
+            salesforce.extend(client.map(|client| (own, client)));
+            account.name_mappings(&files.state(&account).version);
             for (feed, every) in feeds_of(&account, settings) {
                 let poller = Poller::new(
                     around.clone(),
@@ -90,6 +104,7 @@ impl Parts {
             metrics: Arc::default(),
             wake,
             slots: Slots::default(),
+            salesforce,
         })
     }
 
@@ -175,7 +190,15 @@ pub(super) fn entrances(
 ) -> Result<Vec<(String, AccountName, crate::ingress::Entrance)>, AppError> {
     let mut entrances = Vec::new();
     for (name, settings) in &parts.config.accounts {
-        let own = systems::entrances(&parts.config, name, settings, &parts.around, &parts.metrics)?;
+        let salesforce = parts.salesforce.get(&account_name(name));
+        let own = systems::entrances(
+            &parts.config,
+            name,
+            settings,
+            salesforce,
+            &parts.around,
+            &parts.metrics,
+        )?;
         debug_assert!(own.iter().all(|(_, account, _)| *account == account_name(name)));
         entrances.extend(own);
     }

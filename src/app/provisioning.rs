@@ -54,7 +54,7 @@ pub(super) async fn run(
 }
 
 /// The columns that a mapping needs and that no CRM has by itself.
-fn wanted(mapping: &Mapping) -> Provision {
+pub(super) fn wanted(mapping: &Mapping) -> Provision {
     let control = mapping.control();
     let mut fields = vec![
         field(&control.referral_id, "Referral Identifier", "text", 100),
@@ -104,7 +104,23 @@ fn wanted(mapping: &Mapping) -> Provision {
         prefix: prefix.to_owned(),
         container: CONTAINER.to_owned(),
         fields: fields.into_iter().filter(|field| custom(mapping.crm(), prefix, field)).collect(),
+        watched: watched(mapping),
     }
+}
+
+/// The fields of the record itself whose changes matter: not those that only we write.
+fn watched(mapping: &Mapping) -> Vec<String> {
+    let control = mapping.control();
+    let ours = [&control.link, &control.microsoft_id, &control.token, &control.status];
+    let ours: Vec<&String> = ours.into_iter().flatten().chain([&control.audit]).collect();
+    let mut names: Vec<String> = Vec::new();
+    for field in &mapping.shape().fields {
+        let own = field.split('.').next().unwrap_or(field);
+        if !ours.contains(&field) && !names.iter().any(|name| name == own) {
+            names.push(own.to_owned());
+        }
+    }
+    names
 }
 
 /// Whether a field is one that may be made; the others come with the CRM.

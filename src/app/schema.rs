@@ -1,51 +1,153 @@
-//! Compares the mappings with the live schema before anything is read with them: rows for optional
-//! fields that a CRM does not have are dropped.
+//! Compares the mappings with the live schema: rows whose field a CRM does not have, or does not let
+//! us write, are parked; the others flow. Without the few fields that nothing works without, nothing
+//! is read at all.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::alert;
+use super::parts::Parts;
 use crate::connect::crm::TableSchema;
 use crate::connect::error::ConnectError;
+use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::mapping::registration::RegistrationRule;
-use crate::sync::account::{Account, CrmPart, Surroundings};
-use crate::sync::feeds::{Feed, Poller};
+use crate::mapping::rule::ParkedRow;
+use crate::sync::account::{Account, CrmPart};
+use crate::sync::feeds::Feed;
 
 /// How long to wait before a CRM that did not answer is asked again.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// How long to wait before a CRM that lacks what nothing works without is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often a CRM is looked at again while rows are parked.
+const LOOK_FOR_PARKED: Duration = Duration::from_secs(600);
+
+/// Why mappings cannot be used with a CRM.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    /// Its schema cannot be read now.
+    #[error(transparent)]
+    Unreachable(#[from] ConnectError),
+    /// It lacks what nothing works without.
+    #[error("{0}")]
+    Lacking(String),
+}
+
+impl From<Unfit> for ConnectError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Unreachable(fault) => fault,
+            Unfit::Lacking(why) => Self::Broken(why),
+        }
+    }
+}
+
 /// Asks every CRM of an account until it has answered, then lets its feeds begin.
-pub(super) async fn refine(
-    account: Arc<Account>,
-    around: Surroundings,
-    pollers: Vec<Arc<Poller>>,
-    stop: CancellationToken,
-) {
+pub(super) async fn refine(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
     for part in &account.crms {
         while !stop.is_cancelled() {
-            match refined(part, current(part)).await {
-                Ok(mappings) => {
-                    part.replace_mappings(mappings);
-                    part.be_ready();
-                    break;
+            let wait = match fit(&parts, &account, part).await {
+                Ok(()) => break,
+                Err(Unfit::Unreachable(fault)) => {
+                    tracing::warn!("The schema of {} cannot be read yet: {fault}", part.name());
+                    AGAIN
                 }
-                Err(fault) => {
-                    tracing::warn!("The schema of {} cannot be read yet: {fault}", part.name())
+                Err(Unfit::Lacking(why)) => {
+                    parts.mappings.reject(&account.name, &why);
+                    LOOK_AGAIN
                 }
-            }
+            };
             tokio::select! {
-                () = around.clock.sleep(AGAIN) => {}
+                () = parts.around.clock.sleep(wait) => {}
                 () = stop.cancelled() => return,
             }
         }
-        let of_part = |poller: &&Arc<Poller>| {
-            poller.account().name == account.name
-                && matches!(poller.feed(), Feed::Crm(crm, _) if crm == part.name())
-        };
-        pollers.iter().filter(of_part).for_each(|poller| poller.hint());
+        hint(&parts, &account, part);
     }
+}
+
+/// Fits the mapping files in use to what the part's CRM has now, and lets its feeds begin.
+async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), Unfit> {
+    let fitted = fitted(part, parts.mappings.whole(&account.name, part.name())).await?;
+    use_fitted(parts, account, part, fitted).await;
+    part.be_ready();
+    Ok(())
+}
+
+/// Takes fitted mappings into use, and tells which rows are parked that were not.
+pub(super) async fn use_fitted(
+    parts: &Parts,
+    account: &Account,
+    part: &CrmPart,
+    fitted: Vec<Arc<Mapping>>,
+) {
+    let before = parts.mappings.told(&account.name, part.name());
+    let now: Vec<ParkedRow> = parked(&fitted).cloned().collect();
+    part.replace_mappings(fitted);
+    for row in now.iter().filter(|row| !row.optional && !before.contains(row)) {
+        let ParkedRow { label, reason, fix, place, .. } = row;
+        let line = format!("\"{label}\" ({place}) is not kept in step: {reason}; {fix}.");
+        alert::raise(parts, &account.name, &line).await;
+    }
+    for row in now.iter().filter(|row| row.optional && !before.contains(row)) {
+        tracing::info!("{}: {} is not kept in step: {}", account.name, row.label, row.reason);
+    }
+    for row in before.iter().filter(|row| !row.optional && !now.contains(row)) {
+        tracing::info!("{}: {} is kept in step again", account.name, row.label);
+    }
+    parts.mappings.tell(&account.name, part.name(), now, parts.around.clock.now());
+}
+
+/// Looks at the CRMs of an account again: at once where a feed fails, since a field may be gone, and
+/// now and then while rows are parked, since their fields may be there now.
+pub(super) async fn look_again(parts: &Parts, account: &Account) {
+    let now = parts.around.clock.now();
+    // A CRM that is down or asks us to wait is not asked.
+    for part in account.crms.iter().filter(|part| part.pass(now).is_ok()) {
+        let whole = parts.mappings.whole(&account.name, part.name());
+        if whole.is_empty() || !is_due(parts, account, part, now) {
+            continue;
+        }
+        match fitted(part, whole).await {
+            Ok(fitted) => {
+                let before: Vec<ParkedRow> = parked(&current(part)).cloned().collect();
+                let changed = !parked(&fitted).eq(before.iter());
+                use_fitted(parts, account, part, fitted).await;
+                if changed {
+                    hint(parts, account, part);
+                }
+            }
+            Err(Unfit::Lacking(why)) => parts.mappings.reject(&account.name, &why),
+            // The feed tells what is wrong.
+            Err(Unfit::Unreachable(_)) => {}
+        }
+    }
+}
+
+fn is_due(parts: &Parts, account: &Account, part: &CrmPart, now: Timestamp) -> bool {
+    let failing = of_part(parts, account, part).any(|poller| poller.health().fault.is_some());
+    let parked = parked(&current(part)).next().is_some();
+    let looked = parts.mappings.looked(&account.name, part.name());
+    failing || (parked && looked.is_none_or(|at| now.since(at) >= LOOK_FOR_PARKED))
+}
+
+fn of_part<'p>(
+    parts: &'p Parts,
+    account: &'p Account,
+    part: &'p CrmPart,
+) -> impl Iterator<Item = &'p Arc<crate::sync::feeds::Poller>> {
+    parts
+        .pollers_of(&account.name)
+        .filter(|poller| matches!(poller.feed(), Feed::Crm(crm, _) if crm == part.name()))
+}
+
+fn hint(parts: &Parts, account: &Account, part: &CrmPart) {
+    of_part(parts, account, part).for_each(|poller| poller.hint());
 }
 
 /// The mappings that a part uses now.
@@ -53,53 +155,70 @@ pub(super) fn current(part: &CrmPart) -> Vec<Arc<Mapping>> {
     part.kinds().into_iter().filter_map(|kind| part.mapping(kind)).collect()
 }
 
-/// Mappings without the optional fields that the part's CRM does not have.
-pub(super) async fn refined(
+/// The rows that some mappings leave out.
+pub(super) fn parked(mappings: &[Arc<Mapping>]) -> impl Iterator<Item = &ParkedRow> {
+    mappings.iter().flat_map(|mapping| mapping.parked())
+}
+
+/// Mappings as the live schema of the part's CRM allows them.
+pub(super) async fn fitted(
     part: &CrmPart,
     wanted: Vec<Arc<Mapping>>,
-) -> Result<Vec<Arc<Mapping>>, ConnectError> {
+) -> Result<Vec<Arc<Mapping>>, Unfit> {
     let mut mappings = Vec::new();
     for mapping in wanted {
         let schema = part.crm.describe(mapping.kind()).await?;
-        let there = |field: &str| is_there(&schema, field);
-        let control = mapping.control();
-        let optional = [
-            &control.link,
-            &control.help,
-            &control.solutions,
-            &control.visibility,
-            &control.microsoft_id,
-            &control.token,
-            &control.status,
-        ];
-        let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
-        let candidates = mapping
-            .optional_fields()
-            .into_iter()
-            .chain(optional.into_iter().flatten().map(String::as_str))
-            .chain(registration.map(String::as_str));
-        let missing: Vec<&str> = candidates.filter(|field| !there(field)).collect();
-        if missing.is_empty() {
-            mappings.push(mapping);
-        } else {
-            tracing::info!("{} has no {}: not kept in step", part.name(), missing.join(", "));
-            mappings.push(Arc::new(mapping.without(&missing)));
+        let lacking = mapping.indispensable_fields().into_iter();
+        let lacking: Vec<&str> = lacking.filter(|field| !is_there(&schema, field)).collect();
+        if !lacking.is_empty() {
+            return Err(Unfit::Lacking(format!(
+                "{}: the {} of {} has no {}, and nothing of it can be kept in step without; run \
+                 `cosell-sync provision --apply`, or correct the name in the mapping file",
+                mapping.file(),
+                mapping.kind(),
+                part.name().title(),
+                lacking.join(", "),
+            )));
         }
+        mappings.push(fit_to(mapping, &schema));
     }
     Ok(mappings)
 }
 
-/// Fields that a mapping reads and the part's CRM does not have: with them no row can be read.
-pub(super) async fn lacking(
-    part: &CrmPart,
-    mapping: &Mapping,
-) -> Result<Vec<String>, ConnectError> {
-    let schema = part.crm.describe(mapping.kind()).await?;
-    let fields = mapping.shape().fields.iter();
-    Ok(fields.filter(|field| !is_there(&schema, field)).cloned().collect())
+/// The mapping without what the table does not have, or does not let us write.
+fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
+    let control = mapping.control();
+    let written = mapping.fields().iter().filter(|rule| rule.direction.to_crm());
+    let written = written.filter_map(|rule| rule.crm.as_ref());
+    let optional = [
+        &control.link,
+        &control.help,
+        &control.solutions,
+        &control.visibility,
+        &control.microsoft_id,
+        &control.token,
+        &control.status,
+    ];
+    let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
+    let named = mapping.shape().fields.iter().chain(written).chain(registration);
+    let named = named.chain(optional.into_iter().flatten());
+    let missing: Vec<&str> =
+        named.map(String::as_str).filter(|field| !is_there(schema, field)).collect();
+    let may_write = |field: &str, create: bool| {
+        find(schema, field).is_none_or(|live| {
+            let allowed = if create { live.creatable } else { live.updatable };
+            allowed || live.kind == "lookup"
+        })
+    };
+    let fitted = mapping.without(&missing).where_writable(may_write);
+    if missing.is_empty() && fitted.parked().is_empty() { mapping } else { Arc::new(fitted) }
 }
 
 /// Whether a table has a field; those of related rows are not looked at.
 fn is_there(schema: &TableSchema, field: &str) -> bool {
-    field.contains('.') || schema.fields.iter().any(|live| live.name.eq_ignore_ascii_case(field))
+    field.contains('.') || find(schema, field).is_some()
+}
+
+fn find<'s>(schema: &'s TableSchema, field: &str) -> Option<&'s crate::connect::crm::FieldSchema> {
+    schema.fields.iter().find(|live| live.name.eq_ignore_ascii_case(field))
 }

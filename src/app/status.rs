@@ -81,7 +81,7 @@ fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus
         feeds: feeds.chain(streams).collect(),
         webhook: seen.webhook,
         credential_days_left: seen.days_left,
-        mappings: parts.mappings.state(&account.name),
+        mappings: parts.mappings.state(account),
     }
 }
 
@@ -126,6 +126,13 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
     if let Some(why) = &account.mappings.rejected {
         let first = why.lines().next().unwrap_or_default();
         alerts.push(format!("{name}: the mapping files on the disk are not in use: {first}"));
+    }
+    for parked in account.mappings.parked.iter().filter(|parked| !parked.row.optional) {
+        let row = &parked.row;
+        alerts.push(format!(
+            "{name}: \"{}\" ({}) is not kept in step: {}; {}.",
+            row.label, row.place, row.reason, row.fix
+        ));
     }
     alerts
 }

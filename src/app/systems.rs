@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::relay::HttpRelay;
-use super::vault::Vault;
+use super::vault::{Requests, Vault};
 use super::{AppError, account_name};
 use crate::config::{
     AccountConfig, Config, ConsentSource, Dynamics365Config, PartnerCenterConfig, PrimaryCrm,
@@ -12,6 +12,7 @@ use crate::config::{
 };
 use crate::connect::crm::Crm;
 use crate::connect::http::HttpSettings;
+use crate::connect::webhook::WebhookSource;
 use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::{ExposeSecret, SecretString};
@@ -24,6 +25,9 @@ use crate::sync::account::{Account, Behaviour, CrmPart, Surroundings};
 use crate::sync::breaker::Breaker;
 use crate::telemetry::metrics::Metrics;
 
+/// The header that carries the shared secret of Dataverse webhooks.
+const WEBHOOK_HEADER: &str = "x-cosell-sync";
+
 /// A sentence about a setting, with the key in front.
 fn settings_error(key: &str) -> impl Fn(String) -> AppError + '_ {
     move |text| AppError::Settings(format!("{key}: {text}"))
@@ -35,6 +39,7 @@ pub(super) fn account(
     name: &str,
     settings: &AccountConfig,
     mappings: &[Arc<Mapping>],
+    salesforce: Option<&Arc<salesforce::Salesforce>>,
     around: &Surroundings,
 ) -> Result<Account, AppError> {
     let account = account_name(name);
@@ -44,9 +49,8 @@ pub(super) fn account(
         let client = dynamics365_client(config, &account, crm, around)?;
         crms.push(part(Arc::new(client), mappings, name)?);
     }
-    if let Some(crm) = &settings.salesforce {
-        let client = salesforce_client(config, &account, crm, around)?;
-        crms.push(part(Arc::new(client), mappings, name)?);
+    if let Some(client) = salesforce {
+        crms.push(part(Arc::clone(client) as Arc<dyn Crm>, mappings, name)?);
     }
     let primary_crm = primary(settings);
     crms.sort_by_key(|part| part.name() != primary_crm);
@@ -269,15 +273,25 @@ fn dynamics365_client(
     );
     client.token_url = settings.token_url.clone();
     client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
-    if let Some(budget) = settings.daily_requests {
-        client.daily_budget = budget;
-        client.daily_reserve = budget / 5;
+    client.ledger =
+        Some(Arc::new(Requests::new(Arc::clone(&around.store), account, "dynamics365")));
+    if let (Some(source), Some(public)) = (&settings.webhook_secret, &config.server.public_url) {
+        let base = public.as_str().trim_end_matches('/');
+        let url = format!("{base}/webhooks/dynamics365/{account}");
+        client.webhook = Some(dynamics365::WebhookTarget {
+            name: format!("cosell-sync {account}"),
+            url: url.parse().map_err(|error: url::ParseError| wrong(error.to_string()))?,
+            header: WEBHOOK_HEADER.to_owned(),
+            secret: secret(config, &format!("{key}.webhook_secret"), source)?,
+        });
     }
+    client.daily_budget = settings.daily_requests;
+    client.daily_reserve = settings.daily_requests * settings.reserve_percent / 100;
     dynamics365::Dynamics365::new(client, Arc::clone(&around.clock), Arc::clone(&around.randomness))
         .map_err(&wrong)
 }
 
-fn salesforce_client(
+pub(super) fn salesforce_client(
     config: &Config,
     account: &AccountName,
     settings: &SalesforceConfig,
@@ -341,6 +355,7 @@ pub(super) fn entrances(
     config: &Config,
     name: &str,
     settings: &AccountConfig,
+    salesforce: Option<&Arc<salesforce::Salesforce>>,
     around: &Surroundings,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<(String, AccountName, Entrance)>, AppError> {
@@ -355,7 +370,7 @@ pub(super) fn entrances(
         let key = format!("accounts.{name}.dynamics365.webhook_secret");
         let hook = dynamics365::DataverseHook::new(
             secret(config, &key, source)?,
-            dynamics365::SecretPlace::Header("x-cosell-sync".to_owned()),
+            dynamics365::SecretPlace::Header(WEBHOOK_HEADER.to_owned()),
             None,
         );
         let source = Arc::new(hook.map_err(settings_error(&key))?);
@@ -365,13 +380,14 @@ pub(super) fn entrances(
             Entrance { source, path_secret: None, relay: None },
         ));
     }
-    if let Some(crm) = settings.salesforce.as_ref()
+    if let (Some(crm), Some(client)) = (settings.salesforce.as_ref(), salesforce)
         && let Some(secret_source) = &crm.outbound_path_secret
     {
         let key = format!("accounts.{name}.salesforce.outbound_path_secret");
         let path_secret = secret(config, &key, secret_source)?.expose_secret().to_owned();
-        // Outbound messages are not signed: this client asks which organisation is ours.
-        let source = Arc::new(salesforce_client(config, &account_name(name), crm, around)?);
+        // Outbound messages are not signed: the client knows which organisation is ours. It is the
+        // one that the worker uses, because a second one would rotate the refresh token away.
+        let source = Arc::clone(client) as Arc<dyn WebhookSource>;
         let entrance = Entrance { source, path_secret: Some(path_secret), relay: None };
         entrances.push(("salesforce".to_owned(), account_name(name), entrance));
     }

@@ -1,11 +1,11 @@
-//! Refresh tokens at rest: sealed, in the store.
+//! What connectors keep in the store: refresh tokens, sealed, and the count of their requests.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::connect::{partner_center, salesforce};
+use crate::connect::{dynamics365, partner_center, salesforce};
 use crate::domain::id::AccountName;
 use crate::domain::secret::{ExposeSecret, SecretString};
 use crate::domain::time::Timestamp;
@@ -91,5 +91,32 @@ impl salesforce::RefreshTokenVault for Vault {
         let kept =
             Kept { token: token.expose_secret().to_owned(), since: Timestamp::from_millis(0) };
         self.write(&kept).await
+    }
+}
+
+/// The count of an account's requests to a system.
+pub(super) struct Requests {
+    store: Arc<dyn Store>,
+    name: String,
+}
+
+impl Requests {
+    /// The count of `account` at `system`.
+    #[must_use]
+    pub(super) fn new(store: Arc<dyn Store>, account: &AccountName, system: &str) -> Self {
+        Self { store, name: format!("requests/{account}/{system}") }
+    }
+}
+
+#[async_trait]
+impl dynamics365::RequestLedger for Requests {
+    async fn load(&self) -> Result<Option<String>, String> {
+        let kept = self.store.note(&self.name).await.map_err(|error| error.to_string())?;
+        Ok(kept.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+
+    async fn save(&self, text: &str) -> Result<(), String> {
+        let kept = self.store.keep_note(&self.name, Some(text.as_bytes().to_vec())).await;
+        kept.map_err(|error| error.to_string())
     }
 }

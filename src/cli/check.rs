@@ -104,7 +104,7 @@ fn check(path: &Path) -> Folder {
                 let report = run_cases(mapping);
                 folder.cases += report.outcomes.len();
                 folder.uncovered += report.uncovered.len();
-                folder.problems.extend(failures(mapping.file(), &report));
+                folder.problems.extend(failures(&report));
                 files.push(json!({ "file": mapping.file(), "cases": report }));
             }
             folder.mappings = mappings.len();
@@ -114,13 +114,8 @@ fn check(path: &Path) -> Folder {
     folder
 }
 
-/// The cases that do not hold, one sentence each.
-pub(super) fn failures(file: &str, report: &CaseReport) -> Vec<String> {
-    let failed = report.outcomes.iter().filter(|outcome| !outcome.passed);
-    failed
-        .map(|outcome| {
-            let differences = outcome.differences.join("\n  ");
-            format!("{file}: the case \"{}\" does not hold\n  {differences}", outcome.name)
-        })
-        .collect()
+/// What does not hold, each with its place.
+pub(super) fn failures(report: &CaseReport) -> Vec<String> {
+    let problems = report.outcomes.iter().flat_map(|outcome| &outcome.problems);
+    problems.map(ToString::to_string).collect()
 }

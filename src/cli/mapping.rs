@@ -26,14 +26,14 @@ pub(super) enum Mapping {
     Test(Test),
     /// Show what a referral or record, live or in a file, would become
     Preview(Preview),
-    /// Show what other files would write differently
+    /// Show what new files would write differently from old ones, over linked deals
     Diff(Diff),
     /// Print the JSON Schema of mapping files, for editors
     Schema,
     /// List the versions that were in use
     History(Common),
     /// Use the files on the disk now; tells why not, if they are bad
-    Reload(Common),
+    Reload(Reload),
     /// Put the files of an earlier version back
     Rollback(Rollback),
 }
@@ -99,13 +99,24 @@ pub(super) struct Preview {
 
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
+#[command(override_usage = "cosell-sync mapping diff [OPTIONS] [OLD] <NEW>")]
 pub(super) struct Diff {
-    /// Folder of the new files
-    #[arg(value_name = "DIR")]
-    folder: PathBuf,
-    /// Most deals to compare, up to 500
+    /// A folder, a version of `mapping history`, or in-use; OLD is in-use if left out
+    #[arg(value_name = "OLD NEW", num_args = 1..=2, required = true)]
+    files: Vec<String>,
+    /// Most deals to compare, up to 500, taken evenly from all
     #[arg(long, default_value_t = 100)]
     limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Arguments of `reload`.
+#[derive(Debug, Args)]
+pub(super) struct Reload {
+    /// Why the files were changed; the history and the trail keep it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -116,6 +127,9 @@ pub(super) struct Rollback {
     /// As `mapping history` lists it
     #[arg(value_name = "VERSION")]
     version: String,
+    /// Why; the history and the trail keep it
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -133,7 +147,7 @@ impl Mapping {
             Self::Diff(asked) => asked.run(out).await,
             Self::Schema => print_json(out, &json_schema()),
             Self::History(common) => history(&common, out).await,
-            Self::Reload(common) => reload(&common, out).await,
+            Self::Reload(asked) => asked.run(out).await,
             Self::Rollback(asked) => asked.run(out).await,
         }
     }
@@ -187,7 +201,7 @@ fn test(folder: &Path, json: bool, out: &mut dyn Out) -> Result<Outcome, CliErro
         return Ok(outcome);
     }
     for (file, report) in &reports {
-        for failure in check::failures(file, report) {
+        for failure in check::failures(report) {
             writeln!(out, "{failure}\n")?;
         }
         let passed = report.outcomes.iter().filter(|outcome| outcome.passed).count();
@@ -267,37 +281,57 @@ fn print_preview(answer: &Json, out: &mut dyn Out) -> Result<Outcome, CliError> 
 impl Diff {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let reach = Reach::find(&self.common.config.load()?).await?;
-        let folder = std::path::absolute(&self.folder)?;
+        let (old, new) = match self.files.as_slice() {
+            [old, new] => (side(old)?, side(new)?),
+            new => ("in-use".to_owned(), side(&new.concat())?),
+        };
         let account = self.common.account();
-        let body = json!({ "account": account, "folder": folder, "limit": self.limit });
+        let body = json!({ "account": account, "old": old, "new": new, "limit": self.limit });
         let answer = reach.post("mappings/diff", &body).await?;
         if self.common.json.json {
             return print_json(out, &answer);
         }
-        for item in list(&answer, "/items") {
-            let deals = count(number(item, "/report/samples"), "deal");
-            let changed = number(item, "/report/changed");
-            let record = format!("{}/{}", text(item, "/crm"), text(item, "/kind"));
-            writeln!(out, "{record}: {changed} of {deals} would be written differently")?;
-            let fields = item.pointer("/report/by_field").and_then(Json::as_object);
-            for (field, deals) in fields.into_iter().flatten() {
-                writeln!(out, "  {field}: {}", count(deals.as_u64().unwrap_or_default(), "deal"))?;
-            }
-            let rows: Vec<Vec<String>> = list(item, "/report/lines")
-                .iter()
-                .take(MOST_EXAMPLES)
-                .map(|line| {
-                    let change = format!("{} -> {}", line["old"], line["new"]);
-                    let deal = text(line, "/referral").to_owned();
-                    vec![text(line, "/field").to_owned(), change, deal]
-                })
-                .collect();
-            if !rows.is_empty() {
-                table::print(out, &["FIELD", "OLD -> NEW", "REFERRAL"], &rows)?;
-            }
-        }
+        list(&answer, "/items").iter().try_for_each(|item| print_differences(item, out))?;
         Ok(Outcome::Fine)
     }
+}
+
+/// What the daemon understands: a folder with its whole path, or the word as it is.
+fn side(word: &str) -> Result<String, CliError> {
+    if !Path::new(word).is_dir() && !word.contains(std::path::MAIN_SEPARATOR) {
+        return Ok(word.to_owned());
+    }
+    Ok(std::path::absolute(word)?.display().to_string())
+}
+
+fn print_differences(item: &Json, out: &mut dyn Out) -> Result<(), CliError> {
+    let record = format!("{}/{}", text(item, "/crm"), text(item, "/kind"));
+    if let Some(note) = item["note"].as_str() {
+        writeln!(out, "{record}: {note}")?;
+        return Ok(());
+    }
+    let (linked, samples) = (number(item, "/linked"), number(item, "/report/samples"));
+    let changed = number(item, "/report/changed");
+    let deals = count(samples, "deal");
+    let all = if samples < linked { format!(" (of {linked})") } else { String::new() };
+    writeln!(out, "{record}: {changed} of {deals}{all} would be written differently")?;
+    let fields = item.pointer("/report/by_field").and_then(Json::as_object);
+    for (field, deals) in fields.into_iter().flatten() {
+        writeln!(out, "  {field}: {}", count(deals.as_u64().unwrap_or_default(), "deal"))?;
+    }
+    let rows: Vec<Vec<String>> = list(item, "/report/lines")
+        .iter()
+        .take(MOST_EXAMPLES)
+        .map(|line| {
+            let change = format!("{} -> {}", line["old"], line["new"]);
+            let deal = text(line, "/referral").to_owned();
+            vec![text(line, "/field").to_owned(), change, deal]
+        })
+        .collect();
+    if !rows.is_empty() {
+        table::print(out, &["FIELD", "OLD -> NEW", "REFERRAL"], &rows)?;
+    }
+    Ok(())
 }
 
 async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
@@ -312,6 +346,9 @@ async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError
         let changes = list(item, "/changes");
         let lines = count(changes.len() as u64, "changed line");
         writeln!(out, "{}  {since}  by {}, {lines}", text(item, "/version"), text(item, "/who"))?;
+        if let Some(why) = item["why"].as_str() {
+            table::paragraph(out, "    why: ", why)?;
+        }
         for change in changes.iter().filter_map(Json::as_str) {
             table::paragraph(out, "    ", change)?;
         }
@@ -319,19 +356,38 @@ async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError
     Ok(Outcome::Fine)
 }
 
-async fn reload(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    let reach = Reach::find(&common.config.load()?).await?;
-    let state = reach.post("mappings/reload", &json!({ "account": common.account() })).await?;
-    let rejected = text(&state, "/rejected");
-    let outcome = if rejected.is_empty() { Outcome::Fine } else { Outcome::Problem };
-    if common.json.json {
-        print_json(out, &state)?;
-    } else if rejected.is_empty() {
-        writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
-    } else {
-        writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
+impl Reload {
+    async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let reach = Reach::find(&self.common.config.load()?).await?;
+        let body = json!({ "account": self.common.account(), "why": self.why });
+        let state = reach.post("mappings/reload", &body).await?;
+        let rejected = text(&state, "/rejected");
+        let outcome = if rejected.is_empty() { Outcome::Fine } else { Outcome::Problem };
+        if self.common.json.json {
+            print_json(out, &state)?;
+        } else if rejected.is_empty() {
+            writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
+            print_parked(&state, out)?;
+        } else {
+            writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
+        }
+        Ok(outcome)
     }
-    Ok(outcome)
+}
+
+/// The rows that are left out, with the reason.
+fn print_parked(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
+    for row in list(state, "/parked") {
+        let line = format!(
+            "{} ({}) is not kept in step: {}; {}.",
+            text(row, "/label"),
+            text(row, "/place"),
+            text(row, "/reason"),
+            text(row, "/fix"),
+        );
+        table::paragraph(out, "  ", &line)?;
+    }
+    Ok(())
 }
 
 impl Rollback {
@@ -339,7 +395,8 @@ impl Rollback {
         let reach = Reach::find(&self.common.config.load()?).await?;
         let question = format!("The mapping files are replaced by version {}.", self.version);
         confirmed(&question, self.yes)?;
-        let body = json!({ "account": self.common.account(), "version": self.version });
+        let (account, version) = (self.common.account(), &self.version);
+        let body = json!({ "account": account, "version": version, "why": self.why });
         let result = reach.post("mappings/rollback", &body).await?;
         if self.common.json.json {
             return print_json(out, &result);

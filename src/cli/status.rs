@@ -86,9 +86,21 @@ fn print_account(out: &mut dyn Out, account: &Json) -> Result<(), CliError> {
     rows.push(vec!["sign-in".to_owned(), "partner_center".to_owned(), days]);
     let rejected = !text(account, "/mappings/rejected").is_empty();
     let files = if rejected { "; the files on the disk are refused" } else { "" };
-    let version = format!("version {}{files}", text(account, "/mappings/version"));
+    let parked = match parked_rows(account) {
+        (0, 0) => String::new(),
+        (0, rows) => format!("; {} without a field in the CRM", count(rows, "optional row")),
+        (rows, _) => format!("; {} parked, `mapping reload` says why", count(rows, "row")),
+    };
+    let version = format!("version {}{files}{parked}", text(account, "/mappings/version"));
     rows.push(vec!["mappings".to_owned(), "files".to_owned(), version]);
     Ok(table::print(out, &["WHAT", "NAME", "STATE"], &rows)?)
+}
+
+/// How many rows are left out: those that nobody expected, and optional ones.
+fn parked_rows(account: &Json) -> (u64, u64) {
+    let rows = list(account, "/mappings/parked");
+    let optional = rows.iter().filter(|row| row["optional"] == true).count() as u64;
+    (rows.len() as u64 - optional, optional)
 }
 
 fn print_ledger(out: &mut dyn Out, ledger: &[Json]) -> Result<(), CliError> {

@@ -25,7 +25,7 @@ pub struct ServerConfig {
 }
 
 fn default_lanes() -> u64 {
-    16
+    64
 }
 
 fn default_stop_secs() -> u64 {

@@ -26,8 +26,12 @@ pub struct Dynamics365Config {
     pub poll_secs: u64,
     /// Shared secret of the environment's webhooks; without it none are taken.
     pub webhook_secret: Option<SecretSource>,
-    /// Requests of the daily entitlement that this daemon may use; no limit of our own if not given.
-    pub daily_requests: Option<u64>,
+    /// Requests that the platform grants in 24 hours, as the tenant is licensed. At least 1000.
+    #[serde(default = "default_daily_requests")]
+    pub daily_requests: u64,
+    /// Share of them left to people and other programs, in percent. 0 to 90.
+    #[serde(default = "default_reserve_percent")]
+    pub reserve_percent: u64,
     /// Overrides the token endpoint.
     pub token_url: Option<Url>,
     /// PEM file of trust roots, in place of the public ones.
@@ -36,6 +40,11 @@ pub struct Dynamics365Config {
 
 fn default_poll_secs() -> u64 {
     30
+}
+
+/// What a tenant with Dynamics 365 licences has at least for its applications.
+fn default_daily_requests() -> u64 {
+    500_000
 }
 
 impl Dynamics365Config {
@@ -49,6 +58,8 @@ impl Dynamics365Config {
             ));
         }
         check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
+        check_range(file, &key("daily_requests"), self.daily_requests, 1000, 100_000_000)?;
+        check_range(file, &key("reserve_percent"), self.reserve_percent, 0, 90)?;
         check_address(file, &key("url"), &self.url)?;
         self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))
     }

@@ -122,6 +122,12 @@ pub trait Crm: Send + Sync {
         dry_run: bool,
     ) -> Result<Vec<ProvisionStep>, ConnectError>;
 
+    /// What `doctor` is to tell beyond the schema: rights one by one, webhooks, another engine on the
+    /// same deals. Changes nothing.
+    async fn examine(&self, _wanted: &Provision) -> Result<Vec<Remark>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Deep link to a record for people.
     fn record_url(&self, kind: RecordKind, id: &RecordId) -> String;
 }
@@ -224,6 +230,8 @@ pub struct Provision {
     pub container: String,
     /// The fields.
     pub fields: Vec<WantedField>,
+    /// Fields whose changes are worth a hint, for a CRM whose webhooks can be told.
+    pub watched: Vec<String>,
 }
 
 /// A field that `provision` makes if it is missing.
@@ -250,4 +258,15 @@ pub struct ProvisionStep {
     pub what: String,
     /// `present`, `created`, `would create`, `waiting` or `advice`.
     pub outcome: String,
+}
+
+/// Something that [`Crm::examine`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remark {
+    /// What, as a sentence for people.
+    pub what: String,
+    /// What to do about it; `None` if all is well.
+    pub fix: Option<String>,
+    /// Whether the sync does not work without it.
+    pub serious: bool,
 }

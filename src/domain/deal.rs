@@ -113,6 +113,13 @@ pub struct Link {
     /// that holds is no edit of anybody's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
+    /// Fields that rest while everything else is kept in step: what one side holds cannot be read,
+    /// or the other side cannot take it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parked: Vec<Parked>,
+    /// What the record's status field was last told; `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 impl Link {
@@ -136,6 +143,55 @@ pub struct MicrosoftRecord {
     pub help: Option<String>,
     /// When it was created.
     pub created: Option<Timestamp>,
+}
+
+/// A field that rests, with what a person is to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parked {
+    /// Canonical field name.
+    pub field: String,
+    /// What is wrong with which value, in plain words.
+    pub reason: String,
+    /// The one next step.
+    pub fix: String,
+    /// The value that a system refused, and which one: it is not sent again before one of them
+    /// changes. `None` where the value does not fit by the mapping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<(Target, Remembered)>,
+}
+
+/// The word for people in the record's status field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Nothing is to be done.
+    InSync,
+    /// Something is on its way.
+    Waiting,
+    /// A person must act.
+    NeedsAttention,
+    /// The seller un-ticked *Sync with Partner Center*.
+    Paused,
+    /// The deal has ended at Partner Center.
+    Closed,
+}
+
+impl Standing {
+    /// Every word.
+    pub const ALL: [Self; 5] =
+        [Self::InSync, Self::Waiting, Self::NeedsAttention, Self::Paused, Self::Closed];
+
+    /// The word used in mapping files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "in_sync",
+            Self::Waiting => "waiting",
+            Self::NeedsAttention => "needs_attention",
+            Self::Paused => "paused",
+            Self::Closed => "closed",
+        }
+    }
 }
 
 /// Where a link is in its own life.

@@ -31,6 +31,8 @@ use refusals::Refusals;
 
 /// Longest body taken, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
+/// Longest body taken from Dataverse, which itself strips whatever is longer.
+const MOST_DATAVERSE_BYTES: usize = 256 * 1024;
 /// How long a body may take.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -294,15 +296,14 @@ async fn read(
     if !text(header::CONTENT_TYPE).is_some_and(|value| is_type(value, kind)) {
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, refusal));
     }
+    let most = if system == "dynamics365" { MOST_DATAVERSE_BYTES } else { MOST_BYTES };
     let declared = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > MOST_BYTES as u64) {
-        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB\n"));
+    if declared.is_some_and(|length| length > most as u64) {
+        return Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too long\n"));
     }
-    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, MOST_BYTES)).await {
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, most)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_)) => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 64 KiB, or broke off\n"))
-        }
+        Ok(Err(_)) => Err((StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off\n")),
         Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long\n")),
     }
 }

@@ -1,5 +1,6 @@
 //! A compiled mapping and how it reads the two sides.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -7,15 +8,22 @@ use serde_json::Value as Json;
 use super::cases::Case;
 use super::codec::Fault;
 use super::codec::convert::Converter;
+use super::codec::currency::minor_digits;
 use super::formula::{Context, Formula};
 use super::path::ReferralPath;
+use super::problem::{Place, Source};
 use super::registration::RegistrationRule;
-use super::rule::{Control, FieldProblem, FieldRule, RelatedRule, SideValues, StageRule};
+use super::rule::{
+    Control, FieldProblem, FieldRule, ParkedRow, RelatedRule, SideValues, StageRule,
+};
 use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::{Fields, Shape};
 use crate::domain::referral::Referral;
 use crate::domain::value::Value;
+
+/// The currency that amounts of a deal are in.
+const CURRENCY: &str = "details.currency";
 
 /// A compiled mapping between referrals and one kind of record of one CRM.
 ///
@@ -29,11 +37,17 @@ pub struct Mapping {
     pub(super) shape: Shape,
     pub(super) rules: Vec<FieldRule>,
     pub(super) rows: Vec<Arc<Row>>,
+    /// Of each row, whether an earlier one has the same name; what that one reads counts.
+    pub(super) repeated: Vec<bool>,
     pub(super) control: Control,
     pub(super) registration: Option<RegistrationRule>,
     pub(super) stages: Vec<StageRule>,
     pub(super) related: Vec<RelatedRule>,
+    /// Rows that are left out, with the reason.
+    pub(super) parked: Vec<ParkedRow>,
     pub(super) cases: Arc<[Case]>,
+    /// The file and the files it extends, to show where something stands.
+    pub(super) sources: Arc<[Source]>,
     /// Every path that some formula reads, so that only these are handed to formulas.
     pub(super) paths: Arc<[String]>,
 }
@@ -48,8 +62,8 @@ pub(super) struct Row {
     pub(super) to_partner_center: Option<Formula>,
     pub(super) default: Option<Value>,
     pub(super) optional_field: bool,
-    /// An earlier row has the same name, and what that one reads counts.
-    pub(super) repeated: bool,
+    /// Where the row begins.
+    pub(super) spot: Place,
 }
 
 impl Mapping {
@@ -115,56 +129,13 @@ impl Mapping {
         &self.related
     }
 
-    /// Fields whose rows may be dropped where the live schema lacks them.
-    #[must_use]
-    pub fn optional_fields(&self) -> Vec<&str> {
-        let rows = self.rules.iter().zip(&self.rows).filter(|(_, row)| row.optional_field);
-        rows.filter_map(|(rule, _)| rule.crm.as_deref()).collect()
-    }
-
-    /// The mapping without the record fields named in `missing`: their rows and optional control
-    /// fields are dropped, and they are no longer read. Without one of its fields the registration
-    /// is dropped as a whole.
-    #[must_use]
-    pub fn without(&self, missing: &[&str]) -> Self {
-        let gone = |field: &str| missing.contains(&field);
-        let mut mapping = self.clone();
-        let kept = self.rules.iter().zip(&self.rows).filter(|(rule, row)| {
-            let reads = row
-                .to_partner_center
-                .as_ref()
-                .is_some_and(|formula| record_fields(formula).any(gone));
-            !reads && !rule.crm.as_deref().is_some_and(gone)
-        });
-        (mapping.rules, mapping.rows) =
-            kept.map(|(rule, row)| (rule.clone(), Arc::clone(row))).unzip();
-        let control = &mut mapping.control;
-        for field in [
-            &mut control.link,
-            &mut control.help,
-            &mut control.solutions,
-            &mut control.visibility,
-            &mut control.microsoft_id,
-            &mut control.token,
-            &mut control.status,
-        ] {
-            if field.as_deref().is_some_and(gone) {
-                *field = None;
-            }
-        }
-        if self.registration.iter().flat_map(RegistrationRule::fields).any(|field| gone(field)) {
-            mapping.registration = None;
-        }
-        mapping.shape.fields.retain(|field| !gone(field));
-        mapping.shape.token_field = mapping.control.token.clone();
-        mapping
-    }
-
     /// The mapping with only the rows at `place`.
     pub(super) fn only(&self, place: &str) -> Self {
         let kept = self.rules.iter().zip(&self.rows).filter(|(rule, _)| rule.place == place);
-        let (rules, rows) = kept.map(|(rule, row)| (rule.clone(), Arc::clone(row))).unzip();
-        Self { rules, rows, ..self.clone() }
+        let (rules, rows): (Vec<_>, Vec<_>) =
+            kept.map(|(rule, row)| (rule.clone(), Arc::clone(row))).unzip();
+        let repeated = repeated(&rules);
+        Self { rules, rows, repeated, ..self.clone() }
     }
 
     /// The canonical values of a referral. Formulas to the CRM are evaluated here and named by
@@ -173,12 +144,13 @@ impl Mapping {
     pub fn read_referral(&self, referral: &Referral) -> SideValues {
         let mut context = None;
         let mut side = SideValues::default();
-        for (rule, row) in self.rules.iter().zip(&self.rows) {
-            if !(row.repeated && side.values.contains_key(&rule.name)) {
+        for ((rule, row), repeated) in self.rules.iter().zip(&self.rows).zip(&self.repeated) {
+            if !(*repeated && side.values.contains_key(&rule.name)) {
                 let reading = row.read_referral(referral, &self.paths, &mut context);
                 take(&mut side, rule, reading);
             }
         }
+        self.round(&mut side);
         side
     }
 
@@ -188,14 +160,27 @@ impl Mapping {
     pub fn read_record(&self, record: &Fields) -> SideValues {
         let mut context = None;
         let mut side = SideValues::default();
-        for (rule, row) in self.rules.iter().zip(&self.rows) {
-            if !(row.repeated && side.values.contains_key(&rule.name)) {
+        for ((rule, row), repeated) in self.rules.iter().zip(&self.rows).zip(&self.repeated) {
+            if !(*repeated && side.values.contains_key(&rule.name)) {
                 let field = rule.crm.as_deref();
                 let reading = row.read_record(field, record, &self.paths, &mut context);
                 take(&mut side, rule, reading);
             }
         }
+        self.round(&mut side);
         side
+    }
+
+    /// Rounds amounts half to even to the digits of their side's currency.
+    fn round(&self, side: &mut SideValues) {
+        let digits = minor_digits(side.values.get(CURRENCY).and_then(Value::as_text));
+        for (rule, row) in self.rules.iter().zip(&self.rows) {
+            if row.converter.by_currency
+                && let Some(Value::Decimal(amount)) = side.values.get_mut(&rule.name)
+            {
+                *amount = amount.round_dp(digits).normalize();
+            }
+        }
     }
 
     /// The stage that a record is in; `None` if no row fits.
@@ -209,6 +194,12 @@ impl Mapping {
         };
         self.stages.iter().find(fits).map(|rule| rule.stage)
     }
+}
+
+/// Of each rule, whether an earlier one has its name.
+pub(super) fn repeated(rules: &[FieldRule]) -> Vec<bool> {
+    let mut names = BTreeSet::new();
+    rules.iter().map(|rule| !names.insert(rule.name.as_str())).collect()
 }
 
 /// A value, or nothing while the row rests.

@@ -83,7 +83,8 @@ pub(crate) struct FieldRow {
     pub(crate) to_crm: Option<Spot<String>>,
     /// Formula over `record` whose result goes to the referral.
     pub(crate) to_partner_center: Option<Spot<String>>,
-    /// Digits after the point of money and decimals; 2 if absent.
+    /// Digits after the point of money and decimals. If absent, an amount has those of its currency
+    /// and a decimal 2.
     pub(crate) scale: Option<Spot<i64>>,
     /// The member by which items of a list are told apart.
     pub(crate) identity: Option<Spot<String>>,
@@ -230,6 +231,22 @@ pub(crate) struct CaseRow {
     pub(crate) given: Option<Spot<Json>>,
     /// `crm`, `referral` or `stage`, or `problem = "field"` for a value that must be refused.
     pub(crate) expect: Option<Spot<Json>>,
+    /// Where the keys of `given` and `expect` stand: `("expect", "crm", "Name")`.
+    #[schemars(skip)]
+    pub(crate) keys: Vec<CaseKey>,
+}
+
+/// A key within a case: the table, its side, the field (empty for a side that holds one value).
+#[derive(Debug, Clone)]
+pub(crate) struct CaseKey {
+    /// `given` or `expect`.
+    pub(crate) table: &'static str,
+    /// `crm`, `referral`, `stage`, `problem`.
+    pub(crate) side: String,
+    /// The field or path.
+    pub(crate) key: String,
+    /// Where it stands.
+    pub(crate) place: Place,
 }
 
 impl MappingFile {
@@ -400,6 +417,7 @@ impl CaseRow {
             on: table.text("on", findings),
             given: table.json("given"),
             expect: table.json("expect"),
+            keys: ["given", "expect"].into_iter().flat_map(|key| table.inner_keys(key)).collect(),
         };
         table.finish(findings);
         row

@@ -1,6 +1,7 @@
 //! Mapping files in a directory. The only part of mapping that reads files.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use super::compiled::Mapping;
 use super::problem::{Problem, Problems, Source};
 
 /// The largest mapping file, in bytes.
-pub(crate) const LARGEST: u64 = 1 << 20;
+const LARGEST: u64 = 1 << 20;
 
 /// The files that come with the program, which a customer's file may extend.
 const SHIPPED: [(&str, &str); 4] = [
@@ -43,88 +44,163 @@ pub fn shipped_files() -> &'static [(&'static str, &'static str)] {
     &SHIPPED
 }
 
-/// Compiles every `*.toml` of `directory`. A file that another one extends is only its base. What a
-/// file extends is sought in the directory, then among the files that come with the program.
+/// Compiles every `*.toml` of `directory`; see [`MappingFolder::compile`].
 ///
 /// # Errors
 ///
-/// Every problem of every file: those of [`compile`], files that are too large, not UTF-8, writable
-/// by everyone, or links out of the directory, and two files for one kind of record.
+/// Every problem of every file.
 pub fn load_directory(directory: &Path) -> Result<Vec<Mapping>, Problems> {
-    let names = names(directory)?;
-    let mut problems = Vec::new();
-    let mut mappings: Vec<Mapping> = Vec::new();
-    let bases: Vec<String> = names.iter().filter_map(|name| base(directory, name)).collect();
-    for name in names.iter().filter(|name| !bases.contains(name)) {
-        let begun = Cell::new(false);
-        let load = |wanted: &str| {
-            let itself = wanted == name && !begun.replace(true);
-            match shipped(wanted) {
-                // A file may extend the shipped file of its own name.
-                Some(base) if wanted == name && !itself => Ok(base),
-                _ => source(directory, wanted, itself),
+    MappingFolder::read(directory)?.compile()
+}
+
+/// The mapping files of a folder as they stood when they were read, so that what is checked, what is
+/// used and what is kept is one and the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MappingFolder {
+    /// The folder as it is shown to people.
+    shown: PathBuf,
+    /// Each file's text, or why it must not be read.
+    files: BTreeMap<String, Result<String, String>>,
+    /// What is to be told about the directory itself.
+    warnings: Vec<String>,
+}
+
+impl MappingFolder {
+    /// Reads every `*.toml` of `directory`.
+    ///
+    /// # Errors
+    ///
+    /// The directory cannot be read, or has no mapping file. A file that cannot or must not be read
+    /// is a problem of [`MappingFolder::compile`] only.
+    pub fn read(directory: &Path) -> Result<Self, Problems> {
+        let files = names(directory)?.into_iter().map(|name| {
+            let text = read(directory, &name);
+            (name, text)
+        });
+        Ok(Self {
+            shown: directory.to_owned(),
+            files: files.collect(),
+            warnings: open_to_all(directory).into_iter().collect(),
+        })
+    }
+
+    /// Files from elsewhere; `shown` names them to people.
+    #[must_use]
+    pub fn of(shown: &str, files: &BTreeMap<String, String>) -> Self {
+        let files = files.iter().map(|(name, text)| (name.clone(), Ok(text.clone())));
+        Self { shown: shown.into(), files: files.collect(), warnings: Vec::new() }
+    }
+
+    /// The texts of the files that could be read, by name.
+    #[must_use]
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let files = self.files.iter();
+        let read =
+            files.filter_map(|(name, text)| Some((name.clone(), text.as_ref().ok()?.clone())));
+        read.collect()
+    }
+
+    /// Whether every file could be read.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.files.values().all(Result::is_ok)
+    }
+
+    /// What is not wrong with the files, but with where they lie.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Compiles every file. One that another one extends is only its base. What a file extends is
+    /// sought in the folder, then among the files that come with the program.
+    ///
+    /// # Errors
+    ///
+    /// Every problem of every file: those of [`compile`], files that are too large, not UTF-8,
+    /// writable by everyone, or links out of the directory, and two files for one kind of record.
+    pub fn compile(&self) -> Result<Vec<Mapping>, Problems> {
+        let mut problems = Vec::new();
+        let mut mappings: Vec<Mapping> = Vec::new();
+        let bases: Vec<String> = self.files.keys().filter_map(|name| self.base(name)).collect();
+        for name in self.files.keys().filter(|name| !bases.contains(name)) {
+            let begun = Cell::new(false);
+            let load = |wanted: &str| {
+                let itself = wanted == name && !begun.replace(true);
+                match shipped(wanted) {
+                    // A file may extend the shipped file of its own name.
+                    Some(base) if wanted == name && !itself => Ok(base),
+                    _ => self.source(wanted, itself),
+                }
+            };
+            match compile(name, &load) {
+                Ok(mapping) => mappings.push(mapping),
+                Err(found) => problems.extend(found.0),
             }
-        };
-        match compile(name, &load) {
-            Ok(mapping) => mappings.push(mapping),
-            Err(found) => problems.extend(found.0),
+        }
+        for (at, later) in mappings.iter().enumerate() {
+            let same =
+                |earlier: &&Mapping| (earlier.crm(), earlier.kind()) == (later.crm(), later.kind());
+            if let Some(earlier) = mappings[..at].iter().find(same) {
+                let message = format!(
+                    "{} and {} both map the {} of {}",
+                    earlier.file(),
+                    later.file(),
+                    later.kind().as_str(),
+                    later.crm().title()
+                );
+                let way = "remove one, or let one extend the other";
+                problems.push(Problem::of_file(later.file(), message, Some(way.to_owned())));
+            }
+        }
+        if problems.is_empty() { Ok(mappings) } else { Err(Problems(problems)) }
+    }
+
+    /// What the file extends, if it names another file of the folder.
+    fn base(&self, name: &str) -> Option<String> {
+        let text = self.files.get(name)?.as_ref().ok()?;
+        let table: toml::Table = text.parse().ok()?;
+        let base = table.get("extends")?.as_str()?;
+        (base != name && self.files.contains_key(base)).then(|| base.to_owned())
+    }
+
+    /// The text of `wanted`: the file `itself`, or what it extends. A base that the folder lacks is
+    /// the program's own.
+    fn source(&self, wanted: &str, itself: bool) -> Result<Source, String> {
+        match self.files.get(wanted) {
+            Some(text) => Ok(Source {
+                name: self.shown.join(wanted).display().to_string(),
+                text: text.clone()?,
+            }),
+            None => match shipped(wanted).filter(|_| !itself) {
+                Some(shipped) => Ok(shipped),
+                None if !is_plain(wanted) => Err(not_plain(wanted)),
+                None => Err("there is no such file in the directory".to_owned()),
+            },
         }
     }
-    for (at, later) in mappings.iter().enumerate() {
-        let same =
-            |earlier: &&Mapping| (earlier.crm(), earlier.kind()) == (later.crm(), later.kind());
-        if let Some(earlier) = mappings[..at].iter().find(same) {
-            let message = format!(
-                "{} and {} both map the {} of {}",
-                earlier.file(),
-                later.file(),
-                later.kind().as_str(),
-                later.crm().title()
-            );
-            let way = "remove one, or let one extend the other";
-            problems.push(Problem::of_file(later.file(), message, Some(way.to_owned())));
-        }
-    }
-    if problems.is_empty() { Ok(mappings) } else { Err(Problems(problems)) }
 }
 
 /// The names of the mapping files, sorted.
 fn names(directory: &Path) -> Result<Vec<String>, Problems> {
     let shown = directory.display().to_string();
-    let fail = |message: String| Problems(vec![Problem::of_file(&shown, message, None)]);
-    let entries = fs::read_dir(directory)
-        .map_err(|error| fail(format!("the directory cannot be read: {error}")))?;
+    let fail = |message: String, way: &str| {
+        Problems(vec![Problem::of_file(&shown, message, Some(way.to_owned()))])
+    };
+    let entries = fs::read_dir(directory).map_err(|error| {
+        let way = "name a folder that our user may read";
+        fail(format!("the directory cannot be read: {error}"), way)
+    })?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .filter(|name| name.ends_with(".toml") && !name.starts_with('.'))
         .collect();
     names.sort();
     if names.is_empty() {
-        return Err(fail("there is no mapping file (*.toml) in the directory".to_owned()));
+        let way = "copy the shipped mapping files there";
+        return Err(fail("there is no mapping file (*.toml) in the directory".to_owned(), way));
     }
     Ok(names)
-}
-
-/// What the file extends, if it names another file of the directory.
-fn base(directory: &Path, name: &str) -> Option<String> {
-    let text = read(directory, name).ok()?;
-    let table: toml::Table = text.parse().ok()?;
-    let base = table.get("extends")?.as_str()?;
-    (base != name && directory.join(base).is_file()).then(|| base.to_owned())
-}
-
-/// The text of `wanted`: the file `itself`, or what it extends. A base that the directory lacks is
-/// the program's own.
-fn source(directory: &Path, wanted: &str, itself: bool) -> Result<Source, String> {
-    let path = directory.join(wanted);
-    if !itself
-        && fs::symlink_metadata(&path).is_err()
-        && let Some(shipped) = shipped(wanted)
-    {
-        return Ok(shipped);
-    }
-    let text = read(directory, wanted)?;
-    Ok(Source { name: path.display().to_string(), text })
 }
 
 /// Reads one file of the directory, or says why it must not be read.
@@ -155,11 +231,19 @@ fn read(directory: &Path, name: &str) -> Result<String, String> {
     })
 }
 
+/// A name, and no way to another place.
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.')
+}
+
+fn not_plain(name: &str) -> String {
+    format!("`{name}` is not the name of a file in the directory")
+}
+
 /// The real path of `name`, which must lie in the directory.
 fn inside(directory: &Path, name: &str) -> Result<PathBuf, String> {
-    let plain = !name.is_empty() && !name.contains(['/', '\\', '\0']) && !name.starts_with('.');
-    if !plain {
-        return Err(format!("`{name}` is not the name of a file in the directory"));
+    if !is_plain(name) {
+        return Err(not_plain(name));
     }
     let real =
         |path: &Path| path.canonicalize().map_err(|error| format!("cannot be read: {error}"));
@@ -178,6 +262,25 @@ fn refuse_world_writable(metadata: &fs::Metadata) -> Result<(), String> {
         return Ok(());
     }
     Err("can be written by everyone: take that permission away (chmod o-w)".to_owned())
+}
+
+/// A warning if everyone may put files into the directory. It is none of an error, since systems that
+/// mount files for containers give such directories, read-only.
+#[cfg(unix)]
+fn open_to_all(directory: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mode = fs::metadata(directory).ok()?.permissions().mode();
+    (mode & 0o002 != 0).then(|| {
+        let shown = directory.display();
+        format!(
+            "everyone may put files into {shown}: take that permission away (chmod o-w {shown})"
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn open_to_all(_directory: &Path) -> Option<String> {
+    None
 }
 
 #[cfg(not(unix))]

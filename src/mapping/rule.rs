@@ -133,6 +133,26 @@ pub struct FieldProblem {
     pub fix: String,
 }
 
+/// A row that is not used because the CRM does not have its field, or does not let us write it. The
+/// other rows are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedRow {
+    /// Canonical field name.
+    pub field: String,
+    /// Words for people.
+    pub label: String,
+    /// The field of the record that stands in the way.
+    pub crm_field: String,
+    /// The row expects this: it has `optional_field = true`.
+    pub optional: bool,
+    /// What stands in the way, in plain words.
+    pub reason: String,
+    /// What to do about it.
+    pub fix: String,
+    /// Where the row stands.
+    pub place: String,
+}
+
 /// When a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 pub enum Occasion {

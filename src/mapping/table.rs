@@ -6,6 +6,7 @@ use serde_json::{Map, Number, Value as Json};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::file::CaseKey;
 use super::problem::{Findings, Place, Spot, nearest};
 
 /// What a whole number is called in messages.
@@ -120,6 +121,27 @@ impl<'t, 'i> Table<'t, 'i> {
     pub(crate) fn json(&mut self, key: &'static str) -> Option<Spot<Json>> {
         let (value, place) = self.get(key)?;
         Some(Spot { value: json(value), place })
+    }
+
+    /// Where the keys of the tables in the table of `key` stand; of an inner value that is no table,
+    /// where its own key stands.
+    pub(crate) fn inner_keys(&mut self, table: &'static str) -> Vec<CaseKey> {
+        let Some((DeValue::Table(sides), _)) = self.get(table) else { return Vec::new() };
+        let mut keys = Vec::new();
+        for (side, value) in sides {
+            let mut add = |key: &str, span| {
+                let place = Place { file: self.file, span };
+                let (side, key) = (side.get_ref().to_string(), key.to_owned());
+                keys.push(CaseKey { table, side, key, place });
+            };
+            match value.get_ref() {
+                DeValue::Table(fields) => {
+                    fields.keys().for_each(|field| add(field.get_ref(), field.span()));
+                }
+                _ => add("", value.span()),
+            }
+        }
+        keys
     }
 
     /// The table of `key`, as JSON with the place of each entry.

@@ -43,6 +43,19 @@ pub fn key(text: &str) -> String {
     hex(text.as_bytes()).chars().take(16).collect()
 }
 
+/// A key for a sentence about `topic` that is not to be repeated until its `detail` is another one.
+#[must_use]
+pub fn topic_key(topic: &str, detail: &str) -> String {
+    if detail.is_empty() { key(topic) } else { format!("{}:{}", key(topic), key(detail)) }
+}
+
+/// Whether two keys are of one topic, with other details.
+#[must_use]
+pub fn same_topic(left: &str, right: &str) -> bool {
+    let topic = |key: &str| key.split_once(':').map(|(topic, _)| topic.to_owned());
+    topic(left).is_some_and(|left| Some(left) == topic(right))
+}
+
 /// The link to a referral for people, from the mapping's template.
 #[must_use]
 pub fn link(control: &Control, referral: &Referral) -> Option<String> {
@@ -116,6 +129,17 @@ pub(super) fn both_changed(label: &str, here: &Value, there: &Value) -> Line {
 /// A field that Partner Center needs was emptied.
 pub(super) fn not_cleared(label: &str) -> Line {
     Line(format!("{label} was emptied here. Microsoft needs it and keeps its last value."))
+}
+
+/// A value from Partner Center that the CRM did not take.
+#[must_use]
+pub fn not_taken(label: &str, wanted: &Value, held: &Value) -> Line {
+    Line(format!(
+        "{label} is {} at Microsoft, but your CRM keeps {}. Where it is calculated, for example from \
+         products, please change what it is calculated from.",
+        shortened(wanted),
+        shortened(held)
+    ))
 }
 
 /// A field is frozen at Partner Center.
@@ -270,7 +294,16 @@ pub fn foreign_reference(reference: &str) -> Line {
     ))
 }
 
-/// The link was paused or goes on.
+/// The seller un-ticked the box.
+#[must_use]
+pub fn paused() -> Line {
+    Line(
+        "Syncing with Microsoft Partner Center rests. Tick \"Sync with Partner Center\" to go on."
+            .to_owned(),
+    )
+}
+
+/// The link goes on.
 #[must_use]
 pub fn resumed() -> Line {
     Line("Syncing with Microsoft Partner Center goes on.".to_owned())

@@ -2,12 +2,10 @@
 
 use super::field::agree;
 use super::plan::LinkOutcome;
+use super::sentence;
 use crate::domain::deal::{Intent, Link, Stage, StageAgreement, Values};
 use crate::domain::value::Value;
 use crate::mapping::rule::SideValues;
-
-/// Sentences remembered as told, at most.
-const MOST_TOLD: usize = 64;
 
 /// Moves a link's base once its part of a plan is done: what each side really holds now is what they
 /// agreed on, also where a system trimmed, rounded or ignored what it was given.
@@ -32,13 +30,20 @@ pub fn settle(
             record: record.unwrap_or(agreed.record),
         });
     }
-    for key in &outcome.told {
+    remember_told(link, &outcome.told, &outcome.still_true);
+}
+
+/// Notes what was told. It takes the place of what was told of the same topic before and is not true
+/// any more, so that as much is remembered as there are topics.
+pub fn remember_told(link: &mut Link, told: &[String], still_true: &[String]) {
+    for key in told {
+        link.told.retain(|old| {
+            !sentence::same_topic(old, key) || told.contains(old) || still_true.contains(old)
+        });
         if !link.told.contains(key) {
             link.told.push(key.clone());
         }
     }
-    let surplus = link.told.len().saturating_sub(MOST_TOLD);
-    link.told.drain(..surplus);
 }
 
 /// What the base remembers of a field that was just written: `held` was read back after the write,
@@ -50,14 +55,25 @@ pub fn settle(
 /// and must still count as changed.
 #[must_use]
 pub fn stuck<'a>(meant: &'a Value, held: &'a Value, before: &Value) -> &'a Value {
-    let kept_or_shortened = match (meant, held) {
+    if held == before || is_shortened(meant, held) { held } else { meant }
+}
+
+/// Whether a system left a value as it was `before` although it was to hold `meant`: an amount that
+/// it computes itself, a field that its own rules guard.
+#[must_use]
+pub fn ignored(meant: &Value, held: &Value, before: &Value) -> bool {
+    held == before && held != meant && !is_shortened(meant, held)
+}
+
+/// Whether `held` is `meant`, cut or rounded.
+fn is_shortened(meant: &Value, held: &Value) -> bool {
+    match (meant, held) {
         (Value::Text(meant), Value::Text(held)) => meant.starts_with(held.as_str()),
         (Value::Decimal(meant), Value::Decimal(held)) => {
             meant.round_dp(held.scale()) == *held || meant.trunc_with_scale(held.scale()) == *held
         }
         _ => false,
-    };
-    if held == before || kept_or_shortened { held } else { meant }
+    }
 }
 
 /// Whether a write to a record landed, by the sync token that went with it.

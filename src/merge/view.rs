@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::deal::{Deal, Stage};
+use crate::domain::deal::{Deal, Stage, Standing};
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Record;
 use crate::domain::referral::Referral;
 use crate::domain::time::Timestamp;
+use crate::mapping::Mapping;
 use crate::mapping::rule::{Control, FieldRule, SideValues, StageRule};
 
 /// What an account's settings say about merging.
@@ -44,6 +45,8 @@ pub struct RecordView<'a> {
     pub referral_values: SideValues,
     /// The record's stage; `None` if no rule fits.
     pub stage: Option<Stage>,
+    /// The mapping, to see what fits the other side.
+    pub mapping: &'a Mapping,
     /// Rules of the mapping.
     pub fields: &'a [FieldRule],
     /// Control fields of the mapping.
@@ -88,6 +91,13 @@ impl RecordView<'_> {
             .unwrap_or_default()
     }
 
+    /// What the record's status field holds for a word; `None` if the field is not mapped.
+    #[must_use]
+    pub fn standing_value(&self, word: Standing) -> Option<serde_json::Value> {
+        self.control.status.as_ref()?;
+        Some(standing_value(self.control, word))
+    }
+
     /// The assistance code that the record asks for; `None` if no help is asked, `Some(Err)` with
     /// the value if it is not in the mapping's table.
     #[must_use]
@@ -108,6 +118,14 @@ impl RecordView<'_> {
     pub fn visible(&self) -> Option<bool> {
         self.record.fields.get(self.control.visibility.as_ref()?)?.as_bool()
     }
+}
+
+/// What a status field holds for a word: the mapping's value, or the word itself.
+#[must_use]
+pub fn standing_value(control: &Control, word: Standing) -> serde_json::Value {
+    let value = control.status_values.iter().find(|(name, _)| name == word.as_str());
+    let plain = || serde_json::Value::String(word.as_str().replace('_', " "));
+    value.map_or_else(plain, |(_, value)| value.clone())
 }
 
 /// Everything that one plan is made from.

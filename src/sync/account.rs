@@ -136,6 +136,12 @@ impl CrmPart {
         self.ready.load(Ordering::Acquire)
     }
 
+    /// Whether it answers just now, as far as is known.
+    #[must_use]
+    pub fn is_answering(&self) -> bool {
+        self.is_ready() && !self.breaker.is_failing()
+    }
+
     /// Waits for the turn to look for a row of `table` that says `wanted`, and to make it if there is
     /// none: two deals of one new customer that arrive together must not make it twice.
     pub(super) async fn turn(&self, table: &str, wanted: &str) -> MutexGuard<'_, ()> {

@@ -4,10 +4,13 @@ use serde_json::json;
 
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
-use super::execute::{not_convertible, stage_meant, token_of};
+use super::execute::{not_convertible, stage_meant};
+use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values};
+use crate::domain::deal::{
+    Deal, Intent, IntentAction, Stage, StageAgreement, Standing, Target, Values,
+};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
@@ -17,6 +20,7 @@ use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::sentence;
 use crate::merge::settle;
+use crate::merge::view::standing_value;
 use crate::store::{DealKey, StoreError};
 
 /// What reading or making a record came to.
@@ -263,6 +267,7 @@ impl Attempt<'_> {
         });
         if created_by_us {
             self.settle_creation(deal, &mut fresh, &read, referral);
+            fresh.standing = Some(Standing::InSync);
         } else if let (Some(referral_stage), Some(record_stage)) =
             (Stage::of(&referral.state()), view(&read, referral).stage)
             && !referral_stage.is_closed()
@@ -367,6 +372,7 @@ impl Attempt<'_> {
         let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
         let now = &seen.record_values.values;
         settle::settle_landed(&mut fresh, &sent, &meant.unwrap_or_default(), now, false);
+        fresh.standing = Some(Standing::InSync);
         if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
             fresh.base_stage = Some(StageAgreement { referral, record });
         }
@@ -415,11 +421,7 @@ impl Attempt<'_> {
             fields.insert(field.clone(), json!(token));
         }
         if let Some(field) = &control.status {
-            let value = control.status_values.iter().find(|(name, _)| name == "in_sync");
-            fields.insert(
-                field.clone(),
-                value.map_or_else(|| json!("in sync"), |(_, value)| value.clone()),
-            );
+            fields.insert(field.clone(), standing_value(control, Standing::InSync));
         }
         Ok(fields)
     }
@@ -434,7 +436,22 @@ pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Val
             .iter()
             .any(|rule| rule.name == *name && rule.on_create && rule.direction.to_crm())
     };
-    values.into_iter().filter(|(name, value)| sent(name) && !value.is_null()).collect()
+    let values = values.into_iter().filter(|(name, value)| sent(name) && !value.is_null());
+    let mut values: Values = values.collect();
+    let written = mapping.write_record(&values, Some(referral), Occasion::Create);
+    // What the record cannot hold rests, with its whole group, and is told once the record is there.
+    for problem in written.err().into_iter().flatten() {
+        let group = group_of(mapping, &problem.field);
+        values.retain(|name, _| {
+            *name != problem.field && (group.is_none() || group_of(mapping, name) != group)
+        });
+    }
+    values
+}
+
+fn group_of<'m>(mapping: &'m Mapping, name: &str) -> Option<&'m str> {
+    let rule = mapping.fields().iter().find(|rule| rule.name == name);
+    rule.and_then(|rule| rule.group.as_deref())
 }
 
 /// Whether a text could be a record id of one of the CRMs: a GUID, or 15 or 18 letters and digits.

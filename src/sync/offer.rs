@@ -11,7 +11,7 @@ use super::attempt::{Attempt, Ended, ReadRecord, link, view};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
-    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Target, Values,
+    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
 };
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordKey, RecordKind, ReferralId};
@@ -50,7 +50,7 @@ impl Attempt<'_> {
         if let Some(id) = ReferralId::parse(carried.trim()) {
             return self.carries_referral(read, &id).await;
         }
-        if read.record.fields.get(&control.sync).and_then(Json::as_bool) != Some(true) {
+        if !is_ticked(&read) {
             return Ok((None, Ended::Done(Done::Ignored, "the record is not shared")));
         }
         if self.account.behaviour.shadow {
@@ -195,9 +195,17 @@ impl Attempt<'_> {
         };
         let read = match self.guarded_fetch(part, &key, mapping.shape()).await {
             Ok(Some(record)) => ReadRecord { record, mapping },
-            Ok(None) => return self.deleted_while_offered(deal, &key).await,
+            Ok(None) => {
+                return self
+                    .withdrawn(deal, &key, None, "the record was deleted before it was shared")
+                    .await;
+            }
             Err(fault) => return Ok((Some(deal), Ended::Failed(Target::Crm(key.crm), fault))),
         };
+        if !is_ticked(&read) {
+            let why = "the record was un-ticked before it was shared";
+            return self.withdrawn(deal, &key, Some(read), why).await;
+        }
         let missing = match self.body(&read) {
             Ok((body, wish)) => {
                 let missing = share::missing(&body, &wish);
@@ -213,27 +221,34 @@ impl Attempt<'_> {
         Ok((Some(deal), ended))
     }
 
-    /// The record was deleted while its referral was being made. If the referral exists it keeps its
-    /// link to what is gone, so that no new record is made for it.
-    async fn deleted_while_offered(
+    /// The record was deleted or un-ticked while its referral was being made. If the referral exists
+    /// it keeps its link, so that no new record is made for it; if not, the offer ends.
+    async fn withdrawn(
         &mut self,
         mut deal: Deal,
         key: &RecordKey,
+        read: Option<ReadRecord>,
+        why: &'static str,
     ) -> Result<(Option<Deal>, Ended), StoreError> {
         let there = match self.own_referral(&deal, key.id.as_str()).await {
             Ok(there) => there,
             Err(fault) => return Ok((Some(deal), Ended::Failed(Target::PartnerCenter, fault))),
         };
-        deal.intents.retain(|intent| intent.action != IntentAction::Create);
         let Some(referral) = there else {
+            deal.intents.retain(|intent| intent.action != IntentAction::Create);
             deal.links.clear();
-            return Ok((
-                Some(deal),
-                Ended::Done(Done::Ignored, "the record was deleted before it was shared"),
-            ));
+            let summary = format!("The offer ended: {why}.");
+            self.entry(Some(&deal), AuditKind::Resumed, key.crm.as_str(), summary);
+            return Ok((Some(deal), Ended::Done(Done::Ignored, why)));
         };
-        deal.referral_id = Some(referral.id());
-        deal.engagement_id = referral.engagement_id();
+        match read {
+            Some(read) => self.bind(&mut deal, &read, &referral, true),
+            None => {
+                deal.intents.retain(|intent| intent.action != IntentAction::Create);
+                deal.referral_id = Some(referral.id());
+                deal.engagement_id = referral.engagement_id();
+            }
+        }
         let summary = format!("Created the referral {}.", referral.id());
         self.entry(Some(&deal), AuditKind::Wrote, "partner_center", summary);
         self.keep(&mut deal).await?;
@@ -308,7 +323,7 @@ impl Attempt<'_> {
         }
         self.hold_link(&mut deal, Target::PartnerCenter, &fault);
         let mut records = [read];
-        self.tell_held(&mut deal, &mut records).await;
+        self.tell_held(&mut deal, &mut records).await?;
         let hold = self
             .hold
             .clone()
@@ -383,7 +398,8 @@ impl Attempt<'_> {
         let said = audit.lines().next().is_some_and(|newest| newest.ends_with(&line.0));
         let crm = read.record.key.crm;
         if !said {
-            let fields = self.bookkeeping(read, &[Line(line.0.clone())], "needs_attention", None);
+            let fields =
+                self.bookkeeping(read, &[Line(line.0.clone())], Standing::NeedsAttention, None);
             if let Some(part) = self.account.part(crm) {
                 let expect = read.record.version.clone();
                 match part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await {
@@ -404,6 +420,11 @@ impl Attempt<'_> {
             ),
         ))
     }
+}
+
+/// Whether the seller's box is ticked.
+fn is_ticked(read: &ReadRecord) -> bool {
+    read.record.fields.get(&read.mapping.control().sync).and_then(Json::as_bool) == Some(true)
 }
 
 /// Whether a record is a lead that is over and whose deal went on with an opportunity.

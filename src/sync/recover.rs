@@ -1,7 +1,9 @@
 //! After a crash or a lost answer: did the write land?
 
 use super::attempt::{Attempt, ReadRecord, view};
-use super::execute::{meant_by, stage_meant, token_of};
+use super::execute::{meant_by, stage_meant};
+use super::standing::shown;
+use super::write::token_of;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
     Conflict, Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values,
@@ -117,7 +119,7 @@ impl Attempt<'_> {
         }
     }
 
-    fn recover_record(
+    pub(super) fn recover_record(
         &mut self,
         deal: &mut Deal,
         intent: &Intent,
@@ -145,6 +147,7 @@ impl Attempt<'_> {
             let now = &seen.record_values.values;
             settle::settle_landed(link, &intent.sent, &meant, now, false);
             link.pending.clear();
+            link.standing = shown(read);
             if let Some(sent) = intent.stage
                 && let Some(record) = stage_meant(read, sent).or(seen.stage)
             {

@@ -15,7 +15,7 @@ use super::attempt::{Attempt, Ended, breaker};
 use super::retry::{Next, Outage, Policy};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, NewEntry};
-use crate::domain::deal::{Deal, Target};
+use crate::domain::deal::{Deal, Standing, Target};
 use crate::domain::hold::Hold;
 use crate::domain::id::AccountName;
 use crate::domain::notice::{Done, NewNotice, Source, Subject};
@@ -24,6 +24,9 @@ use crate::store::{Claim, Commit, Ending, Fate, StoreError};
 
 /// The loop never waits longer than this before it looks again.
 const LONGEST_NAP: Duration = Duration::from_secs(30);
+
+/// A change that cannot be carried on is shown in the CRMs as *waiting* after this long.
+const SHOWN_AFTER: Duration = Duration::from_secs(3 * 60);
 
 /// Works the inbox of all accounts.
 pub struct Worker {
@@ -126,11 +129,18 @@ impl Worker {
         };
         let mut attempt = Attempt::new(&self.around, account, &claim);
         let outcome = AssertUnwindSafe(attempt.run(claim.deal.clone())).catch_unwind().await;
-        let (deal, ended) = match outcome {
+        let (mut deal, ended) = match outcome {
             Ok(outcome) => outcome?,
             Err(_) => (claim.deal.clone(), Ended::Held(panicked())),
         };
+        let failed = match &ended {
+            Ended::Failed(target, _) => Some(*target),
+            _ => None,
+        };
         let fate = self.fate(&claim, &deal, ended, &mut attempt.entries);
+        if let (Some(failed), Some(deal)) = (failed, &mut deal) {
+            self.show(&claim, deal, failed, &fate, &mut attempt).await?;
+        }
         if let (Some(wake), Some(deal), Fate::Done(_) | Fate::Held(_)) =
             (attempt.wake, &deal, &fate)
         {
@@ -188,13 +198,42 @@ impl Worker {
         }
     }
 
+    /// Shows the sellers of a deal whose try has failed how it stands: at once where a person must
+    /// act, after some minutes where it is tried again.
+    async fn show(
+        &self,
+        claim: &Claim,
+        deal: &mut Deal,
+        failed: Target,
+        fate: &Fate,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<(), StoreError> {
+        let word = match fate {
+            Fate::Held(hold) => {
+                let concerned = |crm| failed == Target::PartnerCenter || failed == Target::Crm(crm);
+                for link in deal.links.iter_mut().filter(|link| concerned(link.record.crm)) {
+                    link.hold.get_or_insert_with(|| hold.clone());
+                }
+                Standing::NeedsAttention
+            }
+            Fate::Retry { .. } if self.age(claim) >= SHOWN_AFTER => Standing::Waiting,
+            Fate::Retry { .. } | Fate::Done(_) => return Ok(()),
+        };
+        attempt.show_failing(deal, failed, word).await
+    }
+
+    /// Since when the oldest notice of a lane waits.
+    fn age(&self, claim: &Claim) -> Duration {
+        let now = self.around.clock.now();
+        let first = claim.notices.iter().map(|notice| notice.received).min().unwrap_or(now);
+        now.since(first)
+    }
+
     /// Whether the system as a whole fails, not only for this lane.
     fn outage(&self, claim: &Claim, target: Target) -> Option<Outage> {
         let account = self.accounts.get(&claim.lane.account)?;
         breaker(account, target).filter(|breaker| breaker.is_failing())?;
-        let now = self.around.clock.now();
-        let first = claim.notices.iter().map(|notice| notice.received).min().unwrap_or(now);
-        Some(Outage { age: now.since(first) })
+        Some(Outage { age: self.age(claim) })
     }
 
     async fn finish(

@@ -291,3 +291,68 @@ async fn ways_are_named_as_the_environment_names_them() {
         assert_eq!(refused, expected, "{name}: the wrong case is the platform's to refuse");
     }
 }
+
+/// Lines of an opportunity are read as one text, in an order of their own, and never written.
+#[tokio::test]
+async fn lines_are_read_as_one_text() {
+    const PATH: &str = "product_opportunities.productdescription";
+    let mut world = World::plain().await;
+    world.fields.push(PATH.to_owned());
+    let id = world.sandbox.seed_opportunity(&json!({})).expect("a row");
+    let parent = format!("/opportunities({id})");
+    let id = RecordId::new(id);
+    let kind = RecordKind::Opportunity;
+    let shape = world.shape();
+    let fetch = async || {
+        let found = world.client.fetch(kind, &id, &shape).await.expect("a read");
+        found.expect("a record")
+    };
+    assert_eq!(fetch().await.fields[PATH], Json::Null, "no lines");
+    let before = world.client.changes(kind, None, &shape).await.expect("a page").cursor;
+    for product in ["SOL-2", "SOL-1", " SOL-2 "] {
+        let line = json!({
+            "opportunityid@odata.bind": parent, "isproductoverridden": true, "quantity": 1,
+            "productdescription": product, "priceperunit": 10,
+        });
+        world.sandbox.create_as_person("opportunityproduct", &line).expect("a line");
+    }
+    let record = fetch().await;
+    assert_eq!(record.fields[PATH], json!("SOL-1;SOL-2"));
+    let page = world.client.changes(kind, Some(&before), &shape).await.expect("a page");
+    assert_eq!(page.changed.len(), 1, "a new line is a change of its opportunity");
+    assert!(!page.changed[0].fields.contains_key(PATH), "which has to be fetched");
+
+    let change = |name: &str| json!({name: "x"}).as_object().cloned().expect("an object");
+    let plain = change("description");
+    let written = world.client.update(&record, &record.version, &plain, &shape).await;
+    assert_eq!(written.expect("a write").fields[PATH], json!("SOL-1;SOL-2"));
+    let record = fetch().await;
+    let refused = world.client.update(&record, &record.version, &change(PATH), &shape).await;
+    let Err(ConnectError::Rejected(refusal)) = refused else { panic!("{refused:?}") };
+    assert!(refusal.message.contains("to_partner_center"), "{}", refusal.message);
+    world.fields.push("product_opportunities.quantity".to_owned());
+    let refused = world.client.fetch(kind, &id, &world.shape()).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+}
+
+/// Where the platform computes the estimate from the lines, what we write does not stick, and the
+/// answer says so.
+#[tokio::test]
+async fn a_calculated_estimate_stays_what_the_lines_say() {
+    let world = World::plain().await;
+    let fields = json!({
+        "isrevenuesystemcalculated": true,
+        "product_opportunities": [
+            {"isproductoverridden": true, "productdescription": "A", "quantity": 3, "priceperunit": 250.5},
+            {"isproductoverridden": true, "productdescription": "B", "quantity": 1, "priceperunit": 0.25},
+        ],
+    });
+    let id = RecordId::new(world.sandbox.seed_opportunity(&fields).expect("a row"));
+    let kind = RecordKind::Opportunity;
+    let record = world.client.fetch(kind, &id, &world.shape()).await.expect("a read");
+    let record = record.expect("a record");
+    assert_eq!(record.fields["estimatedvalue"], json!(751.75));
+    let change = json!({"estimatedvalue": 9000}).as_object().cloned().expect("an object");
+    let written = world.client.update(&record, &record.version, &change, &world.shape()).await;
+    assert_eq!(written.expect("a write").fields["estimatedvalue"], json!(751.75));
+}

@@ -6,18 +6,18 @@ use axum::http::{HeaderMap, Uri};
 use axum::routing::post;
 use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, WantedField};
 use cosell_sync::connect::dynamics365::sandbox::{KeyActivation, SandboxOptions};
-use cosell_sync::connect::dynamics365::{DataverseHook, SecretPlace};
+use cosell_sync::connect::dynamics365::{DataverseHook, Dynamics365, SecretPlace, WebhookTarget};
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::sandbox::serve;
 use cosell_sync::connect::webhook::{Hint, WebhookSource};
-use cosell_sync::domain::id::RecordKind;
+use cosell_sync::domain::id::{RecordId, RecordKind};
 use cosell_sync::domain::secret::SecretString;
 use serde_json::{Value as Json, json};
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::sync::mpsc;
 
 use crate::crm_laws::Harness;
-use crate::support::World;
+use crate::support::{World, client, settings};
 
 fn field(name: &str, label: &str, kind: &str) -> WantedField {
     WantedField {
@@ -40,6 +40,7 @@ fn wanted(kind: RecordKind) -> Provision {
         kind,
         prefix: "pc".to_owned(),
         container: "CosellSync".to_owned(),
+        watched: Vec::new(),
         fields: vec![
             field("pc_syncwithpartnercenter", "Sync with Partner Center", "boolean"),
             referral,
@@ -140,40 +141,201 @@ async fn impossible_wishes_are_refused_before_anything_is_made() {
     assert_eq!(world.sandbox.write_count(), 0);
 }
 
+/// An index that failed is built again; where rows still hold the same value, that is told.
+#[tokio::test]
+async fn a_failed_index_is_built_again() {
+    let world = World::new(SandboxOptions::empty_organization(), |_| {}).await;
+    let kind = RecordKind::Opportunity;
+    let mut without_key = wanted(kind);
+    without_key.fields[1].unique = false;
+    world.client.provision(&without_key, false).await.expect("a run");
+    let twin = json!({"pc_referralidentifier": "11111111-2222-4333-8444-555555555555"});
+    let first = world.sandbox.seed_opportunity(&twin).expect("a row");
+    world.sandbox.seed_opportunity(&twin).expect("a row");
+    let told = |steps: &[ProvisionStep]| {
+        let advice = steps.iter().filter(|step| step.outcome == "advice");
+        advice.filter(|step| step.what.contains("clear the duplicates")).count()
+    };
+    for round in ["made", "made again"] {
+        let steps = world.client.provision(&wanted(kind), false).await.expect("a run");
+        assert_eq!(told(&steps), 1, "{round}: {steps:?}");
+    }
+    world.sandbox.delete_as_person("opportunity", &first).expect("a deletion");
+    let dry = world.client.provision(&wanted(kind), true).await.expect("a plan");
+    assert_eq!(outcomes(&dry, "would create"), 1, "{dry:?}");
+    let steps = world.client.provision(&wanted(kind), false).await.expect("a run");
+    assert_eq!((told(&steps), outcomes(&steps, "created")), (0, 1), "{steps:?}");
+    let steps = world.client.provision(&wanted(kind), false).await.expect("a run");
+    assert_eq!(outcomes(&steps, "present"), steps.len(), "{steps:?}");
+}
+
+/// Remarks that are not good news: what, and whether it is serious.
+async fn bad(world: &World, kind: RecordKind) -> Vec<(String, bool)> {
+    let remarks = world.client.examine(&wanted(kind)).await.expect("remarks");
+    let bad = remarks.into_iter().filter(|remark| remark.fix.is_some());
+    bad.map(|remark| (remark.what, remark.serious)).collect()
+}
+
 /// Microsoft's own connector is found by its labels; our own columns are not taken for it.
 #[tokio::test]
 async fn microsofts_connector_is_found_by_its_labels() {
     let world = World::plain().await;
-    let found = world.client.discover_microsoft_connector("pc").await.expect("an answer");
-    assert_eq!(found, [], "only our columns");
+    assert_eq!(bad(&world, RecordKind::Opportunity).await, [], "only our columns");
     world.sandbox.install_microsoft_connector();
     world.advance(std::time::Duration::from_secs(61));
-    let found = world.client.discover_microsoft_connector("pc").await.expect("an answer");
-    let labels: Vec<&str> = found.iter().map(|column| column.label.as_str()).collect();
-    assert_eq!(found.len(), 8, "{labels:?}");
-    assert!(labels.contains(&"Referral Identifier"));
+    let found = bad(&world, RecordKind::Opportunity).await;
+    let [(what, serious)] = &found[..] else { panic!("{found:?}") };
+    assert!(!serious);
+    assert!(what.contains("Two engines"), "{what}");
+    let rows = world.client.describe(RecordKind::Opportunity).await.expect("a schema").fields;
+    let theirs = rows.iter().filter(|field| !field.name.starts_with("pc_"));
+    let theirs = theirs.filter(|field| what.contains(&format!("{} = {}", field.label, field.name)));
+    assert_eq!(theirs.count(), 8, "every column with its logical name: {what}");
 }
 
-/// Every table is tried; one that is not there is told with what to do.
+/// Rights are told one by one; what is missing is told by the platform's own name.
 #[tokio::test]
-async fn rights_are_tried_table_by_table() {
+async fn rights_are_told_one_by_one() {
+    let table: &[(&[&str], &[&str], RecordKind, &[(&str, bool)], &str)] = &[
+        (&[], &[], RecordKind::Opportunity, &[], "everything"),
+        (&[], &[], RecordKind::Lead, &[], "everything"),
+        (
+            &["prvWriteOpportunity", "prvCreateAccount"],
+            &[],
+            RecordKind::Opportunity,
+            &[("prvWriteOpportunity", true), ("prvCreateAccount", true)],
+            "two are missing",
+        ),
+        (
+            &[],
+            &["prvReadLead", "prvReadContact"],
+            RecordKind::Lead,
+            &[("prvReadLead", true), ("prvReadContact", false)],
+            "own rows only: the feed does not work; contacts of others are not found",
+        ),
+        (&["prvWriteLead"], &[], RecordKind::Opportunity, &[], "not a table of this mapping"),
+    ];
+    for (withheld, basic, kind, expected, why) in table {
+        let world = World::plain().await;
+        world.sandbox.configure(|options| {
+            options.withheld_privileges = withheld.iter().map(|&name| name.to_owned()).collect();
+            options.basic_privileges = basic.iter().map(|&name| name.to_owned()).collect();
+        });
+        let found = bad(&world, *kind).await;
+        assert_eq!(found.len(), expected.len(), "{why}: {found:?}");
+        for (name, serious) in *expected {
+            let told = found.iter().any(|(what, found)| what.contains(name) && found == serious);
+            assert!(told, "{why}: {name}: {found:?}");
+        }
+    }
+}
+
+/// What the platform refuses for a missing right is told as a refusal, not tried for ever.
+#[tokio::test]
+async fn a_missing_right_is_a_refusal() {
     let world = World::plain().await;
-    let tried = world.client.check_privileges(&["product", "nosuchtable"]).await.expect("a list");
-    let problems: Vec<&str> = tried
-        .iter()
-        .filter(|privilege| privilege.problem.is_some())
-        .map(|privilege| privilege.what.as_str())
-        .collect();
-    assert_eq!(problems, ["read nosuchtable"]);
-    assert_eq!(tried.len(), 8);
+    let kind = RecordKind::Opportunity;
+    let withhold = |name: &str, basic: bool| {
+        world.sandbox.configure(|options| {
+            let list = if basic {
+                &mut options.basic_privileges
+            } else {
+                &mut options.withheld_privileges
+            };
+            *list = vec![name.to_owned()];
+        });
+    };
+    withhold("prvCreateOpportunity", false);
+    let referral = "11111111-2222-4333-8444-555555555555";
+    let made = world.client.create(kind, referral, &world.create_fields(), &world.shape()).await;
+    let Err(ConnectError::Rejected(refusal)) = made else { panic!("{made:?}") };
+    assert_eq!(refusal.code, "0x80040220");
+    withhold("prvReadOpportunity", true);
+    let page = world.client.changes(kind, None, &world.shape()).await;
+    assert!(matches!(page, Err(ConnectError::Rejected(_))), "{page:?}");
+}
+
+const HEADER: &str = "x-cosell-sync";
+const SECRET: &str = "a-secret-of-some-length & \"more\"";
+
+fn target(url: &str) -> WebhookTarget {
+    WebhookTarget {
+        name: "cosell-sync contoso".to_owned(),
+        url: url.parse().expect("an address"),
+        header: HEADER.to_owned(),
+        secret: SecretString::from(SECRET),
+    }
+}
+
+/// The webhook is registered once, follows our address and the mapping, and leaves alone what a
+/// person switched off.
+#[tokio::test]
+async fn webhooks_are_registered_once_and_follow_the_settings() {
+    const URL: &str = "https://cosell.contoso.example/webhooks/dynamics365/contoso";
+    let options = SandboxOptions { refuse_odd_webhook_ports: true, ..SandboxOptions::default() };
+    let world = World::new(options.clone(), |settings| settings.webhook = Some(target(URL))).await;
+    let kind = RecordKind::Opportunity;
+    let mut wanted = wanted(kind);
+    wanted.fields.truncate(2);
+    wanted.watched =
+        ["name", "statecode", "nosuchcolumn", "pc_referralidentifier"].map(str::to_owned).to_vec();
+    let dry = world.client.provision(&wanted, true).await.expect("a plan");
+    assert_eq!(outcomes(&dry, "would create"), 4, "an endpoint, three steps: {dry:?}");
+    assert_eq!(world.sandbox.write_count(), 0);
+    let missing = bad_of(&world.client, &wanted).await;
+    assert_eq!(missing.len(), 4, "the doctor says so: {missing:?}");
+
+    let made = world.client.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&made, "created"), 4, "{made:?}");
+    let steps = world.sandbox.rows("sdkmessageprocessingstep");
+    assert!(steps.iter().all(|step| step["mode"] == json!(1) && step["stage"] == json!(40)));
+    let columns: Vec<&str> =
+        steps.iter().filter_map(|step| step["filteringattributes"].as_str()).collect();
+    assert_eq!(columns, ["name,pc_referralidentifier,statecode"], "updates name their columns");
+    let writes = world.sandbox.write_count();
+    let again = world.client.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&again, "present"), again.len(), "{again:?}");
+    assert_eq!(world.sandbox.write_count(), writes, "nothing was written");
+    assert_eq!(bad_of(&world.client, &wanted).await, Vec::<String>::new(), "content");
+
+    // The mapping changed, and the daemon moved.
+    wanted.watched.push("estimatedvalue".to_owned());
+    let changed = world.client.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&changed, "created"), 1, "{changed:?}");
+    let mut moved = settings(&world.serving, &options);
+    moved.webhook = Some(target("https://cosell.fabrikam.example/webhooks/dynamics365/contoso"));
+    let moved = client(moved, &world.clock);
+    let changed = moved.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&changed, "created"), 1, "{changed:?}");
+    let endpoints = world.sandbox.rows("serviceendpoint");
+    assert_eq!(endpoints.len(), 1);
+    assert!(endpoints[0]["url"].as_str().is_some_and(|url| url.contains("fabrikam")));
+
+    let id =
+        world.sandbox.rows("sdkmessageprocessingstep")[0]["sdkmessageprocessingstepid"].clone();
+    let off = json!({"statecode": 1, "statuscode": 2});
+    let id = id.as_str().expect("an id");
+    world.sandbox.edit_as_person("sdkmessageprocessingstep", id, &off).expect("switched off");
+    let left = moved.provision(&wanted, false).await.expect("a run");
+    assert_eq!((outcomes(&left, "advice"), outcomes(&left, "created")), (1, 0), "{left:?}");
+
+    let mut odd = settings(&world.serving, &options);
+    odd.webhook = Some(target("https://cosell.contoso.example:8443/hook"));
+    let refused = client(odd, &world.clock).provision(&wanted, false).await.expect("a run");
+    assert_eq!((outcomes(&refused, "advice"), outcomes(&refused, "created")), (1, 0));
+}
+
+async fn bad_of(client: &Dynamics365, wanted: &Provision) -> Vec<String> {
+    let remarks = client.examine(wanted).await.expect("remarks");
+    remarks.into_iter().filter(|remark| remark.fix.is_some()).map(|remark| remark.what).collect()
 }
 
 type Received = (Vec<(String, String)>, Option<String>, Bytes);
 
-/// A webhook as the platform sends it, with its real headers and body, becomes a hint.
+/// A webhook as the platform sends it, with its real headers and body, becomes a hint; our own write
+/// does not; a body that was stripped for its size serves as well.
 #[tokio::test]
 async fn a_real_delivery_becomes_a_hint() {
-    let world = World::plain().await;
     let (send, mut receive) = mpsc::unbounded_channel::<Received>();
     let handler = async move |uri: Uri, headers: HeaderMap, body: Bytes| {
         let headers = headers
@@ -187,52 +349,49 @@ async fn a_real_delivery_becomes_a_hint() {
     let router = Router::new().route("/hook", post(handler));
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let receiver = serve(router, listen).await.expect("a port");
-    let secret = "a-secret-of-some-length";
-    let cases = [
-        (4, secret.to_owned(), SecretPlace::Query("code".to_owned())),
-        (
-            5,
-            format!("<settings><setting name=\"x-pc-key\" value=\"{secret}\" /></settings>"),
-            SecretPlace::Header("x-pc-key".to_owned()),
-        ),
-    ];
-    for (kind, value, place) in cases {
-        let endpoint = register(&world, &receiver.url(), kind, &value);
-        let id = world.sandbox.seed_opportunity(&json!({"name": "Northwind"})).expect("a row");
-        assert_eq!(world.sandbox.deliver().await, 1);
-        let (headers, query, body) = receive.recv().await.expect("a delivery");
-        let hook = DataverseHook::new(SecretString::from(secret), place, None).expect("a hook");
-        let delivery = hook.accept(&headers, query.as_deref(), &body).await.expect("a delivery");
-        let [Hint::Record { key, event }] = &delivery.hints[..] else { panic!("{delivery:?}") };
-        assert_eq!((key.id.as_str(), event.as_str()), (id.as_str(), "opportunity Create"));
-        // Its step goes with it.
-        world.sandbox.delete_as_person("serviceendpoint", &endpoint).expect("a deletion");
-        world.sandbox.lose_deliveries();
-    }
-}
+    let url = format!("{}/hook", receiver.url());
+    let world =
+        World::new(SandboxOptions::default(), |settings| settings.webhook = Some(target(&url)))
+            .await;
+    let mut wanted = wanted(RecordKind::Opportunity);
+    wanted.fields.truncate(2);
+    wanted.watched = vec!["name".to_owned(), "description".to_owned()];
+    world.client.provision(&wanted, false).await.expect("a run");
+    let place = SecretPlace::Header(HEADER.to_owned());
+    let hook = DataverseHook::new(SecretString::from(SECRET), place, None).expect("a hook");
 
-/// Registers a webhook for new opportunities; returns the id of the endpoint.
-fn register(world: &World, url: &str, kind: i64, secret: &str) -> String {
-    let endpoint = json!({
-        "name": "pc-sync", "url": format!("{url}/hook"), "contract": 8, "authtype": kind,
-        "authvalue": secret, "messageformat": 2, "connectionmode": 1, "userclaim": 1,
-    });
-    let create =
-        |table: &str, fields: &Json| world.sandbox.create_as_person(table, fields).expect("a row");
-    let endpoint = create("serviceendpoint", &endpoint);
-    let rows = world.sandbox.rows("sdkmessage");
-    let message = rows.iter().find(|row| row["name"] == json!("Create")).expect("a message");
-    let rows = world.sandbox.rows("sdkmessagefilter");
-    let filter =
-        rows.iter().find(|row| row["name"] == json!("Create of opportunity")).expect("a filter");
-    let bind = |set: &str, id: &Json| json!(format!("/{set}({})", id.as_str().expect("an id")));
-    let step = json!({
-        "name": "pc-sync: opportunity Create", "stage": 40, "mode": 1, "rank": 1,
-        "supporteddeployment": 0, "asyncautodelete": true,
-        "eventhandler_serviceendpoint@odata.bind": bind("serviceendpoints", &json!(endpoint)),
-        "sdkmessageid@odata.bind": bind("sdkmessages", &message["sdkmessageid"]),
-        "sdkmessagefilterid@odata.bind": bind("sdkmessagefilters", &filter["sdkmessagefilterid"]),
-    });
-    create("sdkmessageprocessingstep", &step);
-    endpoint
+    let id = world.sandbox.seed_opportunity(&json!({"name": "Northwind"})).expect("a row");
+    let edit = |fields: Json| world.sandbox.edit_as_person("opportunity", &id, &fields);
+    edit(json!({"description": "x".repeat(2000)})).expect("an edit");
+    edit(json!({"closeprobability": 50})).expect("an edit of a column that is not mapped");
+    world.sandbox.configure(|options| options.webhook_body_limit = 2000);
+    edit(json!({"description": "y".repeat(2000)})).expect("an edit over the limit");
+    let shape = world.shape();
+    let id = RecordId::new(id);
+    let record = world.client.fetch(RecordKind::Opportunity, &id, &shape).await.expect("a read");
+    let record = record.expect("a record");
+    let ours = json!({"description": "ours"}).as_object().cloned().expect("an object");
+    world.client.update(&record, &record.version, &ours, &shape).await.expect("our write");
+    world.sandbox.delete_as_person("opportunity", id.as_str()).expect("a deletion");
+
+    assert_eq!(world.sandbox.deliver().await, 5);
+    for (expected, is_news, is_stripped) in [
+        ("opportunity Create", true, false),
+        ("opportunity Update", true, false),
+        ("opportunity Update", true, true),
+        ("opportunity Update", false, false),
+        ("opportunity Delete", true, false),
+    ] {
+        let (headers, query, body) = receive.recv().await.expect("a delivery");
+        let size = headers.iter().any(|(name, _)| name == "x-ms-dynamics-msg-size-exceeded");
+        assert_eq!(size, is_stripped, "{expected}");
+        let delivery = hook.accept(&headers, query.as_deref(), &body).await.expect("a delivery");
+        match &delivery.hints[..] {
+            [Hint::Record { key, event }] if is_news => {
+                assert_eq!((&key.id, event.as_str()), (&id, expected));
+            }
+            [Hint::Unused { event }] if !is_news => assert_eq!(event, expected),
+            other => panic!("{expected}: {other:?}"),
+        }
+    }
 }

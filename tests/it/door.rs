@@ -167,3 +167,61 @@ async fn a_half_sent_header_is_closed_and_others_are_served_meanwhile() {
     world.arrived(&id).await;
     world.finish().await;
 }
+
+/// What the door answers to raw bytes, until it closes the connection: its status lines.
+async fn raw(world: &World, head: &str, body: &[u8]) -> Vec<String> {
+    let mut stream =
+        TcpStream::connect(world.app().public_address).await.expect("the door is open");
+    // The door may close while we still send: what it answered is what counts.
+    let _ = stream.write_all(head.as_bytes()).await;
+    let _ = stream.write_all(body).await;
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(30), reading)
+        .await
+        .expect("the door closes the connection");
+    let lines = String::from_utf8_lossy(&answer).into_owned();
+    lines.lines().filter(|line| line.starts_with("HTTP/1.1 ")).map(str::to_owned).collect()
+}
+
+/// A proxy in front may read the same bytes in another way: whatever can be read in two ways is
+/// refused and ends the connection, so that no second request hides behind the first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ambiguous_framing_is_refused_and_closed() {
+    let world = quiet_world().await;
+    let id = world.seed(json!({}));
+    let genuine = Delivery::genuine(&world, &id);
+    let mut head = "POST /webhooks/partner-center/contoso HTTP/1.1\r\nHost: x\r\n".to_owned();
+    for (name, value) in &genuine.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    let length = genuine.body.len();
+    let many = (0..1000).map(|at| format!("X-{at}: 1\r\n")).collect::<String>();
+    let long = format!("Content-Length: {length}\r\nX-Long: {}\r\n", "x".repeat(1024 * 1024));
+    let table = [
+        // Read as chunks, which the body is not.
+        (413, format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n"), "both"),
+        (400, format!("Content-Length: {length}\r\nContent-Length: 5\r\n"), "two lengths"),
+        (400, format!("Content-Length: {length}\r\n X-Folded: 1\r\n"), "a folded line"),
+        (400, format!("Content-Length: {length}\r\nX-A: 1\rX-B: 2\r\n"), "a bare CR"),
+        (400, "Content-Length: -1\r\n".to_owned(), "no length"),
+        (400, "Transfer-Encoding: gzip\r\n".to_owned(), "an encoding without an end"),
+        (431, many, "1,000 headers"),
+        (431, long, "a header of 1 MiB"),
+    ];
+    let before = seen(&world).await;
+    for (status, extra, why) in table {
+        let answers = raw(&world, &format!("{head}{extra}\r\n"), &genuine.body).await;
+        assert_eq!(answers.len(), 1, "{why}: {answers:?}");
+        assert!(answers[0].starts_with(&format!("HTTP/1.1 {status} ")), "{why}: {answers:?}");
+        assert_eq!(seen(&world).await, before, "nothing stored, nothing fetched: {why}");
+    }
+    let hidden = format!("0\r\n\r\n{head}Content-Length: {length}\r\n\r\n");
+    let body = [hidden.as_bytes(), genuine.body.as_slice()].concat();
+    let both =
+        format!("{head}Content-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n", body.len());
+    let answers = raw(&world, &both, &body).await;
+    assert_eq!(answers.len(), 1, "no second request in the rest of the first: {answers:?}");
+    assert_eq!(seen(&world).await, before, "nothing stored, nothing fetched");
+    world.finish().await;
+}

@@ -7,12 +7,16 @@
 #![cfg(feature = "sandbox")]
 
 mod accounts;
+mod burst;
 mod door;
+mod dynamics;
 mod leads;
 mod lifecycle;
 mod lost_answers;
+mod mappings;
 mod outages;
 mod records;
 mod restarts;
+mod salesforce;
 mod sharing;
 mod support;

@@ -308,8 +308,45 @@ fn a_case_that_does_not_hold_says_what_differs() {
     let report = run_cases(&mapping);
     assert!(!report.passed());
     assert_eq!(report.outcomes[0].differences, ["Name: expected \"B\", got \"A\""]);
+    let problem = &report.outcomes[0].problems[0];
+    assert_eq!((problem.line, problem.column), (5, 20), "where the expectation stands");
+    let shown = problem.to_string();
+    assert!(shown.contains("the case \"wrong\" does not hold: Name: expected \"B\", got \"A\""));
+    assert!(shown.contains("expect = { crm = { Name = \"B\" } }"), "with its line: {shown}");
     assert!(report.uncovered.contains(&"details.notes to_crm".to_owned()));
     assert!(!report.uncovered.contains(&"name to_crm".to_owned()));
+}
+
+/// Amounts are compared at the precision of their currency, whichever side rounds.
+#[test]
+fn amounts_have_the_digits_of_their_currency() {
+    let mapping = salesforce("");
+    let table = [
+        ("JPY", json!(1200.6), "1201", "no digits after the point"),
+        ("JPY", json!(1200.5), "1200", "half to even"),
+        ("BHD", json!(12.3456), "12.346", "three digits"),
+        ("EUR", json!(0.125), "0.12", "two, half to even"),
+        ("XXX", json!(0.126), "0.13", "not known: two"),
+    ];
+    for (currency, amount, expected, why) in table {
+        let deal = json!({ "details": { "dealValue": amount, "currency": currency } });
+        let row = json!({ "Amount": amount, "CurrencyIsoCode": currency });
+        let referral = mapping.read_referral(&referral(deal)).values;
+        let record = mapping.read_record(&fields(row)).values;
+        let read = Value::decimal(expected.parse().expect("a decimal"));
+        assert_eq!(referral["details.dealValue"], read, "{why}");
+        assert_eq!(record["details.dealValue"], read, "{why}");
+    }
+    let own = salesforce(
+        "[[field]]\ncrm = \"Rate__c\"\ntype = \"money\"\nscale = 4\nto_crm = \"'0.12345'\"\n",
+    );
+    let deal = referral(json!({ "details": { "currency": "JPY" } }));
+    let rate = &own.read_referral(&deal).values["Rate__c"];
+    assert_eq!(
+        *rate,
+        Value::decimal("0.1234".parse().expect("a decimal")),
+        "a scale is the last word"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Provisioning an empty organisation, and doing it again.
 
-use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, WantedField};
+use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, WantedField};
 use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::domain::id::RecordKind;
 use serde_json::json;
@@ -24,6 +24,7 @@ fn wanted(prefix: &str) -> Provision {
         kind: RecordKind::Opportunity,
         prefix: prefix.to_owned(),
         container: "Cosell Sync".to_owned(),
+        watched: Vec::new(),
         fields: vec![
             field("Sync_With_Partner_Center", "boolean", 0, false),
             field("Referral_Identifier", "text", 100, true),
@@ -43,17 +44,18 @@ fn count(steps: &[ProvisionStep], outcome: &str) -> usize {
 async fn an_empty_organisation_is_prepared_once() {
     let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
     let planned = world.client.provision(&wanted(""), true).await.expect("a plan");
-    assert_eq!(count(&planned, "would create"), 14, "{planned:?}");
+    assert_eq!(count(&planned, "would create"), 17, "{planned:?}");
     assert_eq!(world.sandbox.request_log().writes, 0, "a plan writes nothing");
 
     let steps = world.client.provision(&wanted(""), false).await.expect("a preparation");
-    assert_eq!(count(&steps, "created"), 14, "6 fields, set, 6 grants, assignment: {steps:?}");
+    let why = "6 fields, set, rights on 3 tables, 6 grants, assignment";
+    assert_eq!(count(&steps, "created"), 17, "{why}: {steps:?}");
     assert_eq!(count(&steps, "advice"), 1, "the page layout");
 
     let writes = world.sandbox.request_log().writes;
     let again = world.client.provision(&wanted(""), false).await.expect("a second one");
     assert_eq!(count(&again, "created"), 0, "{again:?}");
-    assert_eq!(count(&again, "present"), 14);
+    assert_eq!(count(&again, "present"), 17);
     assert_eq!(world.sandbox.request_log().writes, writes, "nothing was changed");
 
     let new = world.create_fields();
@@ -99,4 +101,74 @@ async fn a_hidden_field_is_refused_and_found_when_granted() {
     assert!(refused.is_err_and(|error| error.to_string().contains("Sync_Token__c")));
     world.client.provision(&wanted(""), false).await.expect("a preparation");
     world.read(&id).await;
+}
+
+/// An organisation that gives nobody anything: rows that only a permission set opens.
+#[tokio::test]
+async fn rights_on_rows_are_granted_and_what_was_granted_before_stays() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    for table in ["Opportunity", "Account", "Contact"] {
+        world.sandbox.make_object_read_only(table);
+    }
+    let remarks = world.client.examine(&wanted("")).await.expect("remarks");
+    let lacks = |remarks: &[Remark], words: &str| {
+        remarks.iter().any(|remark| remark.fix.is_some() && remark.what.contains(words))
+    };
+    assert!(lacks(&remarks, "may not create rows of Opportunity"), "{remarks:?}");
+    assert!(lacks(&remarks, "may not create rows of Account"), "{remarks:?}");
+
+    // A set that an admin has begun by hand: it may read and delete.
+    let set = json!({ "Name": "Cosell_Sync", "Label": "Cosell Sync" });
+    let set = world.sandbox.create_as_person("PermissionSet", &set).expect("a set");
+    let right = json!({
+        "ParentId": set, "SobjectType": "Opportunity", "PermissionsRead": true,
+        "PermissionsDelete": true,
+    });
+    world.sandbox.create_as_person("ObjectPermissions", &right).expect("a right");
+    let steps = world.client.provision(&wanted(""), false).await.expect("a preparation");
+    let rights = world.sandbox.rows("ObjectPermissions");
+    let own = rights.iter().find(|row| row["SobjectType"] == "Opportunity").expect("a right");
+    for column in ["PermissionsCreate", "PermissionsEdit", "PermissionsDelete"] {
+        assert_eq!(own[column], json!(true), "{column}: {steps:?}");
+    }
+    assert_eq!(rights.len(), 3, "one for each table");
+    let remarks = world.client.examine(&wanted("")).await.expect("remarks");
+    assert!(!lacks(&remarks, "rows of"), "{remarks:?}");
+    let new = world.create_fields();
+    world.client.create(OPPORTUNITY, REFERRAL, &new, &world.shape()).await.expect("a record");
+}
+
+#[tokio::test]
+async fn each_privilege_that_is_missing_is_named_with_what_to_do() {
+    let table = [
+        ("ApiEnabled", "API Enabled", true),
+        ("ConvertLeads", "Convert Leads", false),
+        ("CustomizeApplication", "Customize Application", false),
+        ("ManageProfilesPermissionsets", "Manage Profiles and Permission Sets", false),
+        ("AssignPermissionSets", "Assign Permission Sets", false),
+    ];
+    let world = World::plain().await;
+    let remarks = world.client.examine(&wanted("")).await.expect("remarks");
+    assert!(remarks.iter().all(|remark| remark.fix.is_none()), "all is well: {remarks:?}");
+    assert!(remarks.iter().any(|remark| remark.what.contains("Developer Edition")), "{remarks:?}");
+    for (name, title, serious) in table {
+        world.sandbox.set_permission(name, false);
+        let remarks = world.client.examine(&wanted("")).await.expect("remarks");
+        world.sandbox.set_permission(name, true);
+        let lacking: Vec<_> = remarks.iter().filter(|remark| remark.fix.is_some()).collect();
+        assert_eq!(lacking.len(), 1, "{name}: {lacking:?}");
+        assert!(lacking[0].what.contains(title), "{name}: {lacking:?}");
+        assert_eq!(lacking[0].serious, serious, "{name}");
+    }
+}
+
+/// Without the privilege the plan stays a plan, and the advice says who can carry it out.
+#[tokio::test]
+async fn a_user_who_may_not_make_fields_is_told_who_may() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    world.sandbox.set_permission("CustomizeApplication", false);
+    let steps = world.client.provision(&wanted(""), false).await.expect("an answer");
+    assert_eq!(count(&steps, "created"), 0, "{steps:?}");
+    let advice = steps.iter().find(|step| step.what.contains("Customize Application"));
+    assert!(advice.is_some_and(|step| step.outcome == "advice"), "{steps:?}");
 }

@@ -206,10 +206,18 @@ async fn two_records_of_one_referral_are_never_guessed_about() {
     assert_eq!(found.expect("records").len(), 2);
 }
 
-/// Between our look and our upsert; the upsert then says that it found one.
+/// Between our look and our write. A unique key keeps what they wrote; where it is only indexed an
+/// upsert finds the record instead of making a second one.
 #[tokio::test]
 async fn a_record_made_while_we_create_is_reported() {
-    let world = World::plain().await;
+    for unique in [true, false] {
+        a_record_is_made_while_we_create(unique).await;
+    }
+}
+
+async fn a_record_is_made_while_we_create(unique: bool) {
+    let options = SandboxOptions { unique_referral: unique, ..SandboxOptions::default() };
+    let world = World::new(options, |_| {}).await;
     world.sandbox.before_next_write(|org| {
         let theirs = json!({
             "Name": "theirs", "StageName": "Prospecting", "CloseDate": "2026-12-31",
@@ -221,6 +229,8 @@ async fn a_record_made_while_we_create_is_reported() {
     let refused = world.client.create(OPPORTUNITY, REFERRAL, &new, &world.shape()).await;
     assert!(matches!(refused, Err(ConnectError::Exists(_))), "{refused:?}");
     assert_eq!(world.count(REFERRAL).await, 1);
+    let row = world.sandbox.rows("Opportunity").remove(0);
+    assert_eq!(row["Name"] == "theirs", unique, "an insert never overwrites: {row}");
 }
 
 #[tokio::test]

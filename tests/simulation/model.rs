@@ -104,6 +104,8 @@ fn begin(seed: u64, off: Off) -> Model {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        parked: Vec::new(),
+        standing: None,
         pending: Vec::new(),
     };
     Model {

@@ -118,6 +118,8 @@ fn link(number: u32) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        parked: Vec::new(),
+        standing: None,
         pending: Vec::new(),
     }
 }

@@ -1,6 +1,5 @@
 //! `/mappings`: what is in use, what it would do, and how to go back.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Json;
@@ -56,18 +55,25 @@ pub(super) async fn preview(
 #[serde(deny_unknown_fields)]
 pub(super) struct Diff {
     account: Option<String>,
-    folder: PathBuf,
+    #[serde(default = "in_use")]
+    old: String,
+    new: String,
     limit: Option<usize>,
 }
 
-/// `POST /mappings/diff`: what the files of a folder on this machine would write differently.
+fn in_use() -> String {
+    "in-use".to_owned()
+}
+
+/// `POST /mappings/diff`: what the new files would write differently from the old ones. Either is an
+/// absolute folder on this machine, a version of the history, or `in-use`.
 pub(super) async fn diff(
     State(admin): State<Arc<Admin>>,
     Sent(asked): Sent<Diff>,
 ) -> Result<Json<Json_>, Problem> {
     let account = account(&admin, asked.account.as_deref())?;
     let samples = page_size(asked.limit);
-    let items = admin.operations.diff_mappings(&account, &asked.folder, samples).await?;
+    let items = admin.operations.diff_mappings(&account, &asked.old, &asked.new, samples).await?;
     Ok(Json(json!({ "items": items })))
 }
 
@@ -86,13 +92,20 @@ pub(super) async fn history(
     Ok(Json(json!({ "items": admin.operations.mapping_history(&account).await? })))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Reload {
+    account: Option<String>,
+    why: Option<String>,
+}
+
 /// `POST /mappings/reload`: uses the files on the disk now; answers why not, if they are not good.
 pub(super) async fn reload(
     State(admin): State<Arc<Admin>>,
-    Sent(which): Sent<Which>,
+    Sent(asked): Sent<Reload>,
 ) -> Result<Json<MappingState>, Problem> {
-    let account = account(&admin, which.account.as_deref())?;
-    Ok(Json(admin.operations.reload_mappings(&account, WHO).await?))
+    let account = account(&admin, asked.account.as_deref())?;
+    Ok(Json(admin.operations.reload_mappings(&account, WHO, asked.why.as_deref()).await?))
 }
 
 #[derive(Deserialize)]
@@ -100,6 +113,7 @@ pub(super) async fn reload(
 pub(super) struct Rollback {
     account: Option<String>,
     version: String,
+    why: Option<String>,
 }
 
 /// `POST /mappings/rollback`: puts the files of an earlier version back and uses them.
@@ -108,5 +122,6 @@ pub(super) async fn roll_back(
     Sent(asked): Sent<Rollback>,
 ) -> Result<Json<MappingVersion>, Problem> {
     let account = account(&admin, asked.account.as_deref())?;
-    Ok(Json(admin.operations.roll_back_mappings(&account, &asked.version, WHO).await?))
+    let why = asked.why.as_deref();
+    Ok(Json(admin.operations.roll_back_mappings(&account, &asked.version, WHO, why).await?))
 }

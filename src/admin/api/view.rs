@@ -130,6 +130,8 @@ mod tests {
             state,
             version: None,
             columns: std::collections::BTreeMap::new(),
+            parked: Vec::new(),
+            standing: None,
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             hold: None,

@@ -43,6 +43,16 @@ impl Writer<'_> {
         let mut body = Body::default();
         for (name, value) in fields {
             let column = name.split('.').next().unwrap_or(name);
+            if column != name
+                && !table.attributes.contains_key(column)
+                && self.metadata.child(self.client, &table.name, column).await?.is_some()
+            {
+                let message = format!(
+                    "`{name}` is read from many rows and cannot be written: give its row of the \
+                     mapping `direction = \"to_partner_center\"`"
+                );
+                return Err(refuse(&[name], message));
+            }
             let attribute = writable(table, column, name, occasion)?;
             match name.split_once('.') {
                 Some((_, rest)) => {

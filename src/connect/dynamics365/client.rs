@@ -18,6 +18,9 @@ use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
 use crate::domain::time::Timestamp;
 
+/// The mark of our own writes.
+pub(super) const TAG: &str = "cosell-sync";
+
 /// One request.
 #[derive(Debug, Clone)]
 pub(super) struct Request {
@@ -62,6 +65,12 @@ impl Request {
     /// Adds a preference.
     pub(super) fn prefer(mut self, preference: impl Into<String>) -> Self {
         self.prefer.push(preference.into());
+        self
+    }
+
+    /// Marks a write of a row as ours: plug-ins and webhooks find the mark in the shared variables.
+    pub(super) fn tagged(mut self) -> Self {
+        self.url.query_pairs_mut().append_pair("tag", TAG);
         self
     }
 
@@ -141,7 +150,10 @@ impl Client {
             http: Http::new(&settings.http, Arc::clone(&clock))?,
             tokens: TokenCache::new(Entra::new(settings, clock, randomness)?),
             api,
-            budget: Budget::new(settings.daily_budget - settings.daily_reserve),
+            budget: Budget::new(
+                settings.daily_budget - settings.daily_reserve,
+                settings.ledger.clone(),
+            ),
             parallelism: Parallelism::new(settings.http.in_flight),
             throttles: AtomicU32::new(0),
         })
@@ -180,9 +192,7 @@ impl Client {
 
     /// Sends a request and hands over whatever was answered, after one token refresh on a 401.
     pub(super) async fn exchange(&self, request: &Request) -> Result<Answer, ConnectError> {
-        self.budget
-            .take(request.operations, self.http.clock().now())
-            .map_err(ConnectError::Throttled)?;
+        self.budget.spend(request.operations, self.now()).await?;
         let _place = self.parallelism.enter().await;
         let token = self.tokens.token().await?;
         let mut answer = self.once(request, &token).await?;
@@ -270,6 +280,12 @@ pub(super) fn rows(json: &Json) -> Result<&Vec<Json>, ConnectError> {
     json.get("value")
         .and_then(Json::as_array)
         .ok_or_else(|| ConnectError::Broken("an answer without `value`".to_owned()))
+}
+
+/// The id of the row that a create made, from its `OData-EntityId`.
+pub(super) fn made_id(answer: &Answer) -> Option<String> {
+    let (_, end) = answer.header("odata-entityid")?.rsplit_once('(')?;
+    odata::guid(end.strip_suffix(')')?)
 }
 
 /// A member as text, or empty.

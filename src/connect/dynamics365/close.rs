@@ -96,7 +96,7 @@ impl Dynamics365 {
     fn patch(&self, address: &str, expect: &Version, body: &Body) -> Result<Request, ConnectError> {
         let url = self.client.url(address)?;
         let condition = Condition::IfMatch(expect.0.clone());
-        Ok(Request::write("PATCH", url, &Json::Object(body.json.clone())).on(condition))
+        Ok(Request::write("PATCH", url, &Json::Object(body.json.clone())).on(condition).tagged())
     }
 
     /// The change set of a close: token and audit line first, since a closed row is read-only.
@@ -129,7 +129,7 @@ impl Dynamics365 {
         if !body.json.is_empty() {
             writes.push(self.patch(address, expect, body)?);
         }
-        writes.push(Request::write("POST", self.client.url(action)?, &json));
+        writes.push(Request::write("POST", self.client.url(action)?, &json).tagged());
         Ok(writes)
     }
 
@@ -172,7 +172,7 @@ impl Dynamics365 {
         }
         self.check_status("lead", WON, status).await?;
         let url = self.client.url(&format!("{address}/Microsoft.Dynamics.CRM.QualifyLead"))?;
-        let request = Request::write("POST", url, &qualification(&row, status));
+        let request = Request::write("POST", url, &qualification(&row, status)).tagged();
         let answer = self.client.send(&request).await?;
         let made = wire::exact_json(&answer.body).as_ref().and_then(opportunity_of);
         match made {

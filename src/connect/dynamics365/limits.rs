@@ -2,55 +2,113 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OnceCell};
 
+use super::settings::RequestLedger;
+use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
 const HOUR_MILLIS: i64 = 3_600_000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Counts requests over a sliding day, in hours.
-#[derive(Debug)]
+/// Requests between two savings of the count. As many are taken for made after a start, so that
+/// what was not saved before a crash is never made twice.
+const UNSAVED: u64 = 100;
+
+/// Hour since 1970 and the requests made in it, oldest first.
+type Hours = VecDeque<(i64, u64)>;
+
+/// Counts requests over a sliding day, in hours; with a ledger, across restarts.
 pub(super) struct Budget {
     usable: u64,
-    /// Hour since 1970 and the requests made in it, oldest first.
-    hours: Mutex<VecDeque<(i64, u64)>>,
+    state: Mutex<Counted>,
+    ledger: Option<Arc<dyn RequestLedger>>,
+    loaded: OnceCell<()>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    hours: Hours,
+    unsaved: u64,
+}
+
+impl std::fmt::Debug for Budget {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Budget").field("usable", &self.usable).finish_non_exhaustive()
+    }
 }
 
 impl Budget {
     /// `usable`: what is left of the daily entitlement after the reserve.
-    pub(super) fn new(usable: u64) -> Self {
-        Self { usable, hours: Mutex::new(VecDeque::new()) }
+    pub(super) fn new(usable: u64, ledger: Option<Arc<dyn RequestLedger>>) -> Self {
+        Self { usable, state: Mutex::default(), ledger, loaded: OnceCell::new() }
     }
 
-    /// Takes `requests` out of the budget, or says how long until some are free again.
-    pub(super) fn take(&self, requests: u64, now: Timestamp) -> Result<(), Duration> {
-        let mut hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
-        let hour = now.as_millis().div_euclid(HOUR_MILLIS);
-        while hours.front().is_some_and(|(oldest, _)| *oldest <= hour - 24) {
-            hours.pop_front();
-        }
-        let used: u64 = hours.iter().map(|(_, count)| count).sum();
-        if used + requests > self.usable {
-            let oldest = hours.front().map_or(hour, |(oldest, _)| *oldest);
-            let free_at = Timestamp::from_millis(oldest * HOUR_MILLIS).plus(DAY);
-            return Err(free_at.since(now).max(Duration::from_secs(1)));
-        }
-        match hours.back_mut() {
-            Some((last, count)) if *last == hour => *count += requests,
-            _ => hours.push_back((hour, requests)),
+    /// Takes `requests` out of the budget; throttled until some are free again if it is spent.
+    pub(super) async fn spend(&self, requests: u64, now: Timestamp) -> Result<(), ConnectError> {
+        self.loaded.get_or_try_init(async || self.load(now).await).await?;
+        let due = self.take(requests, now).map_err(ConnectError::Throttled)?;
+        if let (Some(text), Some(ledger)) = (due, &self.ledger) {
+            ledger.save(&text).await.map_err(ConnectError::Unavailable)?;
         }
         Ok(())
     }
 
+    /// Reads what was counted before this start.
+    async fn load(&self, now: Timestamp) -> Result<(), ConnectError> {
+        let Some(ledger) = &self.ledger else { return Ok(()) };
+        let kept = ledger.load().await.map_err(ConnectError::Unavailable)?;
+        // A text that cannot be read is as good as none: the platform itself still counts.
+        let kept = kept.and_then(|text| serde_json::from_str::<Hours>(&text).ok());
+        let Some(mut hours) = kept else { return Ok(()) };
+        let hour = hour_of(now);
+        hours.retain(|(at, _)| *at <= hour);
+        match hours.back_mut() {
+            Some((_, count)) => *count += UNSAVED,
+            None => return Ok(()),
+        }
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).hours = hours;
+        Ok(())
+    }
+
+    /// Takes `requests`, or says how long until some are free; returns what is to be saved, if it is
+    /// time to.
+    fn take(&self, requests: u64, now: Timestamp) -> Result<Option<String>, Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let hour = hour_of(now);
+        while state.hours.front().is_some_and(|(oldest, _)| *oldest <= hour - 24) {
+            state.hours.pop_front();
+        }
+        let used: u64 = state.hours.iter().map(|(_, count)| count).sum();
+        if used + requests > self.usable {
+            let oldest = state.hours.front().map_or(hour, |(oldest, _)| *oldest);
+            let free_at = Timestamp::from_millis(oldest * HOUR_MILLIS).plus(DAY);
+            return Err(free_at.since(now).max(Duration::from_secs(1)));
+        }
+        match state.hours.back_mut() {
+            Some((last, count)) if *last == hour => *count += requests,
+            _ => state.hours.push_back((hour, requests)),
+        }
+        state.unsaved += requests;
+        if state.unsaved < UNSAVED || self.ledger.is_none() {
+            return Ok(None);
+        }
+        state.unsaved = 0;
+        Ok(serde_json::to_string(&state.hours).ok())
+    }
+
     /// Requests made in the last day, and how many may be.
     pub(super) fn state(&self) -> (u64, u64) {
-        let hours = self.hours.lock().unwrap_or_else(PoisonError::into_inner);
-        (hours.iter().map(|(_, count)| count).sum(), self.usable)
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        (state.hours.iter().map(|(_, count)| count).sum(), self.usable)
     }
+}
+
+fn hour_of(now: Timestamp) -> i64 {
+    now.as_millis().div_euclid(HOUR_MILLIS)
 }
 
 /// How many calls may run at once: grows by one for each round of good answers, halves when the
@@ -140,23 +198,71 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use super::{Budget, Parallelism};
+    use super::{Budget, ConnectError, Parallelism, RequestLedger};
     use crate::domain::time::Timestamp;
 
     #[test]
     fn a_spent_budget_waits_until_the_oldest_hour_is_a_day_old() {
         let start = Timestamp::parse("2026-09-01T10:30:00Z").expect("an instant");
-        let budget = Budget::new(3);
-        assert_eq!(budget.take(2, start), Ok(()));
-        assert_eq!(budget.take(1, start.plus(Duration::from_secs(3600))), Ok(()));
+        let budget = Budget::new(3, None);
+        assert_eq!(budget.take(2, start), Ok(None));
+        assert_eq!(budget.take(1, start.plus(Duration::from_secs(3600))), Ok(None));
         let later = start.plus(Duration::from_secs(7200));
         let wait = Duration::from_secs(22 * 3600 - 1800);
         assert_eq!(budget.take(1, later), Err(wait), "to 10:00 tomorrow");
-        assert_eq!(budget.take(2, later.plus(wait)), Ok(()), "two are free then");
+        assert_eq!(budget.take(2, later.plus(wait)), Ok(None), "two are free then");
         assert!(budget.take(1, later.plus(wait)).is_err(), "the third not before 11:00");
         assert_eq!(budget.state(), (3, 3));
+    }
+
+    /// Keeps a text in memory, and may refuse to.
+    #[derive(Default)]
+    struct Kept(Mutex<Option<String>>, AtomicBool);
+
+    #[async_trait::async_trait]
+    impl RequestLedger for Kept {
+        async fn load(&self) -> Result<Option<String>, String> {
+            Ok(self.0.lock().expect("a lock").clone())
+        }
+
+        async fn save(&self, text: &str) -> Result<(), String> {
+            if self.1.load(Ordering::Relaxed) {
+                return Err("the disk is full".to_owned());
+            }
+            *self.0.lock().expect("a lock") = Some(text.to_owned());
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_does_not_forget_what_was_spent() {
+        let start = Timestamp::parse("2026-09-01T10:30:00Z").expect("an instant");
+        let kept = Arc::new(Kept::default());
+        let begin = || Budget::new(1000, Some(Arc::clone(&kept) as Arc<dyn RequestLedger>));
+        let first = begin();
+        for _ in 0..250 {
+            first.spend(1, start).await.expect("there is room");
+        }
+        let second = begin();
+        second.spend(1, start).await.expect("there is room");
+        assert_eq!(second.state(), (301, 1000), "200 were saved, up to 100 were not");
+        assert!(second.spend(800, start).await.is_err(), "spent before the restart");
+
+        let tomorrow = begin();
+        let later = start.plus(Duration::from_secs(24 * 3600));
+        tomorrow.spend(1, later).await.expect("a new day");
+        assert_eq!(tomorrow.state(), (1, 1000));
+
+        *kept.0.lock().expect("a lock") = Some("junk".to_owned());
+        let afresh = begin();
+        afresh.spend(1, start).await.expect("junk is as good as nothing");
+        kept.1.store(true, Ordering::Relaxed);
+        let unkept = afresh.spend(100, start).await;
+        assert!(matches!(unkept, Err(ConnectError::Unavailable(_))), "{unkept:?}");
     }
 
     #[test]

@@ -136,8 +136,12 @@ fn by_rule(attribute: &Attribute, target: &str, targets: usize) -> String {
 #[derive(Debug)]
 pub(super) struct Metadata {
     tables: Mutex<HashMap<String, Arc<Table>>>,
+    children: Mutex<HashMap<(String, String), Child>>,
     age: Duration,
 }
+
+/// The table whose rows point back along a way, if there is such a way, and when it was read.
+type Child = (Option<String>, Timestamp);
 
 /// A column that is missing is looked for afresh, but not more often than this.
 pub(super) const RECHECK: Duration = Duration::from_secs(60);
@@ -145,7 +149,43 @@ pub(super) const RECHECK: Duration = Duration::from_secs(60);
 impl Metadata {
     /// An empty cache that believes what it read for `age`.
     pub(super) fn new(age: Duration) -> Self {
-        Self { tables: Mutex::new(HashMap::new()), age }
+        Self { tables: Mutex::default(), children: Mutex::default(), age }
+    }
+
+    /// The table behind a way from one row to many, such as `product_opportunities`.
+    pub(super) async fn child(
+        &self,
+        client: &Client,
+        table: &str,
+        way: &str,
+    ) -> Result<Option<String>, ConnectError> {
+        if !is_name(way) {
+            return Ok(None);
+        }
+        let key = (table.to_owned(), way.to_owned());
+        let known = self.children.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        if let Some((child, read_at)) = known {
+            let age = if child.is_some() { self.age } else { RECHECK };
+            if client.now().since(read_at) < age {
+                return Ok(child);
+            }
+        }
+        let address = format!(
+            "{}/OneToManyRelationships?$select=ReferencingEntity,\
+             ReferencedEntityNavigationPropertyName\
+             &$filter=ReferencedEntityNavigationPropertyName%20eq%20{}",
+            definition(table)?,
+            text_literal(way)
+        );
+        let json = client.find(&address).await?.unwrap_or_default();
+        // The name of a way is case-sensitive, a filter is not.
+        let ways = json.get("value").and_then(Json::as_array).into_iter().flatten();
+        let mut ways =
+            ways.filter(|one| text(one, "ReferencedEntityNavigationPropertyName") == way);
+        let child = ways.next().map(|one| text(one, "ReferencingEntity").to_owned());
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        children.insert(key, (child.clone(), client.now()));
+        Ok(child)
     }
 
     /// A table, from the cache if it is fresh.
@@ -184,6 +224,7 @@ impl Metadata {
     /// Forgets everything: after provisioning.
     pub(super) fn forget(&self) {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.children.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     async fn table_younger_than(

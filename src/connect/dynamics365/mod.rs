@@ -14,8 +14,9 @@ mod body;
 mod client;
 mod close;
 mod describe;
-mod discover;
+mod examine;
 mod feed;
+mod hooks;
 mod limits;
 mod lookup;
 mod metadata;
@@ -38,7 +39,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::connect::crm::{
-    ChangePage, Crm, Probe, Provision, ProvisionStep, Row, Search, TableSchema,
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
 };
 use crate::connect::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
@@ -46,11 +47,10 @@ use crate::domain::id::{CrmName, RecordId, RecordKind};
 use crate::domain::record::{Close, Fields, Record, Shape, Version};
 
 use client::{Client, Request, text};
-pub use discover::{ConnectorColumn, Privilege};
 use feed::PageSize;
 use lookup::Lookups;
 use metadata::Metadata;
-pub use settings::{Credential, Settings};
+pub use settings::{Credential, RequestLedger, Settings, WebhookTarget};
 use status::Statuses;
 pub use webhook::{DataverseHook, SecretPlace};
 
@@ -64,6 +64,7 @@ pub struct Dynamics365 {
     page_size: PageSize,
     modified_overlap: Duration,
     key_wait: Duration,
+    webhook: Option<WebhookTarget>,
     organization: OnceCell<String>,
     randomness: RandomnessHandle,
 }
@@ -105,6 +106,7 @@ impl Dynamics365 {
             page_size: PageSize::new(settings.full_read_page_size),
             modified_overlap: settings.modified_overlap,
             key_wait: settings.key_wait,
+            webhook: settings.webhook,
             organization: OnceCell::new(),
             randomness: RandomnessHandle(randomness),
         })
@@ -227,6 +229,10 @@ impl Crm for Dynamics365 {
         dry_run: bool,
     ) -> Result<Vec<ProvisionStep>, ConnectError> {
         self.provision_table(wanted, dry_run).await
+    }
+
+    async fn examine(&self, wanted: &Provision) -> Result<Vec<Remark>, ConnectError> {
+        self.remarks(wanted).await
     }
 
     fn record_url(&self, kind: RecordKind, id: &RecordId) -> String {

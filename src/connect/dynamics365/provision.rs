@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value as Json, json};
 
 use super::Dynamics365;
-use super::client::{Request, rows, text};
+use super::client::{Request, made_id, rows, text};
 use super::metadata::{Table, definition, flag};
 use super::odata::{guid, is_name, refuse, text_literal};
 use super::provision_json as body;
@@ -15,29 +15,39 @@ use crate::connect::crm::{Provision, ProvisionStep, WantedField};
 use crate::connect::error::ConnectError;
 
 /// Puts new components into the solution.
-const SOLUTION: &str = "mscrm.solutionuniquename";
+pub(super) const SOLUTION: &str = "mscrm.solutionuniquename";
 /// How often the index of a key is looked at.
 const KEY_POLL: Duration = Duration::from_secs(5);
 
 /// One run of provisioning.
-struct Run<'a> {
-    wanted: &'a Provision,
+pub(super) struct Run<'a> {
+    pub(super) wanted: &'a Provision,
     dry: bool,
-    steps: Vec<ProvisionStep>,
+    pub(super) steps: Vec<ProvisionStep>,
     /// Whether something was made that has to be published.
     changed: bool,
 }
 
-impl Run<'_> {
-    fn note(&mut self, what: impl Into<String>, outcome: &str) {
+impl<'a> Run<'a> {
+    /// The beginning of a run.
+    pub(super) fn new(wanted: &'a Provision, dry: bool) -> Self {
+        Self { wanted, dry, steps: Vec::new(), changed: false }
+    }
+
+    pub(super) fn note(&mut self, what: impl Into<String>, outcome: &str) {
         self.steps.push(ProvisionStep { what: what.into(), outcome: outcome.to_owned() });
     }
 
     /// Notes what is missing; whether it is to be made now.
-    fn make(&mut self, what: &str) -> bool {
+    pub(super) fn plan(&mut self, what: &str) -> bool {
         self.note(what, if self.dry { "would create" } else { "created" });
-        self.changed |= !self.dry;
         !self.dry
+    }
+
+    /// As [`Run::plan`], for what has to be published.
+    fn make(&mut self, what: &str) -> bool {
+        self.changed |= !self.dry;
+        self.plan(what)
     }
 }
 
@@ -51,12 +61,13 @@ impl Dynamics365 {
         check(wanted)?;
         self.metadata.forget();
         let table = self.metadata.table(&self.client, wanted.kind.as_str()).await?;
-        let mut run = Run { wanted, dry: dry_run, steps: Vec::new(), changed: false };
+        let mut run = Run::new(wanted, dry_run);
         let option_prefix = self.solution(&mut run).await?;
         self.columns(&mut run, &table, option_prefix).await?;
         self.keys(&mut run, &table).await?;
         self.tracking(&mut run, &table).await?;
         self.publish(&mut run, &table).await?;
+        self.webhooks(&mut run, &table).await?;
         self.wait_for_keys(&mut run, &table).await?;
         self.metadata.forget();
         Ok(run.steps)
@@ -131,11 +142,7 @@ impl Dynamics365 {
             .client
             .send(&Request::write("POST", self.client.url("publishers")?, &json))
             .await?;
-        let id = answer.header("odata-entityid").and_then(|address| {
-            let (_, end) = address.rsplit_once('(')?;
-            guid(end.strip_suffix(')')?)
-        });
-        let id = id.ok_or_else(|| {
+        let id = made_id(&answer).ok_or_else(|| {
             ConnectError::Unknown("a publisher was made, its id was not told".to_owned())
         })?;
         Ok((id, DEFAULT_OPTION_PREFIX))
@@ -199,13 +206,7 @@ impl Dynamics365 {
             let columns = [field.name.clone()];
             let known = table.keys.iter().find(|key| key.columns == columns);
             match known.map(|key| (key.status.as_str(), key.name.as_str())) {
-                Some(("Failed", name)) => run.note(
-                    format!(
-                        "{what}: its index failed, because rows hold the same value; clear the \
-                         duplicates, then delete the key {name} and run this again"
-                    ),
-                    "advice",
-                ),
+                Some(("Failed", name)) => self.reactivate(run, table, (&what, name)).await?,
                 Some(_) => run.note(what, "present"),
                 None if run.make(&what) => {
                     let json = body::key(field, self.language().await?);
@@ -220,6 +221,32 @@ impl Dynamics365 {
             }
         }
         Ok(())
+    }
+
+    /// Builds the index of a key again, which failed because rows held the same value.
+    async fn reactivate(
+        &self,
+        run: &mut Run<'_>,
+        table: &Table,
+        (what, name): (&str, &str),
+    ) -> Result<(), ConnectError> {
+        if !run.plan(&format!("{what}: the index that failed, once more")) {
+            return Ok(());
+        }
+        let json = json!({"EntityLogicalName": table.name, "EntityKeyLogicalName": name});
+        let request = Request::write("POST", self.client.url("ReactivateEntityKey")?, &json);
+        match self.client.send(&request).await {
+            Ok(_) => Ok(()),
+            Err(ConnectError::Rejected(refusal)) => {
+                let advice = format!(
+                    "{what}: its index cannot be built again ({refusal}): delete the key {name}, \
+                     then run this again"
+                );
+                run.note(advice, "advice");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn tracking(&self, run: &mut Run<'_>, table: &Table) -> Result<(), ConnectError> {
@@ -273,28 +300,36 @@ impl Dynamics365 {
         loop {
             self.metadata.forget();
             let now = self.metadata.table(&self.client, &table.name).await?;
-            let pending: Vec<&str> = unique
-                .iter()
-                .filter(|field| {
-                    let columns = [field.name.clone()];
-                    now.keys.iter().any(|key| {
-                        key.columns == columns
-                            && !matches!(key.status.as_str(), "Active" | "Failed")
-                    })
-                })
-                .map(|field| field.name.as_str())
-                .collect();
-            if pending.is_empty() {
-                return Ok(());
+            let mut open: Vec<(&str, &str)> = Vec::new();
+            for field in &unique {
+                let columns = [field.name.clone()];
+                let keys = now.keys.iter().filter(|key| key.columns == columns);
+                let status = keys.map(|key| key.status.as_str()).find(|status| *status != "Active");
+                open.extend(status.map(|status| (field.name.as_str(), status)));
             }
-            if self.client.now() >= deadline {
-                for name in pending {
-                    run.note(format!("index of the key on {name}: still being built"), "waiting");
+            let building = open.iter().any(|(_, status)| *status != "Failed");
+            if !building || self.client.now() >= deadline {
+                for (name, status) in open {
+                    let (what, outcome) = index_of(name, status, &table.name);
+                    run.note(what, outcome);
                 }
                 return Ok(());
             }
             self.client.sleep(KEY_POLL).await;
         }
+    }
+}
+
+/// What is told of an index that does not work yet.
+fn index_of(column: &str, status: &str, table: &str) -> (String, &'static str) {
+    if status == "Failed" {
+        let what = format!(
+            "index of the key on {column}: it failed, because several rows of {table} hold the \
+             same value; clear the duplicates, then run this again"
+        );
+        (what, "advice")
+    } else {
+        (format!("index of the key on {column}: still being built"), "waiting")
     }
 }
 

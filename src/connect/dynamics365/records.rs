@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::Dynamics365;
 use super::batch;
 use super::body::{Body, Occasion, Writer};
-use super::client::{Request, rows};
+use super::client::{Request, made_id, rows};
 use super::metadata::Table;
 use super::odata::{guid, is_key_value, literal, refuse, text_literal};
 use super::select::{Selection, columns, names};
@@ -112,18 +112,14 @@ impl Dynamics365 {
         let sent = columns(fields.keys().map(String::as_str));
         let table = self.metadata.table_with(&self.client, table, sent).await?;
         let body = self.writer().body(&table, Occasion::Create, fields).await?;
-        let request =
-            Request::write("POST", self.client.url(&table.set)?, &Json::Object(body.json.clone()));
+        let json = Json::Object(body.json.clone());
+        let request = Request::write("POST", self.client.url(&table.set)?, &json).tagged();
         let answer = self
             .client
             .send(&request)
             .await
             .map_err(|error| self.write_failed(error, &body, fields))?;
-        let id = answer.header("odata-entityid").and_then(|address| {
-            let (_, end) = address.rsplit_once('(')?;
-            guid(end.strip_suffix(')')?)
-        });
-        id.map(RecordId::new).ok_or_else(|| {
+        made_id(&answer).map(RecordId::new).ok_or_else(|| {
             ConnectError::Unknown(format!("a row of {} was made, its id was not told", table.name))
         })
     }
@@ -223,14 +219,17 @@ impl Dynamics365 {
     ) -> Result<Json, ConnectError> {
         let json = Json::Object(body.json.clone());
         if selection.has_related() {
-            let write = Request::write("PATCH", self.client.url(address)?, &json).on(condition);
+            let write =
+                Request::write("PATCH", self.client.url(address)?, &json).on(condition).tagged();
             let read = self.client.url(&format!("{address}?{}", selection.query(ALWAYS)))?;
             let read = Request::get(read);
             return batch::write_then_read(&self.client, &*self.randomness, &[write], &read).await;
         }
         let url = self.client.url(&format!("{address}?{}", selection.plain(ALWAYS)))?;
-        let request =
-            Request::write("PATCH", url, &json).on(condition).prefer("return=representation");
+        let request = Request::write("PATCH", url, &json)
+            .on(condition)
+            .prefer("return=representation")
+            .tagged();
         let answer = self.client.send(&request).await?;
         wire::exact_json(&answer.body).ok_or_else(|| {
             ConnectError::Unknown("the change was made, but not shown afterwards".to_owned())

@@ -1,5 +1,7 @@
 //! Which columns to read, and how an answer's row becomes flat fields.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use super::client::Client;
@@ -19,7 +21,12 @@ struct Output {
     ways: Vec<String>,
     column: String,
     kind: String,
+    /// Whether the way leads to many rows, whose values make one text.
+    many: bool,
 }
+
+/// Between the values of many rows; a mapping takes them apart with `split:;`.
+const SEPARATOR: &str = ";";
 
 /// The columns of one read.
 #[derive(Debug, Clone)]
@@ -48,7 +55,13 @@ impl Selection {
             }
             outputs.push(match name.split_once('.') {
                 None => own(table, name)?,
-                Some((head, rest)) => related(client, metadata, table, (name, head, rest)).await?,
+                Some((head, rest)) => {
+                    let path = (name, head, rest);
+                    match lines(client, metadata, table, path).await? {
+                        Some(lines) => lines,
+                        None => related(client, metadata, table, path).await?,
+                    }
+                }
             });
         }
         Ok(Self { outputs })
@@ -107,6 +120,10 @@ impl Selection {
             if answered.is_empty() {
                 continue;
             }
+            if output.many {
+                fields.insert(output.name.clone(), joined(&answered, output));
+                continue;
+            }
             let value = answered.iter().find_map(|related| related.get(&output.column));
             fields.insert(output.name.clone(), normal(&output.kind, value));
         }
@@ -157,7 +174,45 @@ fn own(table: &Table, name: &str) -> Result<Output, ConnectError> {
         ways: Vec::new(),
         column: attribute.wire_name(),
         kind: attribute.kind.clone(),
+        many: false,
     })
+}
+
+/// A field of the rows that point back to this one, such as the lines of an opportunity; `None` if
+/// the path does not begin with such a way.
+async fn lines(
+    client: &Client,
+    metadata: &Metadata,
+    table: &Table,
+    (path, head, rest): (&str, &str, &str),
+) -> Result<Option<Output>, ConnectError> {
+    if table.attributes.contains_key(head) || table.navigation(head).is_some() {
+        return Ok(None);
+    }
+    let Some(child) = metadata.child(client, &table.name, head).await? else { return Ok(None) };
+    let child = metadata.table_with(client, &child, std::iter::once(rest)).await?;
+    let attribute = readable(&child, rest, path)?;
+    if !matches!(attribute.kind.as_str(), "String" | "Memo") {
+        return Err(refuse(&[path], format!("`{path}` holds no text, so it makes no list")));
+    }
+    Ok(Some(Output {
+        name: path.to_owned(),
+        ways: vec![head.to_owned()],
+        column: attribute.wire_name(),
+        kind: attribute.kind.clone(),
+        many: true,
+    }))
+}
+
+/// The texts of many rows as one, each once, in an order that does not depend on the answer's.
+fn joined(answered: &[&Json], output: &Output) -> Json {
+    let rows = answered.iter().filter_map(|rows| rows.as_array()).flatten();
+    let texts = rows.filter_map(|row| row.get(&output.column)?.as_str()).map(str::trim);
+    let texts: BTreeSet<&str> = texts.filter(|text| !text.is_empty()).collect();
+    if texts.is_empty() {
+        return Json::Null;
+    }
+    Json::String(texts.into_iter().collect::<Vec<_>>().join(SEPARATOR))
 }
 
 fn readable<'a>(table: &'a Table, name: &str, path: &str) -> Result<&'a Attribute, ConnectError> {
@@ -188,6 +243,7 @@ async fn related(
             ways: Vec::new(),
             column: attribute.wire_name(),
             kind: attribute.kind.clone(),
+            many: false,
         });
         output.ways.push(way.name);
     }

@@ -1,7 +1,9 @@
 //! How to reach one Dataverse environment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use url::Url;
 
 use crate::connect::http::{HttpSettings, address};
@@ -30,7 +32,6 @@ impl std::fmt::Debug for Credential {
 }
 
 /// One Dataverse environment and the application user the daemon works as.
-#[derive(Debug)]
 pub struct Settings {
     /// Root of the environment, for example `https://contoso.crm.dynamics.com`.
     pub url: Url,
@@ -57,6 +58,47 @@ pub struct Settings {
     pub modified_overlap: Duration,
     /// How long `provision` waits for the index of an alternate key.
     pub key_wait: Duration,
+    /// The webhooks that `provision` registers; `None` leaves the environment's webhooks alone.
+    pub webhook: Option<WebhookTarget>,
+    /// Where the count of requests is kept; `None` counts afresh after each start.
+    pub ledger: Option<Arc<dyn RequestLedger>>,
+}
+
+/// Keeps the count of requests across restarts: the platform goes on counting.
+#[async_trait]
+pub trait RequestLedger: Send + Sync {
+    /// The text kept last, if any. The error is a sentence.
+    async fn load(&self) -> Result<Option<String>, String>;
+
+    /// Keeps `text` in place of the last one. The error is a sentence.
+    async fn save(&self, text: &str) -> Result<(), String>;
+}
+
+/// Where the environment is to send its webhooks.
+#[derive(Debug, Clone)]
+pub struct WebhookTarget {
+    /// The name under which the endpoint is registered, for people and to find it again.
+    pub name: String,
+    /// Our own address.
+    pub url: Url,
+    /// The header that carries the secret.
+    pub header: String,
+    /// The secret.
+    pub secret: SecretString,
+}
+
+impl WebhookTarget {
+    /// Whether the platform would call it: it takes the ports 80 and 443 only. On loopback stands a
+    /// sandbox, which takes any.
+    pub(super) fn is_deliverable(&self) -> bool {
+        let loopback = match self.url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        loopback || matches!(self.url.port_or_known_default(), Some(80 | 443))
+    }
 }
 
 impl Settings {
@@ -76,6 +118,8 @@ impl Settings {
             cache_age: Duration::from_secs(3600),
             modified_overlap: Duration::from_secs(5 * 60),
             key_wait: Duration::from_secs(5 * 60),
+            webhook: None,
+            ledger: None,
         }
     }
 

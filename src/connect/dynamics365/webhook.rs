@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ring::digest::{SHA256, digest};
 use serde_json::Value as Json;
 
-use super::client::text;
+use super::client::{TAG, text};
 use super::odata::guid;
 use crate::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
@@ -122,17 +122,29 @@ impl WebhookSource for DataverseHook {
         }
         let fingerprint =
             digest(&SHA256, body).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-        let hints = vec![hint(message, table, text(&json, "PrimaryEntityId"))];
+        let hints = if is_our_own_write(&json) {
+            vec![Hint::Unused { event: event_name(message, table) }]
+        } else {
+            vec![hint(message, table, text(&json, "PrimaryEntityId"))]
+        };
         Ok(Delivery { hints, fingerprint, answer: None })
     }
 }
 
+/// Whether the event itself, and not one further out, carries the mark of our own writes. What a
+/// plug-in changed in answer to one of them carries it only in its parents, and is news.
+fn is_our_own_write(json: &Json) -> bool {
+    let shared = json.get("SharedVariables").and_then(Json::as_array);
+    shared.into_iter().flatten().any(|one| text(one, "key") == "tag" && text(one, "value") == TAG)
+}
+
+fn event_name(message: &str, table: &str) -> String {
+    let name = format!("{table} {message}");
+    name.chars().filter(|letter| !letter.is_control()).take(64).collect()
+}
+
 fn hint(message: &str, table: &str, id: &str) -> Hint {
-    let event: String = format!("{table} {message}")
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(64)
-        .collect();
+    let event = event_name(message, table);
     let kind = match table {
         "opportunity" => RecordKind::Opportunity,
         "lead" => RecordKind::Lead,
@@ -245,6 +257,29 @@ mod tests {
         let Hint::Record { key, event } = &delivery.hints[0] else { panic!("{delivery:?}") };
         assert_eq!(key.id.as_str(), "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
         assert_eq!(event, "opportunity Update");
+    }
+
+    #[tokio::test]
+    async fn our_own_writes_are_no_news_but_what_follows_them_is() {
+        let tagged = |value: &str| json!([{"key": "tag", "value": value}]);
+        let table = [
+            (json!({"SharedVariables": tagged("cosell-sync")}), "Unused", "our write"),
+            (json!({"SharedVariables": tagged("import")}), "Record", "somebody else's mark"),
+            (json!({"SharedVariables": []}), "Record", "a seller"),
+            (
+                json!({"ParentContext": {"SharedVariables": tagged("cosell-sync")}}),
+                "Record",
+                "a plug-in's answer to our write",
+            ),
+        ];
+        for (more, expected, why) in table {
+            let mut body = event("opportunity", ID);
+            let more = more.as_object().cloned().expect("an object");
+            body.as_object_mut().expect("an object").extend(more);
+            let delivery = accept(&[header("x-pc-key", SECRET)], &body).await.expect("a delivery");
+            let found = format!("{:?}", delivery.hints[0]);
+            assert!(found.starts_with(expected), "{why}: {found}");
+        }
     }
 
     #[tokio::test]

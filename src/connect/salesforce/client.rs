@@ -92,7 +92,6 @@ pub(super) struct Client {
     tokens: TokenCache<SignIn>,
     budget: Budget,
     server_ahead_millis: Mutex<Option<i64>>,
-    last_call_millis: AtomicU64,
     calls: AtomicU64,
     randomness: Arc<dyn Randomness>,
 }
@@ -111,7 +110,6 @@ impl Client {
             budget: Budget::new(settings.people_reserve, settings.hard_reserve),
             tokens: TokenCache::new(sign_in),
             server_ahead_millis: Mutex::new(None),
-            last_call_millis: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             settings,
             http,
@@ -207,8 +205,6 @@ impl Client {
         let now = self.http.clock().now();
         self.budget.note(answer.header("sforce-limit-info"), now);
         let moment = Moment { date: answer.date(), elapsed: now.since(before) };
-        let millis = u64::try_from(moment.elapsed.as_millis()).unwrap_or(u64::MAX);
-        self.last_call_millis.store(millis, Ordering::Relaxed);
         if let Some(date) = moment.date {
             let mut ahead = self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner);
             *ahead = Some(ahead_by(*ahead, date.as_millis() - now.as_millis()));
@@ -287,20 +283,20 @@ impl Client {
         Timestamp::from_millis(self.http.clock().now().as_millis() + ahead.unwrap_or(0))
     }
 
-    /// How long the last call took.
-    pub(super) fn last_call(&self) -> Duration {
-        Duration::from_millis(self.last_call_millis.load(Ordering::Relaxed))
-    }
-
     /// Waits, a little longer by chance so that many waiters do not come back in one moment.
     pub(super) async fn wait(&self, duration: Duration) {
         let jitter = Duration::from_millis(50).mul_f64(self.randomness.unit());
         self.http.clock().sleep(duration + jitter).await;
     }
 
-    /// Waits for those who are about to ask something: the time of a few conversions.
-    pub(super) async fn gather(&self) {
-        self.http.clock().sleep(Duration::from_millis(2)).await;
+    /// Our own clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.http.clock().now()
+    }
+
+    /// Waits for those who are about to ask something.
+    pub(super) async fn gather(&self, wait: Duration) {
+        self.http.clock().sleep(wait).await;
     }
 
     fn quota_left(&self) -> Option<bool> {

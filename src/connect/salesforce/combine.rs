@@ -1,17 +1,28 @@
 //! Sends questions that wait at the same time as one call.
 //!
 //! A question at rest flies at once, alone; whatever arrives while it is in the air goes together
-//! with the next flight. Only right after a shared flight, when its passengers are about to ask
-//! again, the next one waits for them a moment.
+//! with the next flight. Right after a shared flight, when its passengers are about to ask again,
+//! the next one waits for them a moment. In a burst that only trickles in, because another system
+//! lets through so many calls a second and no more, a flight waits for about as many as fit: as
+//! long as the last of that number took to come.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
 use crate::connect::error::ConnectError;
+use crate::domain::time::Timestamp;
+
+/// So many questions in [`LONGEST_WAIT`] are a burst, and so many are waited for.
+const BURST: usize = 20;
+/// Nobody waits longer for others.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// How long the passengers of a shared flight take to ask again: the time of a few conversions.
+const MOMENT: Duration = Duration::from_millis(2);
 
 /// What is sent together, and how.
 #[async_trait]
@@ -32,8 +43,11 @@ pub(super) trait Batch: Send + Sync + 'static {
     /// Asks; the answers are in the order of the questions.
     async fn run(&self, questions: &[Self::Question]) -> Vec<Result<Self::Answer, ConnectError>>;
 
-    /// Waits a moment for more passengers.
-    async fn gather(&self);
+    /// The time.
+    fn now(&self) -> Timestamp;
+
+    /// Waits for more passengers.
+    async fn gather(&self, wait: Duration);
 
     /// What a question gets whose flight ended without an answer.
     fn lost() -> ConnectError;
@@ -46,6 +60,8 @@ type Load<B> = (Vec<<B as Batch>::Question>, Vec<Sender<B>>);
 struct Waiting<B: Batch> {
     queue: VecDeque<(B::Question, Sender<B>)>,
     flights: usize,
+    /// When the newest questions came, at most [`BURST`] of them.
+    came: VecDeque<Timestamp>,
 }
 
 /// How many shared the last flight of any of the combiners that know this.
@@ -64,16 +80,17 @@ pub(super) struct Combiner<B: Batch>(Arc<Shared<B>>);
 impl<B: Batch> Combiner<B> {
     /// Nothing is in the air yet.
     pub(super) fn new(batch: B, crowd: Crowd) -> Self {
-        let waiting = Mutex::new(Waiting { queue: VecDeque::new(), flights: 0 });
+        let waiting = Waiting { queue: VecDeque::new(), flights: 0, came: VecDeque::new() };
+        let waiting = Mutex::new(waiting);
         Self(Arc::new(Shared { batch, crowd, waiting }))
     }
 
     /// Asks, together with others if others wait.
     pub(super) async fn ask(&self, question: B::Question) -> Result<B::Answer, ConnectError> {
         let (sender, receiver) = oneshot::channel();
-        if self.0.enqueue(question, sender) {
+        if let Some(start) = self.0.enqueue(question, sender) {
             // A task of its own: a caller that gives up must not take the others' flight down.
-            tokio::spawn(fly(Flight(self.0.clone())));
+            tokio::spawn(fly(Flight(self.0.clone()), start));
         }
         receiver.await.unwrap_or_else(|_| Err(B::lost()))
     }
@@ -84,14 +101,34 @@ impl<B: Batch> Shared<B> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a new flight must start.
-    fn enqueue(&self, question: B::Question, sender: Sender<B>) -> bool {
+    /// Whether a new flight must start, and how.
+    fn enqueue(&self, question: B::Question, sender: Sender<B>) -> Option<Start> {
+        let now = self.batch.now();
         let mut waiting = self.lock();
         waiting.queue.push_back((question, sender));
-        let start = waiting.flights == 0
-            || (waiting.queue.len() >= B::FULL && waiting.flights < B::FLIGHTS);
-        waiting.flights += usize::from(start);
-        start
+        waiting.came.push_back(now);
+        if waiting.came.len() > BURST {
+            waiting.came.pop_front();
+        }
+        let start = if waiting.flights == 0 {
+            Start::Waiting
+        } else if waiting.queue.len() >= B::FULL && waiting.flights < B::FLIGHTS {
+            Start::Full
+        } else {
+            return None;
+        };
+        waiting.flights += 1;
+        Some(start)
+    }
+
+    /// How long the next flight waits for others.
+    fn patience(&self) -> Duration {
+        let now = self.batch.now();
+        let waiting = self.lock();
+        let burst = waiting.came.front().filter(|_| waiting.came.len() == BURST);
+        let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= LONGEST_WAIT);
+        let shared = self.crowd.0.load(Ordering::Relaxed) > 1;
+        burst.unwrap_or_default().max(if shared { MOMENT } else { Duration::ZERO })
     }
 
     /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
@@ -131,13 +168,24 @@ impl<B: Batch> Drop for Flight<B> {
     }
 }
 
-async fn fly<B: Batch>(flight: Flight<B>) {
+/// Why a flight starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// None is in the air: it waits for others as long as is worth it.
+    Waiting,
+    /// So many wait that it starts at once.
+    Full,
+}
+
+async fn fly<B: Batch>(flight: Flight<B>, mut start: Start) {
     loop {
         // Whoever is ready to ask in this very moment gets on board.
         tokio::task::yield_now().await;
-        if flight.0.crowd.0.load(Ordering::Relaxed) > 1 {
-            flight.0.batch.gather().await;
+        let patience = flight.0.patience();
+        if start == Start::Waiting && !patience.is_zero() {
+            flight.0.batch.gather(patience).await;
         }
+        start = Start::Waiting;
         let Some((questions, senders)) = flight.0.load() else {
             return;
         };
@@ -154,11 +202,13 @@ async fn fly<B: Batch>(flight: Flight<B>) {
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     use async_trait::async_trait;
 
     use super::{Batch, Combiner, Crowd};
     use crate::connect::error::ConnectError;
+    use crate::domain::time::Timestamp;
 
     /// Doubles numbers; odd and even ones never travel together.
     struct Doubling(Arc<AtomicUsize>);
@@ -180,7 +230,11 @@ mod tests {
             questions.iter().map(|number| Ok(number * 2)).collect()
         }
 
-        async fn gather(&self) {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(0)
+        }
+
+        async fn gather(&self, _wait: Duration) {
             tokio::task::yield_now().await;
         }
 

@@ -85,8 +85,10 @@ struct Described {
 pub(super) struct Table {
     /// API name.
     pub(super) name: String,
-    /// Whether we may both create and edit its rows.
-    pub(super) writable: bool,
+    /// Whether we may create its rows.
+    pub(super) createable: bool,
+    /// Whether we may edit its rows.
+    pub(super) updateable: bool,
     replicateable: bool,
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
@@ -106,7 +108,8 @@ impl Table {
         }
         Self {
             name: described.name,
-            writable: described.createable && described.updateable,
+            createable: described.createable,
+            updateable: described.updateable,
             replicateable: described.replicateable,
             fields: described.fields,
             by_name,

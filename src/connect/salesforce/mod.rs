@@ -18,9 +18,11 @@ mod convert;
 mod cursor;
 mod describe;
 mod feed;
+mod grants;
 mod identity;
 mod limits;
 mod lookup;
+mod privileges;
 mod provision;
 #[cfg(feature = "pubsub")]
 mod pubsub;
@@ -47,7 +49,9 @@ use self::lookup::Lookups;
 use self::query::ReadBatch;
 use self::validator::Validators;
 use self::write::WriteBatch;
-use super::crm::{ChangePage, Crm, Probe, Provision, ProvisionStep, Row, Search, TableSchema};
+use super::crm::{
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
+};
 use super::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
 use crate::domain::id::{CrmName, RecordId, RecordKind};
@@ -225,6 +229,10 @@ impl Crm for Salesforce {
         dry_run: bool,
     ) -> Result<Vec<ProvisionStep>, ConnectError> {
         self.make_fields(wanted, dry_run).await
+    }
+
+    async fn examine(&self, wanted: &Provision) -> Result<Vec<Remark>, ConnectError> {
+        self.examine_rights(wanted).await
     }
 
     fn record_url(&self, kind: RecordKind, id: &RecordId) -> String {

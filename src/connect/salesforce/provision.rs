@@ -13,24 +13,25 @@ use super::{Salesforce, convert, soql, table_of};
 use crate::connect::crm::{Provision, ProvisionStep, WantedField};
 use crate::connect::error::ConnectError;
 
-const PRESENT: &str = "present";
-const ADVICE: &str = "advice";
+pub(super) const PRESENT: &str = "present";
+pub(super) const ADVICE: &str = "advice";
 
 /// What is being provisioned, with what has been found so far.
-struct Work<'a> {
-    wanted: &'a Provision,
-    dry_run: bool,
-    table: &'static str,
+pub(super) struct Work<'a> {
+    pub(super) wanted: &'a Provision,
+    pub(super) dry_run: bool,
+    pub(super) table: &'static str,
     steps: Vec<ProvisionStep>,
 }
 
 impl Work<'_> {
-    fn step(&mut self, what: impl Into<String>, outcome: &str) {
+    /// Notes one step.
+    pub(super) fn step(&mut self, what: impl Into<String>, outcome: &str) {
         self.steps.push(ProvisionStep { what: what.into(), outcome: outcome.to_owned() });
     }
 
     /// Notes what was made, or would be.
-    fn made(&mut self, what: impl Into<String>) {
+    pub(super) fn made(&mut self, what: impl Into<String>) {
         self.step(what, if self.dry_run { "would create" } else { "created" });
     }
 }
@@ -63,12 +64,6 @@ impl Salesforce {
     async fn make_all(&self, work: &mut Work<'_>) -> Result<(), ConnectError> {
         self.schemas.forget(work.table);
         let visible = self.schemas.table(work.table).await?;
-        if !visible.writable {
-            work.step(
-                format!("grant the integration user Read, Create and Edit on {}", work.table),
-                ADVICE,
-            );
-        }
         let hidden = self.custom_fields(work.table).await?;
         let mut grants = Vec::new();
         for field in &work.wanted.fields {
@@ -148,136 +143,19 @@ impl Salesforce {
         Ok(true)
     }
 
-    /// The permission set with its grants, assigned to our own user.
-    async fn grant(&self, work: &mut Work<'_>, fields: &[String]) -> Result<(), ConnectError> {
-        if fields.is_empty() {
-            return Ok(());
-        }
-        let name = developer_name(&work.wanted.container);
-        let what = format!("permission set {name}");
-        let soql = format!("SELECT Id FROM PermissionSet WHERE Name = {}", soql::text(&name));
-        let set = match self.first_id(&soql).await? {
-            Some(id) => {
-                work.step(what, PRESENT);
-                Some(id)
-            }
-            None if work.dry_run => {
-                work.made(what);
-                None
-            }
-            None => {
-                let body = json!({ "Name": name, "Label": work.wanted.container });
-                let id = self.insert("/sobjects/PermissionSet", body).await?;
-                work.made(what);
-                Some(id)
-            }
-        };
-        self.grant_fields(work, set.as_deref(), fields).await?;
-        self.assign(work, &name, set.as_deref()).await
-    }
-
-    async fn grant_fields(
-        &self,
-        work: &mut Work<'_>,
-        set: Option<&str>,
-        fields: &[String],
-    ) -> Result<(), ConnectError> {
-        let granted = match set {
-            Some(set) => self.granted(work.table, set).await?,
-            None => Vec::new(),
-        };
-        for field in fields {
-            let what = format!("permission to read and edit {field}");
-            let found = granted.iter().find(|(name, _, _)| name.eq_ignore_ascii_case(field));
-            let grant = json!({ "PermissionsRead": true, "PermissionsEdit": true });
-            match (found, set) {
-                (Some((_, _, true)), _) => work.step(what, PRESENT),
-                (_, None) => work.made(what),
-                (Some((_, id, false)), Some(_)) => {
-                    if !work.dry_run {
-                        self.change(&format!("/sobjects/FieldPermissions/{id}"), grant).await?;
-                    }
-                    work.made(what);
-                }
-                (None, Some(set)) => {
-                    if !work.dry_run {
-                        let body = json!({
-                            "ParentId": set, "SobjectType": work.table, "Field": field,
-                            "PermissionsRead": true, "PermissionsEdit": true,
-                        });
-                        self.insert("/sobjects/FieldPermissions", body).await?;
-                    }
-                    work.made(what);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Fields that a permission set grants: name, id of the grant, whether it includes editing.
-    async fn granted(
-        &self,
-        table: &str,
-        set: &str,
-    ) -> Result<Vec<(String, String, bool)>, ConnectError> {
-        let soql = format!(
-            "SELECT Id, Field, PermissionsEdit FROM FieldPermissions \
-             WHERE ParentId = {} AND SobjectType = {}",
-            soql::text(set),
-            soql::text(table)
-        );
-        let (rows, _) = self.client.query(&soql).await?;
-        rows.iter()
-            .map(|row| {
-                let field = row.get("Field").and_then(Json::as_str).unwrap_or_default();
-                let edit = row.get("PermissionsEdit").and_then(Json::as_bool).unwrap_or_default();
-                Ok((field.to_owned(), convert::id(row)?.to_string(), edit))
-            })
-            .collect()
-    }
-
-    async fn assign(
-        &self,
-        work: &mut Work<'_>,
-        name: &str,
-        set: Option<&str>,
-    ) -> Result<(), ConnectError> {
-        let user = self.client.identity().await?.user_id;
-        let what = format!("assignment of {name} to the integration user");
-        let Some(set) = set else {
-            work.made(what);
-            return Ok(());
-        };
-        let soql = format!(
-            "SELECT Id FROM PermissionSetAssignment WHERE AssigneeId = {} AND PermissionSetId = {}",
-            soql::text(&user),
-            soql::text(set)
-        );
-        if self.first_id(&soql).await?.is_some() {
-            work.step(what, PRESENT);
-            return Ok(());
-        }
-        if !work.dry_run {
-            let body = json!({ "AssigneeId": user, "PermissionSetId": set });
-            self.insert("/sobjects/PermissionSetAssignment", body).await?;
-        }
-        work.made(what);
-        Ok(())
-    }
-
-    async fn first_id(&self, soql: &str) -> Result<Option<String>, ConnectError> {
+    pub(super) async fn first_id(&self, soql: &str) -> Result<Option<String>, ConnectError> {
         let (rows, _) = self.client.query(soql).await?;
         rows.first().map(|row| Ok(convert::id(row)?.to_string())).transpose()
     }
 
-    async fn insert(&self, path: &str, body: Json) -> Result<String, ConnectError> {
+    pub(super) async fn insert(&self, path: &str, body: Json) -> Result<String, ConnectError> {
         let request = Request::write("POST", self.client.data(path), body);
         let (answer, _) = self.client.json(&request).await?;
         let id = answer.get("id").and_then(Json::as_str).and_then(soql::long_id);
         id.ok_or_else(|| ConnectError::Unknown(format!("{path}: created, but without an id")))
     }
 
-    async fn change(&self, path: &str, body: Json) -> Result<(), ConnectError> {
+    pub(super) async fn change(&self, path: &str, body: Json) -> Result<(), ConnectError> {
         let request = Request::write("PATCH", self.client.data(path), body);
         let reply = self.client.send(&request).await?;
         if reply.answer.is_success() { Ok(()) } else { Err(self.client.refused(&reply)) }
@@ -363,26 +241,9 @@ fn metadata(wanted: &WantedField) -> Json {
     }
 }
 
-/// A name that Salesforce takes for a permission set.
-fn developer_name(text: &str) -> String {
-    let mut name = String::new();
-    for letter in text.chars() {
-        let letter = if letter.is_ascii_alphanumeric() { letter } else { '_' };
-        if letter != '_' || !(name.is_empty() || name.ends_with('_')) {
-            name.push(letter);
-        }
-    }
-    let name = name.trim_end_matches('_');
-    if name.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        name.to_owned()
-    } else {
-        format!("Set_{name}").trim_end_matches('_').to_owned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{cannot_make, developer_name};
+    use super::cannot_make;
 
     #[test]
     fn only_our_own_names_are_made() {
@@ -395,19 +256,6 @@ mod tests {
         ];
         for (name, can, why) in table {
             assert_eq!(cannot_make(name).is_none(), can, "{name}: {why}");
-        }
-    }
-
-    #[test]
-    fn permission_sets_get_a_name_that_is_taken() {
-        let table = [
-            ("Cosell Sync", "Cosell_Sync"),
-            ("cosell-sync (test)", "cosell_sync_test"),
-            ("1 set", "Set_1_set"),
-            ("", "Set"),
-        ];
-        for (text, expected) in table {
-            assert_eq!(developer_name(text), expected, "{text}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Queries, and many reads of single records as one query.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value as Json;
@@ -9,6 +10,7 @@ use super::client::{Client, Moment, Request};
 use super::combine::Batch;
 use super::soql;
 use crate::connect::error::ConnectError;
+use crate::domain::time::Timestamp;
 
 /// Most batches of one query: 2,000 rows each at best, 200 at worst.
 const MOST_BATCHES: usize = 100;
@@ -180,8 +182,12 @@ impl Batch for ReadBatch {
         }
     }
 
-    async fn gather(&self) {
-        self.client.gather().await;
+    fn now(&self) -> Timestamp {
+        self.client.now()
+    }
+
+    async fn gather(&self, wait: Duration) {
+        self.client.gather(wait).await;
     }
 
     fn lost() -> ConnectError {

@@ -13,6 +13,7 @@ use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::http::address;
 use crate::domain::id::{RecordId, RecordKind};
 use crate::domain::record::{Fields, Record, Shape, Version};
+use crate::domain::time::Timestamp;
 
 /// Most reads made to prove a version before giving up for now.
 const MOST_PROOFS: usize = 4;
@@ -30,6 +31,11 @@ impl Salesforce {
             return Ok(None);
         };
         let paths = convert::paths(kind, shape);
+        // A record that was changed this very second is read once it can be proven, because a write
+        // usually follows and would have to read it again.
+        if let Some(stamp) = self.validators.young(&id) {
+            self.wait_to_prove(stamp).await;
+        }
         let found = self.read(kind, &paths, "Id", id.clone()).await?;
         if let Some((record, _)) = found.into_iter().next() {
             return Ok(Some(record));
@@ -130,6 +136,7 @@ impl Salesforce {
             wire::refused_here("MALFORMED_ID", "that is no id of Salesforce", "Id")
         })?;
         let write = Write {
+            method: "PATCH",
             path: self.client.data(&format!("/sobjects/{}/{id}", table.name)),
             unmodified_since: Some(record_date(expect)?),
             body,
@@ -173,10 +180,7 @@ impl Salesforce {
         let stamp = stamp_of(expect)?;
         let paths: Vec<String> = record.fields.keys().cloned().collect();
         for _ in 0..MOST_PROOFS {
-            let wait = wait_to_prove(stamp, self.client.server_now(), self.client.last_call());
-            if !wait.is_zero() {
-                self.client.wait(wait).await;
-            }
+            self.wait_to_prove(stamp).await;
             let id = record.key.id.as_str().to_owned();
             let found = self.read(record.key.kind, &paths, "Id", id).await?;
             let Some((now, moment)) = found.into_iter().next() else {
@@ -194,10 +198,20 @@ impl Salesforce {
         ))
     }
 
+    /// Waits until a read can prove `stamp`.
+    async fn wait_to_prove(&self, stamp: Timestamp) {
+        let wait = wait_to_prove(stamp, self.client.server_now());
+        if !wait.is_zero() {
+            self.client.wait(wait).await;
+        }
+    }
+
     /// Creates the record of a referral, unless there is one.
     ///
-    /// One query, then one upsert with its proof: an upsert alone would overwrite a record that
-    /// somebody else made for the same referral.
+    /// One query, then one write with its proof: an upsert alone would overwrite a record that
+    /// somebody else made for the same referral. Where the key is unique the write is an insert,
+    /// which a record that was made since the query refuses. Where it is only indexed, nothing
+    /// would refuse a second record, so the write is an upsert.
     pub(super) async fn create_record(
         &self,
         kind: RecordKind,
@@ -207,7 +221,7 @@ impl Salesforce {
     ) -> Result<Record, ConnectError> {
         let paths = convert::paths(kind, shape);
         let table = self.schemas.table_with(table_of(kind), &paths).await?;
-        let key = external_id(&table, &shape.referral_field)?;
+        let (key, unique) = external_id(&table, &shape.referral_field)?;
         let mut body = self.body(&table, fields).await?;
         body.remove(&key);
         match self.find_records(kind, referral_id, shape).await?.as_slice() {
@@ -215,12 +229,16 @@ impl Salesforce {
             [one] => return Err(exists(one.key.id.as_str(), 0)),
             several => return Err(ambiguous(several.iter().map(|one| one.key.id.to_string()))),
         }
+        let rows = self.client.data(&format!("/sobjects/{}", table.name));
+        let (method, path) = if unique {
+            body.insert(key.clone(), Json::String(referral_id.to_owned()));
+            ("POST", rows)
+        } else {
+            ("PATCH", format!("{rows}/{key}/{}", address::encode(referral_id)))
+        };
         let write = Write {
-            path: self.client.data(&format!(
-                "/sobjects/{}/{key}/{}",
-                table.name,
-                address::encode(referral_id)
-            )),
+            method,
+            path,
             unmodified_since: None,
             body,
             proof: self.proof(&table, &paths, &key, referral_id),
@@ -327,10 +345,10 @@ fn literal(table: &Table, name: &str, value: &str) -> Result<String, ConnectErro
     }
 }
 
-/// The field to upsert by, as Salesforce spells it.
-fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
+/// The field to upsert by, as Salesforce spells it, and whether it is unique.
+fn external_id(table: &Table, name: &str) -> Result<(String, bool), ConnectError> {
     match table.field(name) {
-        Some(field) if field.external_id => Ok(field.name.clone()),
+        Some(field) if field.external_id => Ok((field.name.clone(), field.unique)),
         _ => Err(wire::refused_here(
             "NOT_FOUND",
             format!("`{name}` of {} must be an External ID and Unique (`provision`)", table.name),
@@ -339,7 +357,7 @@ fn external_id(table: &Table, name: &str) -> Result<String, ConnectError> {
     }
 }
 
-fn stamp_of(version: &Version) -> Result<crate::domain::time::Timestamp, ConnectError> {
+fn stamp_of(version: &Version) -> Result<Timestamp, ConnectError> {
     convert::stamp_of(version)
         .ok_or_else(|| wire::refused_here("", "the version is not one of Salesforce's", ""))
 }

@@ -40,38 +40,57 @@ pub(super) fn fingerprint(record: &Record) -> u64 {
     hasher.finish()
 }
 
-/// Remembers what was read late enough.
+/// Remembers what was read late enough, and what was read too early.
 #[derive(Debug, Default)]
-pub(super) struct Validators(Mutex<HashMap<String, u64>>);
+pub(super) struct Validators(Mutex<HashMap<String, Known>>);
+
+/// What the last read of a record told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// It said exactly this, late enough.
+    Proven(u64),
+    /// Its stamp was as young as the read.
+    Young(Timestamp),
+}
 
 impl Validators {
     /// Notes a record as read at `moment`.
     pub(super) fn note(&self, record: &Record, moment: Moment) {
-        if !proves(moment, record.modified) {
-            return;
+        let known = match proves(moment, record.modified) || self.is_proven(record) {
+            true => Known::Proven(fingerprint(record)),
+            false => Known::Young(record.modified),
+        };
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.clear();
         }
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.clear();
-        }
-        known.insert(record.key.id.as_str().to_owned(), fingerprint(record));
+        all.insert(record.key.id.as_str().to_owned(), known);
     }
 
     /// Whether exactly this was read late enough.
     pub(super) fn is_proven(&self, record: &Record) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(record.key.id.as_str()) == Some(&fingerprint(record))
+        self.known(record.key.id.as_str()) == Some(Known::Proven(fingerprint(record)))
+    }
+
+    /// The stamp of a record that was as young as its last read.
+    pub(super) fn young(&self, id: &str) -> Option<Timestamp> {
+        match self.known(id) {
+            Some(Known::Young(stamp)) => Some(stamp),
+            _ => None,
+        }
+    }
+
+    fn known(&self, id: &str) -> Option<Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
     }
 }
 
 /// How long to wait at `now` until a read can prove `stamp`.
 ///
-/// The server's clock is told in whole seconds, so a call that takes any time at all proves the
-/// stamp only when it is answered in the second after the next.
-pub(super) fn wait_to_prove(stamp: Timestamp, now: Timestamp, last_call: Duration) -> Duration {
-    let from = proven_from(stamp);
-    let from = if last_call.is_zero() { from } else { from.plus(Duration::from_secs(1)) };
-    from.since(now)
+/// The server's clock is told in whole seconds, so a call, which takes some time, proves the stamp
+/// only when it is answered in the second after the next.
+pub(super) fn wait_to_prove(stamp: Timestamp, now: Timestamp) -> Duration {
+    proven_from(stamp).plus(Duration::from_secs(1)).since(now)
 }
 
 #[cfg(test)]
@@ -99,9 +118,7 @@ mod tests {
         }
         let unknown = Moment { date: None, elapsed: Duration::ZERO };
         assert!(!proves(unknown, stamp), "no clock, no proof");
-        let call = Duration::from_millis(200);
-        assert_eq!(wait_to_prove(stamp, at("2026-09-01T10:00:05Z"), call), Duration::ZERO);
-        assert_eq!(wait_to_prove(stamp, stamp, call), Duration::from_secs(2));
-        assert_eq!(wait_to_prove(stamp, stamp, Duration::ZERO), Duration::from_secs(1));
+        assert_eq!(wait_to_prove(stamp, at("2026-09-01T10:00:05Z")), Duration::ZERO);
+        assert_eq!(wait_to_prove(stamp, stamp), Duration::from_secs(2));
     }
 }

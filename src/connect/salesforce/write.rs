@@ -2,6 +2,7 @@
 //! same call. Writes that wait at the same time share a composite call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Map, Value as Json, json};
@@ -14,6 +15,7 @@ use super::soql;
 use super::wire::{self, Failure};
 use crate::connect::error::ConnectError;
 use crate::connect::http::Purpose;
+use crate::domain::time::Timestamp;
 
 /// Most parts of a composite call.
 const MOST_PARTS: usize = 25;
@@ -23,7 +25,9 @@ const MOST_QUERIES: usize = 5;
 /// One write.
 #[derive(Debug, Clone)]
 pub(super) struct Write {
-    /// The row's address.
+    /// `PATCH`, or `POST` for a row that must be new.
+    pub(super) method: &'static str,
+    /// The row's address, or that of its table.
     pub(super) path: String,
     /// `If-Unmodified-Since`, for a row that must not have changed.
     pub(super) unmodified_since: Option<String>,
@@ -107,7 +111,7 @@ impl WriteBatch {
             inner.insert("If-Unmodified-Since".to_owned(), Json::String(date.clone()));
         }
         json!({
-            "method": "PATCH",
+            "method": write.method,
             "url": write.path,
             "referenceId": format!("write{at}"),
             "httpHeaders": inner,
@@ -221,8 +225,12 @@ impl Batch for WriteBatch {
         }
     }
 
-    async fn gather(&self) {
-        self.client.gather().await;
+    fn now(&self) -> Timestamp {
+        self.client.now()
+    }
+
+    async fn gather(&self, wait: Duration) {
+        self.client.gather(wait).await;
     }
 
     fn lost() -> ConnectError {

@@ -8,6 +8,7 @@ use crate::domain::value::{Item, Value};
 use crate::mapping::codec::Step;
 use crate::mapping::codec::convert::Converter;
 use crate::mapping::compiled::{Mapping, Row};
+use crate::mapping::problem::Problem;
 use crate::mapping::rule::{Direction, FieldKind, FieldRule};
 
 /// Values tried for each row.
@@ -20,11 +21,11 @@ pub(super) fn run(mapping: &Mapping) -> Vec<CaseOutcome> {
         let loses = row.converter.steps.iter().any(|step| step.loses().is_some());
         rule.direction == Direction::Both && !loses
     })
-    .map(|(rule, row)| outcome(rule, row))
+    .map(|(rule, row)| outcome(mapping, rule, row))
     .collect()
 }
 
-fn outcome(rule: &FieldRule, row: &Row) -> CaseOutcome {
+fn outcome(mapping: &Mapping, rule: &FieldRule, row: &Row) -> CaseOutcome {
     let mut differences = Vec::new();
     let words = words(&row.converter);
     for seed in 0..CASES {
@@ -37,9 +38,15 @@ fn outcome(rule: &FieldRule, row: &Row) -> CaseOutcome {
             break;
         }
     }
+    let problems = differences.iter().map(|difference| {
+        let message = format!("`{}` does not come back unchanged: {difference}", rule.name);
+        let way = "give the row one direction, or a codec that can be undone".to_owned();
+        Problem::at(&row.spot, &mapping.sources, message, Some(way))
+    });
     CaseOutcome {
         name: format!("{} comes back unchanged from both sides", rule.name),
         passed: differences.is_empty(),
+        problems: problems.collect(),
         differences,
     }
 }

@@ -1,6 +1,7 @@
 //! The cases that mapping files carry, and generated ones that no file needs to state.
 
 mod generated;
+mod known;
 
 use std::collections::BTreeSet;
 
@@ -9,12 +10,14 @@ use serde_json::{Map, Value as Json};
 
 use super::codec::decimal_of;
 use super::compiled::Mapping;
-use super::file::CaseRow;
+use super::file::{CaseKey, CaseRow};
 use super::path::ReferralPath;
-use super::problem::{Findings, Place, Spot};
+use super::problem::{Findings, Place, Problem, Spot};
 use super::rule::{Direction, FieldProblem, FieldRule, Occasion};
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
+
+pub(crate) use known::KnownNames;
 
 /// One `[[case]]` of a file.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +30,18 @@ pub(crate) struct Case {
     expect_crm: Option<Fields>,
     expect_stage: Option<String>,
     expect_problem: Option<String>,
+    place: Place,
+    keys: Vec<CaseKey>,
+}
+
+/// One thing that a case expects otherwise.
+struct Difference {
+    /// `crm`, `referral`, `stage` or `problem`.
+    side: &'static str,
+    /// The field or path; empty for the case as a whole.
+    key: String,
+    /// What is expected and what came.
+    message: String,
 }
 
 /// What became of one case.
@@ -38,6 +53,9 @@ pub struct CaseOutcome {
     pub passed: bool,
     /// What differs, one sentence each.
     pub differences: Vec<String>,
+    /// The same with the place in the file: the expectation that does not hold, or the row that does
+    /// not come back.
+    pub problems: Vec<Problem>,
 }
 
 /// What became of all cases of a mapping.
@@ -84,12 +102,17 @@ fn directions(mapping: &Mapping) -> impl Iterator<Item = String> {
 
 impl Case {
     /// Reads every case; notes what is wrong with it.
-    pub(crate) fn all(rows: &[CaseRow], findings: &mut Findings) -> Vec<Self> {
-        rows.iter().map(|row| Self::read(row, findings)).collect()
+    pub(crate) fn all(
+        rows: &[CaseRow],
+        known: Option<&KnownNames>,
+        findings: &mut Findings,
+    ) -> Vec<Self> {
+        rows.iter().map(|row| Self::read(row, known, findings)).collect()
     }
 
-    fn read(row: &CaseRow, findings: &mut Findings) -> Self {
-        let mut case = Self::default();
+    fn read(row: &CaseRow, known: Option<&KnownNames>, findings: &mut Findings) -> Self {
+        let (place, keys) = (row.place.clone(), row.keys.clone());
+        let mut case = Self { place, keys, ..Self::default() };
         match &row.name {
             Some(name) => case.name.clone_from(&name.value),
             None => findings.add(&row.place, "`name` is missing in the [[case]]"),
@@ -124,7 +147,30 @@ impl Case {
             }
         }
         case.check(&row.place, findings);
+        if let Some(known) = known {
+            case.check_names(known, findings);
+        }
         case
+    }
+
+    /// Notes every name in the case that no row knows.
+    fn check_names(&self, known: &KnownNames, findings: &mut Findings) {
+        for CaseKey { table, side, key, place } in &self.keys {
+            match side.as_str() {
+                "crm" | "referral" if !key.is_empty() => {
+                    known.check_key(table, side, key, place, findings);
+                }
+                "stage" => {
+                    let stage = self.expect_stage.iter();
+                    stage.for_each(|stage| known.check_stage(stage, place, findings));
+                }
+                "problem" => {
+                    let field = self.expect_problem.iter();
+                    field.for_each(|field| known.check_problem(field, place, findings));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A case that could never fail is a mistake.
@@ -172,13 +218,33 @@ impl Case {
             if let Some(expected) = &self.expect_stage {
                 let stage = mapping.stage_of(record).map_or("none", |stage| stage.as_str());
                 if stage != expected {
-                    differences.push(format!("stage: expected {expected}, got {stage}"));
+                    let message = format!("stage: expected {expected}, got {stage}");
+                    differences.push(Difference { side: "stage", key: String::new(), message });
                 }
             }
         }
         self.judge_problems(&problems, &mut differences);
         self.cover(mapping, covered);
-        CaseOutcome { name: self.name.clone(), passed: differences.is_empty(), differences }
+        let problems = differences.iter().map(|difference| {
+            let message =
+                format!("the case \"{}\" does not hold: {}", self.name, difference.message);
+            Problem::at(self.place_of(difference), &mapping.sources, message, None)
+        });
+        CaseOutcome {
+            name: self.name.clone(),
+            passed: differences.is_empty(),
+            problems: problems.collect(),
+            differences: differences.into_iter().map(|difference| difference.message).collect(),
+        }
+    }
+
+    /// Where the expectation stands, or else what was given for the field, or else the case.
+    fn place_of(&self, difference: &Difference) -> &Place {
+        let expected = self.keys.iter().find(|key| {
+            key.table == "expect" && key.side == difference.side && key.key == difference.key
+        });
+        let given = || self.keys.iter().find(|key| key.key == difference.key);
+        expected.or_else(given).map_or(&self.place, |key| &key.place)
     }
 
     /// Whether the given referral is the source and not only what Partner Center holds already.
@@ -186,13 +252,19 @@ impl Case {
         self.expect_crm.is_some() || self.given_crm.is_none()
     }
 
-    fn judge_problems(&self, problems: &[FieldProblem], differences: &mut Vec<String>) {
+    fn judge_problems(&self, problems: &[FieldProblem], differences: &mut Vec<Difference>) {
         match &self.expect_problem {
-            None => differences.extend(
-                problems.iter().map(|problem| format!("{}: {}", problem.field, problem.reason)),
-            ),
+            None => differences.extend(problems.iter().map(|problem| Difference {
+                side: "",
+                key: problem.field.clone(),
+                message: format!("{}: {}", problem.field, problem.reason),
+            })),
             Some(field) if problems.iter().any(|problem| problem.field == *field) => {}
-            Some(field) => differences.push(format!("{field}: expected a problem, there is none")),
+            Some(field) => differences.push(Difference {
+                side: "problem",
+                key: String::new(),
+                message: format!("{field}: expected a problem, there is none"),
+            }),
         }
     }
 
@@ -244,16 +316,16 @@ fn set(json: &mut Json, path: &str, value: Json) {
     path.set_inside(at, value);
 }
 
-fn compare_crm(expected: Option<&Fields>, actual: &Fields, differences: &mut Vec<String>) {
+fn compare_crm(expected: Option<&Fields>, actual: &Fields, differences: &mut Vec<Difference>) {
     for (field, expected) in expected.into_iter().flatten() {
-        compare(field, expected, actual.get(field), differences);
+        compare("crm", field, expected, actual.get(field), differences);
     }
 }
 
 fn compare_referral(
     expected: Option<&Fields>,
     paths: &std::collections::BTreeMap<String, Json>,
-    differences: &mut Vec<String>,
+    differences: &mut Vec<Difference>,
 ) {
     for (name, expected) in expected.into_iter().flatten() {
         let path = ReferralPath::parse(name);
@@ -264,14 +336,21 @@ fn compare_referral(
                 .and_then(|root| root.get(*index))
                 .and_then(|item| steps.iter().try_fold(item, |at, step| at.get(step))),
         };
-        compare(name, expected, actual, differences);
+        compare("referral", name, expected, actual, differences);
     }
 }
 
-fn compare(field: &str, expected: &Json, actual: Option<&Json>, differences: &mut Vec<String>) {
+fn compare(
+    side: &'static str,
+    field: &str,
+    expected: &Json,
+    actual: Option<&Json>,
+    differences: &mut Vec<Difference>,
+) {
     let actual = actual.unwrap_or(&Json::Null);
     if !same(expected, actual) {
-        differences.push(format!("{field}: expected {expected}, got {actual}"));
+        let message = format!("{field}: expected {expected}, got {actual}");
+        differences.push(Difference { side, key: field.to_owned(), message });
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) struct Converter {
     pub(crate) kind: FieldKind,
     /// Digits after the point of money and decimals.
     pub(crate) scale: u32,
+    /// Once the currency is known, an amount is rounded to its digits.
+    pub(crate) by_currency: bool,
     /// Steps from the referral to the record.
     pub(crate) steps: Vec<Step>,
     /// For lists: what an item is.

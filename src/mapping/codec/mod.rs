@@ -5,6 +5,7 @@
 //! referral's. Each is its own inverse unless [`Step::loses`] says what it loses.
 
 pub(crate) mod convert;
+pub(crate) mod currency;
 mod html;
 mod list;
 mod lookup;
@@ -50,6 +51,19 @@ pub(crate) enum Step {
 pub(crate) struct Zone(pub(crate) Option<String>);
 
 impl Step {
+    /// The name of a step that changes or measures text, which values of other types have none of.
+    pub(crate) fn for_text(&self) -> Option<&'static str> {
+        match self {
+            Self::Trim => Some("trim"),
+            Self::Upper => Some("upper"),
+            Self::OneLine => Some("one_line"),
+            Self::Max(_) => Some("max"),
+            Self::Limit(_) => Some("limit"),
+            Self::HtmlText => Some("html_text"),
+            Self::Date(_) | Self::Lookup(_) | Self::Split(_) => None,
+        }
+    }
+
     /// What the step loses on the way to the record and back; `None` if nothing.
     pub(crate) fn loses(&self) -> Option<&'static str> {
         match self {

@@ -25,7 +25,7 @@ fn converter(kind: FieldKind, steps: &[&str]) -> Converter {
         item: json!({ "type": "Name" }).as_object().cloned().unwrap_or_default(),
     };
     let list = (kind == FieldKind::List).then_some(list);
-    Converter { kind, scale: 2, steps, list }
+    Converter { kind, scale: 2, by_currency: false, steps, list }
 }
 
 /// What is written reads back as the same value at both ends.

@@ -64,6 +64,7 @@ fn types(compiled: &Compiled, findings: &mut Findings) {
     if split && rule.kind != FieldKind::List {
         findings.add(&at.codec, "`split` is a step of rows of type `list`");
     }
+    text_steps(compiled, split, findings);
     if rule.kind == FieldKind::List && rule.crm.is_some() && !split {
         let way = "write codec = [\"split:;\"]";
         findings.add_with(&at.kind, "a field of a record holds a list as one text", way);
@@ -89,6 +90,21 @@ fn types(compiled: &Compiled, findings: &mut Findings) {
         }
     }
     length(compiled, crm, findings);
+}
+
+/// A step for text does nothing in a row of another type. A joined list is a text, of some length.
+fn text_steps(compiled: &Compiled, split: bool, findings: &mut Findings) {
+    let Compiled { rule, row, at, .. } = compiled;
+    if matches!(rule.kind, FieldKind::Text | FieldKind::Option) {
+        return;
+    }
+    for (step, place) in row.converter.steps.iter().zip(&at.steps) {
+        let of_length = matches!(step, Step::Max(_) | Step::Limit(_));
+        if let Some(name) = step.for_text().filter(|_| !(split && of_length)) {
+            let message = format!("`{name}` is a step for text, which this row does not hold");
+            findings.add_with(place, message, format!("leave `{name}` out"));
+        }
+    }
 }
 
 fn other_type(field: &str, holds: Holds, place: &Place, findings: &mut Findings) {
@@ -307,7 +323,7 @@ fn alike(left: &Compiled, right: &Compiled) -> bool {
         steps.map(|step| format!("{step:?}")).collect::<Vec<_>>()
     };
     left.kind == right.kind
-        && left.scale == right.scale
+        && (left.scale, left.by_currency) == (right.scale, right.by_currency)
         && left.list == right.list
         && words(&left.steps) == words(&right.steps)
 }

@@ -6,7 +6,7 @@ use super::ends::{formula, held, record_end, referral_end, suggested};
 use super::{Ground, word};
 use crate::domain::value::Value;
 use crate::mapping::codec::convert::Converter;
-use crate::mapping::codec::{ListShape, Step, parse_step};
+use crate::mapping::codec::{ListShape, Step, currency, parse_step};
 use crate::mapping::compiled::Row;
 use crate::mapping::file::FieldRow;
 use crate::mapping::knowledge::{Known, LIST_ITEMS, ReferralField};
@@ -34,8 +34,10 @@ pub(super) struct Spots {
     pub(super) crm: Place,
     /// The `type`.
     pub(super) kind: Place,
-    /// The `codec`.
+    /// The `codec`: its first step.
     pub(super) codec: Place,
+    /// Each step of the `codec`.
+    pub(super) steps: Vec<Place>,
 }
 
 impl Spots {
@@ -48,6 +50,7 @@ impl Spots {
             crm: place(row.crm.as_ref()),
             kind: place(row.kind.as_ref()),
             codec: place(row.codec.first()),
+            steps: row.codec.iter().map(|step| step.place.clone()).collect(),
         }
     }
 }
@@ -119,7 +122,8 @@ fn readable(row: &FieldRow, ground: &Ground<'_>, findings: &mut Findings) -> Opt
         return None;
     };
     let list = list_shape(row, kind, &steps, findings);
-    let converter = Converter { kind, scale: scale(row, findings), steps, list };
+    let (scale, by_currency) = scale(row, kind, findings);
+    let converter = Converter { kind, scale, by_currency, steps, list };
     let default = default(row, &converter, findings);
     let rule = rule(row, kind, direction, ground, findings)?;
     let compiled = Row {
@@ -130,7 +134,7 @@ fn readable(row: &FieldRow, ground: &Ground<'_>, findings: &mut Findings) -> Opt
         to_partner_center,
         default,
         optional_field: row.optional_field.unwrap_or(false),
-        repeated: false,
+        spot: row.place.clone(),
     };
     let lossy = row.lossy.unwrap_or(false);
     Some(Compiled { rule, row: compiled, at: Spots::of(row), referral, record, lossy })
@@ -172,6 +176,11 @@ fn required(row: &FieldRow, name: &str, direction: Direction, findings: &mut Fin
     let needed = direction.to_partner_center() && NEVER_EMPTY.contains(&name);
     if needed && row.required == Some(false) {
         let message = format!("Partner Center does not take an empty `{name}`");
+        findings.add_with(&row.place, message, "leave `required` out");
+    }
+    if let (Some(true), Direction::ToCrm) = (row.required, direction) {
+        let message = "`required` keeps an emptied value from Partner Center, where this row never \
+                       writes";
         findings.add_with(&row.place, message, "leave `required` out");
     }
     row.required.unwrap_or(needed)
@@ -336,13 +345,20 @@ fn list_shape(
     Some(ListShape { identity: identity.value.clone(), parts, item })
 }
 
-fn scale(row: &FieldRow, findings: &mut Findings) -> u32 {
-    let Some(spot) = &row.scale else { return 2 };
+/// Digits after the point, and whether those of the currency take their place.
+fn scale(row: &FieldRow, kind: FieldKind, findings: &mut Findings) -> (u32, bool) {
+    let Some(spot) = &row.scale else {
+        return if kind == FieldKind::Money { (currency::MOST, true) } else { (2, false) };
+    };
+    if !matches!(kind, FieldKind::Money | FieldKind::Decimal) {
+        let message = "`scale` is for rows of type `money` or `decimal`";
+        findings.add_with(&spot.place, message, "leave `scale` out");
+    }
     match u32::try_from(spot.value) {
-        Ok(scale) if scale <= 10 => scale,
+        Ok(scale) if scale <= 10 => (scale, false),
         _ => {
             findings.add(&spot.place, "`scale` must be between 0 and 10");
-            2
+            (2, false)
         }
     }
 }

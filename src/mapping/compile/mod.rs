@@ -14,9 +14,9 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
-use super::cases::Case;
+use super::cases::{Case, KnownNames};
 use super::codec::{Lookup, OnUnknown};
-use super::compiled::{Mapping, record_fields};
+use super::compiled::{Mapping, record_fields, repeated};
 use super::file::{LookupTable, MappingFile};
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
 use super::registration::RegistrationRule;
@@ -148,14 +148,18 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         &fields,
         findings,
     );
-    let cases: Arc<[Case]> = Case::all(&effective.cases, findings).into();
-    if !findings.is_empty() {
-        return None;
-    }
     let shape = shape(&fields, &control, &stages, registration.as_ref());
     let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
     let paths: Arc<[String]> = paths.into_iter().cloned().collect();
-    let mut names = BTreeSet::new();
+    // A row that did not compile may be the one that a case is about.
+    let all = fields.len() == effective.fields.len();
+    let rules = fields.iter().map(|field| &field.rule);
+    let known =
+        all.then(|| KnownNames::of(rules, &shape.fields, &paths, (crm, kind), stage::words()));
+    let cases: Arc<[Case]> = Case::all(&effective.cases, known.as_ref(), findings).into();
+    if !findings.is_empty() {
+        return None;
+    }
     let mut mapping = Mapping {
         crm,
         kind,
@@ -164,18 +168,21 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
         shape,
         rules: Vec::new(),
         rows: Vec::new(),
+        repeated: Vec::new(),
         control,
         registration,
         stages,
         related,
+        parked: Vec::new(),
         cases,
+        sources: sources.into(),
         paths,
     };
-    for field::Compiled { rule, mut row, .. } in fields {
-        row.repeated = !names.insert(rule.name.clone());
+    for field::Compiled { rule, row, .. } in fields {
         mapping.rules.push(rule);
         mapping.rows.push(Arc::new(row));
     }
+    mapping.repeated = repeated(&mapping.rules);
     Some(mapping)
 }
 

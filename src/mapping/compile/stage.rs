@@ -22,6 +22,11 @@ const STAGES: [(&str, Stage); 7] = [
     ("error", Stage::Error),
 ];
 
+/// The words for stages.
+pub(super) fn words() -> Vec<&'static str> {
+    STAGES.iter().map(|(word, _)| *word).collect()
+}
+
 /// Stages without which a record could not be kept in step.
 fn needed(kind: RecordKind) -> &'static [Stage] {
     match kind {

@@ -1,4 +1,7 @@
 //! The filters of formulas. A filter gets nothing but its arguments, and null stays null.
+//!
+//! The engine counts what a filter returns, but only afterwards: whatever could make more than it
+//! was given is measured here before it is made.
 
 use minijinja::value::ValueKind;
 use minijinja::{Environment, Error, ErrorKind, Value as Any};
@@ -35,6 +38,12 @@ pub(crate) const FILTERS: [&str; 24] = [
     "upper",
 ];
 
+/// The longest text that a formula makes, in bytes.
+pub(crate) const LONGEST_TEXT: usize = 64 * 1024;
+
+/// The most items of a list that a formula looks at.
+pub(crate) const MOST_ITEMS: usize = 10_000;
+
 /// The names of all tests.
 pub(crate) const TESTS: [&str; 2] = ["empty", "none"];
 
@@ -49,13 +58,16 @@ pub(crate) fn install(environment: &mut Environment<'static>) {
     environment.add_filter("cut", |value: Any, length: usize| {
         text(&value, |text| codec::cut(text, length))
     });
-    environment.add_filter("replace", |value: Any, from: String, to: String| {
-        text(&value, |text| text.replace(&from, &to))
+    environment.add_filter("replace", replace);
+    environment.add_filter("contains", |value: Any, part: String| {
+        plain(&value).map(|text| text.contains(&part))
     });
-    environment.add_filter("contains", |value: Any, part: String| plain(&value).contains(&part));
-    environment
-        .add_filter("starts_with", |value: Any, part: String| plain(&value).starts_with(&part));
-    environment.add_filter("ends_with", |value: Any, part: String| plain(&value).ends_with(&part));
+    environment.add_filter("starts_with", |value: Any, part: String| {
+        plain(&value).map(|text| text.starts_with(&part))
+    });
+    environment.add_filter("ends_with", |value: Any, part: String| {
+        plain(&value).map(|text| text.ends_with(&part))
+    });
     environment.add_filter(
         "default",
         |value: Any, other: Any| {
@@ -70,23 +82,19 @@ pub(crate) fn install(environment: &mut Environment<'static>) {
 }
 
 fn install_lists(environment: &mut Environment<'static>) {
-    environment.add_filter("first", |value: Any| items(&value).into_iter().next());
-    environment.add_filter("last", |value: Any| items(&value).into_iter().next_back());
+    environment.add_filter("first", |value: Any| items(&value).map(|all| all.into_iter().next()));
+    environment
+        .add_filter("last", |value: Any| items(&value).map(|all| all.into_iter().next_back()));
     environment.add_filter("length", |value: Any| match value.as_str() {
-        Some(text) => text.chars().count(),
-        None => items(&value).len(),
+        Some(text) => Ok(text.chars().count()),
+        None => items(&value).map(|all| all.len()),
     });
     environment.add_filter("column", |value: Any, name: String| {
-        items(&value).iter().filter_map(|item| item.get_attr(&name).ok()).collect::<Vec<_>>()
+        let all = items(&value)?;
+        Ok::<_, Error>(all.iter().filter_map(|item| item.get_attr(&name).ok()).collect::<Vec<_>>())
     });
-    environment.add_filter("join", |value: Any, separator: String| {
-        items(&value).iter().map(plain).collect::<Vec<_>>().join(&separator)
-    });
-    environment.add_filter("split", |value: Any, separator: String| {
-        let text = plain(&value);
-        let parts = text.split(separator.as_str()).map(str::trim).filter(|part| !part.is_empty());
-        parts.map(str::to_owned).collect::<Vec<_>>()
-    });
+    environment.add_filter("join", join);
+    environment.add_filter("split", split);
 }
 
 fn install_numbers(environment: &mut Environment<'static>) {
@@ -122,9 +130,45 @@ fn install_numbers(environment: &mut Environment<'static>) {
     });
 }
 
+/// Every `from` as `to`; how long the text becomes is known before it is made.
+fn replace(value: Any, from: String, to: String) -> Result<Any, Error> {
+    let grown = plain(&value)?.matches(from.as_str()).count().saturating_mul(to.len());
+    short(grown)?;
+    text(&value, |text| text.replace(&from, &to))
+}
+
+fn join(value: Any, separator: String) -> Result<String, Error> {
+    let parts = items(&value)?.iter().map(plain).collect::<Result<Vec<_>, _>>()?;
+    let texts: usize = parts.iter().map(String::len).sum();
+    short(texts.saturating_add(parts.len().saturating_mul(separator.len())))?;
+    Ok(parts.join(&separator))
+}
+
+fn split(value: Any, separator: String) -> Result<Vec<String>, Error> {
+    if separator.is_empty() {
+        return Err(failed("`split` needs a separator".to_owned()));
+    }
+    let text = plain(&value)?;
+    let parts = text.split(separator.as_str()).map(str::trim).filter(|part| !part.is_empty());
+    let parts: Vec<String> = parts.take(MOST_ITEMS + 1).map(str::to_owned).collect();
+    if parts.len() > MOST_ITEMS { Err(too_many()) } else { Ok(parts) }
+}
+
+/// Refuses to make a text of more than [`LONGEST_TEXT`] bytes.
+fn short(bytes: usize) -> Result<(), Error> {
+    if bytes <= LONGEST_TEXT {
+        return Ok(());
+    }
+    Err(failed(format!("the text would be longer than {LONGEST_TEXT} bytes")))
+}
+
+fn too_many() -> Error {
+    failed(format!("the list has more than {MOST_ITEMS} items"))
+}
+
 /// The calendar date of an instant, in UTC or the named zone.
 fn date(value: Any, zone: Option<String>) -> Result<Any, Error> {
-    let text = plain(&value);
+    let text = plain(&value)?;
     if text.is_empty() {
         return Ok(Any::from(()));
     }
@@ -138,25 +182,60 @@ fn date(value: Any, zone: Option<String>) -> Result<Any, Error> {
 }
 
 /// Applies `change` to a text or the text of a number; null stays null.
-fn text(value: &Any, change: impl Fn(&str) -> String) -> Any {
+fn text(value: &Any, change: impl Fn(&str) -> String) -> Result<Any, Error> {
     if value.is_none() || value.is_undefined() {
-        return Any::from(());
+        return Ok(Any::from(()));
     }
-    Any::from(change(&plain(value)))
+    Ok(Any::from(change(&plain(value)?)))
 }
 
-/// The text of a value; empty for null.
-fn plain(value: &Any) -> String {
-    if value.is_none() || value.is_undefined() { String::new() } else { value.to_string() }
+/// The text of a value; empty for null. A list has none: printed it would grow with each step.
+fn plain(value: &Any) -> Result<String, Error> {
+    match value.kind() {
+        ValueKind::Undefined | ValueKind::None => Ok(String::new()),
+        ValueKind::String | ValueKind::Number | ValueKind::Bool => Ok(value.to_string()),
+        _ => Err(failed("a list is no text; use first, join or column before".to_owned())),
+    }
 }
 
-/// The items of a list; none for anything else.
-fn items(value: &Any) -> Vec<Any> {
+/// The items of a list; none for anything else. A list that was multiplied is only made here, so
+/// its length is asked first.
+fn items(value: &Any) -> Result<Vec<Any>, Error> {
     match value.kind() {
         ValueKind::Seq | ValueKind::Iterable => {
-            value.try_iter().map(Iterator::collect).unwrap_or_default()
+            if value.len().is_some_and(|length| length > MOST_ITEMS) {
+                return Err(too_many());
+            }
+            let all: Vec<Any> = value.try_iter()?.take(MOST_ITEMS + 1).collect();
+            if all.len() > MOST_ITEMS { Err(too_many()) } else { Ok(all) }
         }
-        _ => Vec::new(),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Refuses a value that has more text or more items, inner ones included, than a field could use.
+pub(crate) fn measure(value: &Any) -> Result<(), Error> {
+    let mut items = 0;
+    let mut bytes = 0;
+    measure_within(value, &mut items, &mut bytes)
+}
+
+fn measure_within(value: &Any, items: &mut usize, bytes: &mut usize) -> Result<(), Error> {
+    *items += 1;
+    *bytes += value.as_str().map_or(0, str::len);
+    short(*bytes)?;
+    if *items > MOST_ITEMS {
+        return Err(too_many());
+    }
+    match value.kind() {
+        ValueKind::Seq | ValueKind::Iterable => {
+            value.try_iter()?.try_for_each(|item| measure_within(&item, items, bytes))
+        }
+        ValueKind::Map => value.try_iter()?.try_for_each(|key| {
+            *bytes += key.as_str().map_or(0, str::len);
+            measure_within(&value.get_item(&key)?, items, bytes)
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -172,7 +251,12 @@ fn decimal(value: &Any) -> Result<Decimal, Error> {
     if is_empty(value) {
         return Ok(Decimal::ZERO);
     }
-    let json = serde_json::to_value(value).map_err(|error| failed(error.to_string()))?;
+    let json = match value.kind() {
+        ValueKind::Number => {
+            serde_json::to_value(value).map_err(|error| failed(error.to_string()))?
+        }
+        _ => plain(value)?.into(),
+    };
     decimal_of(&json, 10).map_err(|fault| failed(fault.reason))
 }
 

@@ -1,9 +1,9 @@
 //! Formulas: one-way values and conditions that a row cannot say.
 //!
 //! An expression of the template language minijinja in an empty environment: no functions, no
-//! loops, no access to anything but `referral` and `record`, and the filters of [`filters`]. Size,
-//! nesting and steps are limited, so every formula ends quickly. A formula that fails parks its
-//! field.
+//! loops, no access to anything but `referral` and `record`, and the filters of [`filters`]. Size
+//! and nesting are limited when it is compiled, steps, texts and lists while it runs, so every
+//! formula ends quickly. A formula that fails parks its field.
 
 mod filters;
 mod scan;
@@ -25,6 +25,12 @@ pub(crate) use filters::FILTERS;
 
 /// The longest formula, in bytes.
 pub(crate) const LONGEST: usize = 2_000;
+
+/// The most names, values and operators of a formula.
+const MOST_PARTS: usize = 256;
+
+/// The most brackets within brackets.
+const DEEPEST: usize = 16;
 
 /// The steps that one evaluation may take, and the bytes it may make, counted together.
 const FUEL: u64 = 20_000;
@@ -58,6 +64,14 @@ impl Formula {
     pub(crate) fn compile(text: &str) -> Result<Self, Vec<FormulaProblem>> {
         if text.len() > LONGEST {
             let message = format!("the formula is longer than {LONGEST} bytes");
+            return Err(vec![(message, Some("split it, or use a lookup".to_owned()))]);
+        }
+        let (parts, depth) = scan::size(text);
+        if parts > MOST_PARTS || depth > DEEPEST {
+            let message = format!(
+                "the formula has {parts} names, values and operators, {depth} brackets deep; at \
+                 most {MOST_PARTS} and {DEEPEST} are allowed"
+            );
             return Err(vec![(message, Some("split it, or use a lookup".to_owned()))]);
         }
         let expression =
@@ -101,16 +115,19 @@ impl Formula {
     }
 
     fn evaluate(&self, context: &Context) -> Result<Any, Fault> {
-        self.expression.eval(context.0.clone()).map_err(|error| {
-            let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-            Fault::new(
-                format!("the formula `{}` failed: {detail}", self.text),
-                "correct the value it reads, or the formula in the mapping file",
-            )
-        })
+        self.expression.eval(context.0.clone()).map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &minijinja::Error) -> Fault {
+        let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+        Fault::new(
+            format!("the formula `{}` failed: {detail}", self.text),
+            "correct the value it reads, or the formula in the mapping file",
+        )
     }
 
     fn json(&self, value: &Any) -> Result<Json, Fault> {
+        filters::measure(value).map_err(|error| self.failed(&error))?;
         let infinite = f64::try_from(value.clone()).is_ok_and(|number| !number.is_finite());
         let json = serde_json::to_value(value).ok().filter(|_| !infinite);
         json.ok_or_else(|| {
@@ -259,6 +276,58 @@ mod tests {
         for (text, why) in table {
             assert!(value(text).is_err(), "{text}: {why}, gave {:?}", value(text));
         }
+    }
+
+    /// What would take much time or memory is refused before it is made, or runs out of steps. A
+    /// limit that does not hold shows as a test that eats the machine.
+    #[test]
+    fn no_formula_costs_more_than_its_limits() {
+        let long = "x".repeat(600);
+        let grow = format!(
+            "referral.name|replace('', '{long}')|replace('x', '{long}')|replace('x', '{long}')"
+        );
+        let lists = format!("referral.name{}", "|split('')".repeat(100));
+        let joined = format!("([1] * 9000)|join('{long}')");
+        let minus = format!("{}1", "-".repeat(LONGEST - 1));
+        let not = format!("{}true", "not ".repeat(490));
+        let powers = format!("9{}", "**9".repeat(600));
+        let choices = format!("{}1", "1 if referral.zero else ".repeat(40));
+        let slices = format!("([1] * 90000000){}", "[::-1]".repeat(50));
+        let nested = format!("{}1{}", "[".repeat(17), "]".repeat(17));
+        let table = [
+            ("9**9**9", "a power of powers"),
+            (powers.as_str(), "many powers"),
+            ("2.0 ** 99999", "a power without end"),
+            (minus.as_str(), "many signs"),
+            (not.as_str(), "many negations"),
+            (nested.as_str(), "lists within lists"),
+            (grow.as_str(), "a text that grows with each step"),
+            (lists.as_str(), "a list printed and split again"),
+            ("[1] * 90000000", "a list of many items as the result"),
+            ("([1] * 90000000)|length", "a list of many items in a filter"),
+            ("([1] * 90000000)|last", "a list of many items in a filter"),
+            ("([1] * 90000000)|column('a')", "a list of many items in a filter"),
+            ("([1] * 90000000)|int", "a list as a number"),
+            ("([1] * 90000000) ~ ''", "a list of many items as text"),
+            ("([1] * 90000000) == ([1] * 90000000)", "a comparison of many items"),
+            ("2 in ([1] * 90000000)", "a search through many items"),
+            ("[[[1] * 9000] * 9000] * 9000", "lists in lists"),
+            ("{'a': [1] * 90000000}", "a list in a table"),
+            ("('x' * 60000) * 60000", "a text times a text"),
+            ("('x' * 60000) ~ ('x' * 60000)", "more text than a field could hold"),
+            (joined.as_str(), "a long separator"),
+            (slices.as_str(), "slices of many items"),
+            ("(referral.list * 90000000)|join(',')", "items of the data"),
+            ("referral.name|split('')", "no separator"),
+            ("referral.list|upper", "a list is no text"),
+        ];
+        for (text, why) in table {
+            let value = value(text);
+            assert!(value.is_err(), "{why}: {text:.80} gave {value:.80?}");
+        }
+        assert_eq!(value(&choices), Ok(json!(1)), "nesting that is long but not deep");
+        assert_eq!(value("2 ** 10"), Ok(json!(1024)), "small powers are fine");
+        assert_eq!(value("'x' * 3"), Ok(json!("xxx")), "and short repetitions");
     }
 
     #[test]

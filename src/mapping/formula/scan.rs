@@ -48,6 +48,30 @@ pub(crate) fn names(text: &str) -> Vec<Name> {
     found
 }
 
+/// How large a formula is: its names, values and operators, and how deep its brackets nest.
+pub(crate) fn size(text: &str) -> (usize, usize) {
+    let letters: Vec<char> = text.chars().collect();
+    let (mut parts, mut depth, mut deepest) = (0, 0_usize, 0);
+    let mut at = 0;
+    while at < letters.len() {
+        let letter = letters[at];
+        at = match letter {
+            '"' | '\'' => after_quote(&letters, at),
+            letter if letter.is_alphanumeric() || letter == '_' => after_number(&letters, at + 1),
+            _ => at + 1,
+        };
+        match letter {
+            '(' | '[' | '{' => depth += 1,
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '.' | ',' => {}
+            letter if letter.is_whitespace() => {}
+            _ => parts += 1,
+        }
+        deepest = deepest.max(depth);
+    }
+    (parts, deepest)
+}
+
 /// What stood before a name.
 #[derive(Clone, Copy, PartialEq)]
 enum Before {

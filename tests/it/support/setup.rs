@@ -17,6 +17,7 @@ pub(crate) struct Setup {
     pub(super) salesforce: bool,
     webhooks: bool,
     fixed_port: bool,
+    pub(super) sandbox_clock: bool,
     pub(super) reconcile_secs: i64,
     settings: Vec<(&'static str, toml::Value)>,
     organization: fn(&mut SandboxOptions),
@@ -31,6 +32,7 @@ impl Setup {
             salesforce: true,
             webhooks: true,
             fixed_port: false,
+            sandbox_clock: false,
             reconcile_secs: 1,
             settings: Vec::new(),
             organization: |_| (),
@@ -58,6 +60,23 @@ impl Setup {
     pub(crate) fn with_public_address(mut self) -> Self {
         self.fixed_port = true;
         self
+    }
+
+    /// The daemon goes by the clock of the emulators, which a test may move.
+    pub(crate) fn on_the_sandbox_clock(mut self) -> Self {
+        self.sandbox_clock = true;
+        self
+    }
+
+    /// Every feed is read as often as in an ordinary configuration.
+    pub(crate) fn ordinary_polls(mut self) -> Self {
+        if self.salesforce {
+            self = self.set("salesforce.poll_secs", 30);
+        }
+        if self.dynamics {
+            self = self.set("dynamics365.poll_secs", 30);
+        }
+        self.reconcile_secs(300)
     }
 
     /// How often Partner Center's list is read.

@@ -24,6 +24,8 @@
 //! 8. Webhooks: endpoints, steps, asynchronous delivery to loopback, one more try after 502 to
 //!    504, stripping of large bodies, failure rows.
 //! 9. `$batch` and the three bulk actions.
+//! 11. Lines of opportunities: totals, and the estimate where it is *System Calculated*.
+//! 12. `RetrieveUserPrivileges`, and 403 for a privilege that is withheld.
 //! 10. Faults: throttling with its three codes, version and key clashes, HTML bodies, and all that
 //!     [`crate::connect::sandbox::FaultEffect`] offers.
 //!
@@ -31,12 +33,12 @@
 //!
 //! `$apply`, FetchXML, `any`/`all`, `$metadata`, synchronous steps, duplicate detection rules,
 //! business logic bypass headers (accepted, without effect), global option sets, new tables,
-//! relationships, teams, competitors and price lists, revenue computed from lines, plug-ins, roles
-//! and privileges, `CallerObjectId`, the depth guard. What has an address of its own answers 501 with
+//! relationships, teams, competitors and price lists, plug-ins, roles (privileges are withheld one by
+//! one), `CallerObjectId`, the depth guard. What has an address of its own answers 501 with
 //! its name. One currency exists from the start, and base amounts equal amounts (exchange rate 1).
 //!
 //! Where the reference marks a fact as unverified, this emulator does the documented or more likely
-//! thing: status 400 for business errors, nulls do not collide in alternate keys, an empty text is
+//! thing: an estimate that is *System Calculated* ignores what is written to it, status 400 for business errors, nulls do not collide in alternate keys, an empty text is
 //! stored as null, a written date must have no time, every column of a closed row is read-only, a
 //! second close is `0x80040203`, reopening leaves the close activities completed.
 
@@ -50,6 +52,7 @@ mod lifecycle;
 mod metadata;
 mod options;
 mod people;
+mod privileges;
 mod problem;
 mod query;
 mod schema;

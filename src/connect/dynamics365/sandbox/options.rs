@@ -45,6 +45,12 @@ pub struct SandboxOptions {
     pub has_cosell_columns: bool,
     /// Bytes over which a webhook body is stripped.
     pub webhook_body_limit: usize,
+    /// Privileges that the application user does not have, by name: `prvWriteOpportunity`. It has
+    /// every other one for the whole organisation.
+    pub withheld_privileges: Vec<String>,
+    /// Privileges that reach its own rows only. Which rows those are is not emulated; a tracked read
+    /// is refused, as it needs the whole organisation.
+    pub basic_privileges: Vec<String>,
 }
 
 impl Default for SandboxOptions {
@@ -63,6 +69,8 @@ impl Default for SandboxOptions {
             refuse_odd_webhook_ports: false,
             has_cosell_columns: true,
             webhook_body_limit: 256 * 1024,
+            withheld_privileges: Vec::new(),
+            basic_privileges: Vec::new(),
         }
     }
 }

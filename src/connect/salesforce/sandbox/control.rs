@@ -116,6 +116,13 @@ impl Org {
         self.live_rows(object).map(|(_, row)| Value::Object(row.fields.clone())).collect()
     }
 
+    /// API calls that count against the quota now.
+    #[must_use]
+    pub fn quota_used(&mut self) -> usize {
+        let now = self.now();
+        self.usage.state(now).0
+    }
+
     /// Gives an opportunity line items: from now on its Amount cannot be written.
     pub fn add_line_items(&mut self, id: &str) {
         let Some(id) = id::normal(id) else { return };
@@ -135,6 +142,24 @@ impl Org {
     /// Makes a field read-only for everybody that no permission set grants it to.
     pub fn make_read_only(&mut self, object: &str, field: &str) {
         self.set_access(object, field, true, false);
+    }
+
+    /// Makes the rows of an object read-only for everybody that no permission set grants them to.
+    pub fn make_object_read_only(&mut self, object: &str) {
+        if let Some(object) = self.schema.object_mut(object) {
+            object.open_to_write = false;
+        }
+    }
+
+    /// Gives the integration user a system permission such as `ConvertLeads`, or takes it away.
+    pub fn set_permission(&mut self, name: &str, given: bool) {
+        let column = format!("Permissions{name}");
+        let row = self.live_rows("UserPermissionAccess").next();
+        let row = row.map(|(id, row)| (id.clone(), row.clone()));
+        if let Some((id, mut row)) = row.filter(|(_, row)| row.fields.contains_key(&column)) {
+            row.fields.insert(column, json!(given));
+            self.put("UserPermissionAccess", &id, Some(row));
+        }
     }
 
     fn set_access(&mut self, object: &str, name: &str, read: bool, edit: bool) {
@@ -244,6 +269,16 @@ impl SalesforceSandbox {
     /// See [`Org::hide_field`].
     pub fn hide_field(&self, object: &str, field: &str) {
         self.with(|org| org.hide_field(object, field));
+    }
+
+    /// See [`Org::make_object_read_only`].
+    pub fn make_object_read_only(&self, object: &str) {
+        self.with(|org| org.make_object_read_only(object));
+    }
+
+    /// See [`Org::set_permission`].
+    pub fn set_permission(&self, name: &str, given: bool) {
+        self.with(|org| org.set_permission(name, given));
     }
 
     /// See [`Org::make_read_only`].

@@ -222,6 +222,22 @@ impl Org {
         object.field(name).filter(|field| self.access(object, field, user).0)
     }
 
+    /// Whether `user` may do to the rows of an object what this checkbox of `ObjectPermissions` says.
+    pub(crate) fn may(&self, object: &Object, user: &str, what: &str) -> bool {
+        object.open_to_write
+            || self.live_rows("ObjectPermissions").any(|(_, row)| {
+                row.fields["SobjectType"] == object.name.as_str()
+                    && row.fields[what] == json!(true)
+                    && row.fields["ParentId"].as_str().is_some_and(|set| self.holds(user, set))
+            })
+    }
+
+    /// Whether the integration user has this permission, such as `CustomizeApplication`.
+    pub(crate) fn is_permitted(&self, name: &str) -> bool {
+        let column = format!("Permissions{name}");
+        self.live_rows("UserPermissionAccess").all(|(_, row)| row.fields[&column] == json!(true))
+    }
+
     /// Whether `user` has the permission set, by assignment or through the profile.
     fn holds(&self, user: &str, set: &str) -> bool {
         let assigned = self.live_rows("PermissionSetAssignment").any(|(_, row)| {

@@ -30,6 +30,12 @@ pub(crate) fn fill(org: &mut Org) {
             "ProfileId": profile,
         }),
     );
+    let all: Fields = super::schema::PERMISSIONS
+        .iter()
+        .map(|name| (format!("Permissions{name}"), json!(true)))
+        .collect();
+    let access = org.ids.make("10t");
+    store(org, "UserPermissionAccess", &access, &Value::Object(all));
     let (integration, seller) = (org.integration_user.clone(), org.seller.clone());
     let username = org.options.username.clone();
     store(org, "User", &integration, &person("Integration", "User", &username, Some(&profile)));

@@ -90,6 +90,8 @@ impl State {
 
     fn end(&mut self, call: &Call, ending: Ending) -> Result<Answer, Problem> {
         let (body, actor) = (call.object()?, self.actor(call)?);
+        let table = self.table("opportunity")?;
+        self.check_right(call, &table, "Write")?;
         self.atomically(|state| state.end_opportunity(ending, &body, &actor))?;
         Ok(Answer::no_content())
     }
@@ -97,6 +99,8 @@ impl State {
     fn set(&mut self, call: &Call, table: &Table, key: Option<&Key>) -> Result<Answer, Problem> {
         let second = call.path.get(1).map(|segment| segment.name.as_str());
         let method = call.method.as_str();
+        let right = self.right_for(call, table, key)?;
+        self.check_right(call, table, right)?;
         match (key, method, second) {
             (None, "GET", None) => self.list(call, table, None),
             (None, "POST", None) => self.create_row(call, table),
@@ -111,6 +115,11 @@ impl State {
                 if table.logical == "lead" =>
             {
                 self.qualify_answer(call, key)
+            }
+            (Some(key), "GET", Some("Microsoft.Dynamics.CRM.RetrieveUserPrivileges"))
+                if table.logical == "systemuser" =>
+            {
+                self.user_privileges(call, key)
             }
             (Some(_), "POST", Some("QualifyLead")) => {
                 Err(Problem::query("Request message has unresolved parameters."))

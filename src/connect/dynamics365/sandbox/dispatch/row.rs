@@ -11,7 +11,11 @@ use crate::connect::dynamics365::sandbox::state::State;
 
 impl State {
     /// The row behind a key, or `None` if it does not exist.
-    pub(super) fn locate(&self, table: &Table, key: &Key) -> Result<Option<String>, Problem> {
+    pub(in super::super) fn locate(
+        &self,
+        table: &Table,
+        key: &Key,
+    ) -> Result<Option<String>, Problem> {
         match key {
             Key::Id(id) => Ok(self.data.row(&table.logical, id).map(|row| row.id.clone())),
             Key::Alternate(pairs) => match &pairs[..] {

@@ -2,9 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::connect::dynamics365::sandbox::privileges::{RIGHTS, privilege_name};
 use crate::connect::dynamics365::sandbox::schema::{
     AlternateKey, Choice, Column, KeyIndex, Kind, Table,
 };
+use crate::connect::dynamics365::sandbox::state::stable_guid;
 
 /// A label in the base language.
 pub(super) fn label(text: &str) -> Json {
@@ -36,7 +38,44 @@ pub(super) fn table(table: &Table) -> Json {
         "CanChangeTrackingBeEnabled": managed(true),
         "OwnershipType": "UserOwned",
         "TableType": "Standard",
+        "Privileges": privileges(table),
     })
+}
+
+/// The rights that a table knows.
+fn privileges(table: &Table) -> Vec<Json> {
+    let one = |right: &&str| {
+        let name = privilege_name(table, right);
+        json!({
+            "CanBeBasic": true,
+            "CanBeDeep": true,
+            "CanBeGlobal": true,
+            "CanBeLocal": true,
+            "CanBeEntityReference": false,
+            "CanBeParentEntityReference": false,
+            "Name": name,
+            "PrivilegeId": stable_guid("privilege", &name),
+            "PrivilegeType": right,
+        })
+    };
+    RIGHTS.iter().map(one).collect()
+}
+
+/// The ways from one row of a table to many of another.
+pub(super) fn children(table: &Table) -> Vec<Json> {
+    let one = |(way, child, lookup): &(String, String, String)| {
+        json!({
+            "MetadataId": stable_guid("relationship", way),
+            "SchemaName": way,
+            "RelationshipType": "OneToManyRelationship",
+            "ReferencedEntity": table.logical,
+            "ReferencedAttribute": table.primary_id,
+            "ReferencedEntityNavigationPropertyName": way,
+            "ReferencingEntity": child,
+            "ReferencingAttribute": lookup,
+        })
+    };
+    table.collections.iter().map(one).collect()
 }
 
 /// A column.

@@ -54,6 +54,10 @@ impl State {
             ("PUT", None) => self.put_table(call, &table),
             (_, Some("Attributes")) => self.attributes(call, &table, second),
             (_, Some("Keys")) => self.keys(call, &table, second),
+            ("GET", Some("OneToManyRelationships")) => {
+                let set = format!("EntityDefinitions('{}')/OneToManyRelationships", table.logical);
+                collection(call, &set, describe::children(&table))
+            }
             ("GET", Some(name)) => property(&describe::table(&table), name),
             _ => Err(Problem::method_not_allowed()),
         }

@@ -3,6 +3,7 @@
 mod body;
 mod convert;
 mod keys;
+mod lines;
 
 use std::sync::Arc;
 
@@ -51,6 +52,7 @@ impl State {
         apply(&mut row, changes.values);
         complete(&table, &mut row);
         self.check_row(&table, &row)?;
+        self.total(&mut row, &table);
         self.data.put(logical, row);
         for (child, lookup, mut body) in changes.children {
             let bind = self.bind_name(&child, &lookup, logical)?;
@@ -58,6 +60,7 @@ impl State {
             self.create(&child, None, &body, actor)?;
         }
         self.announce(&Change { message: "Create", table: &table, id: &id, sent: &sent }, actor);
+        self.total_parent(&table, &id, actor)?;
         Ok(id)
     }
 
@@ -98,9 +101,10 @@ impl State {
         apply(&mut row, changes.values);
         complete(&table, &mut row);
         self.check_row(&table, &row)?;
+        self.total(&mut row, &table);
         self.data.put(logical, row);
         self.announce(&Change { message: "Update", table: &table, id, sent: &sent }, actor);
-        Ok(())
+        self.total_parent(&table, id, actor)
     }
 
     /// Deletes a row. An account or contact that opportunities still name stays.
@@ -130,8 +134,12 @@ impl State {
             }
         }
         self.announce(&Change { message: "Delete", table: &table, id, sent: &[] }, actor);
+        let parent = self.parent_of_line(&table, id);
         self.data.remove(logical, id);
-        Ok(())
+        match parent {
+            Some(parent) => self.recompute(&parent, actor),
+            None => Ok(()),
+        }
     }
 
     fn stamp_new(
@@ -309,20 +317,6 @@ fn complete(table: &Table, row: &mut Row) {
         row.values.insert("isauthvalueset".to_owned(), json!(set));
     }
     if table.logical == "opportunityproduct" {
-        complete_line(row);
-    }
-}
-
-fn complete_line(row: &mut Row) {
-    let number = |row: &Row, name: &str| row.values.get(name).and_then(decimal).unwrap_or_default();
-    let base = number(row, "quantity") * number(row, "priceperunit");
-    let extended = base - number(row, "manualdiscountamount") + number(row, "tax");
-    for (name, amount) in [("baseamount", base), ("extendedamount", extended)] {
-        if let Ok(amount) = serde_json::from_str(&amount.round_dp(2).to_string()) {
-            row.values.insert(name.to_owned(), amount);
-        }
-    }
-    if let Some(name) = row.values.get("productdescription").cloned() {
-        row.values.entry("opportunityproductname").or_insert(name);
+        lines::complete(row);
     }
 }

@@ -87,5 +87,7 @@ pub(super) fn describe(
         .filter(|(_, (read, _))| *read)
         .map(|(field, (_, edit))| (field, edit))
         .collect();
-    Ok(Answer::json(200, schema::object(object, &call.version, &visible)))
+    let may = |what: &str| org.may(object, &call.user, what);
+    let rights = (may("PermissionsCreate"), may("PermissionsEdit"));
+    Ok(Answer::json(200, schema::object(object, &call.version, rights, &visible)))
 }

@@ -25,6 +25,10 @@ pub(super) fn answer(org: &mut Org, call: &Call, rest: &[&str]) -> Result<Answer
 }
 
 fn create(org: &mut Org, call: &Call) -> Result<Answer, Failure> {
+    if !org.is_permitted("CustomizeApplication") {
+        let message = "insufficient access rights on object id";
+        return Err(Failure::row("INSUFFICIENT_ACCESS_OR_READONLY", message, &[]));
+    }
     let full_name = call.body["FullName"].as_str().unwrap_or_default().to_owned();
     let integrity =
         |message: String| Failure::row("FIELD_INTEGRITY_EXCEPTION", message, &["FullName"]);

@@ -56,6 +56,10 @@ impl Org {
         let (id, row) = self.live("Lead", &asked.lead)?;
         let mut lead = row.clone();
         check::locks(self, "Lead", &id, &lead.fields)?;
+        if client && !self.is_permitted("ConvertLeads") {
+            let message = "insufficient access rights on object id";
+            return Err(Failure::row("INSUFFICIENT_ACCESS_OR_READONLY", message, &[]));
+        }
         if !LEAD_STATUSES.iter().any(|(name, converted)| *converted && *name == asked.status) {
             let message = format!("invalid convertedStatus: {}", asked.status);
             return Err(Failure::row("INVALID_STATUS", message, &[]));
@@ -76,6 +80,9 @@ impl Org {
             let fields = self.opportunity_of(&lead.fields, asked, &owner, &account);
             Some(self.create("Opportunity", &fields, &Writer::person(user))?)
         };
+        if let Some(opportunity) = &opportunity {
+            self.add_primary_role(opportunity, &contact, &by);
+        }
         let mut set = |name: &str, value: Value| lead.fields.insert(name.to_owned(), value);
         set("IsConverted", json!(true));
         set("Status", json!(asked.status));

@@ -23,7 +23,9 @@ impl Org {
         row.fields.insert("IsDeleted".into(), json!(true));
         self.touch(&mut row.fields, &by.user);
         row.deleted_at = Some(stamp::whole_second(self.now()));
+        let fields = row.fields.clone();
         self.put(&object, &id, Some(row));
+        self.carry_over(&object, &fields, false, by);
         if by.client {
             self.usage.log.writes += 1;
         }

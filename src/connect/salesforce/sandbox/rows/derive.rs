@@ -8,6 +8,11 @@ use crate::connect::salesforce::sandbox::org::{Fields, Org};
 pub(crate) fn fill(org: &Org, object: &str, fields: &mut Fields, given: &Fields) {
     match object {
         "Opportunity" => opportunity(org, fields, given),
+        "OpportunityLineItem" => {
+            let part = |name: &str| fields[name].as_f64().unwrap_or_default();
+            let total = (part("Quantity") * part("UnitPrice") * 100.0).round() / 100.0;
+            fields.insert("TotalPrice".into(), json!(total));
+        }
         "Lead" | "Contact" | "User" => full_name(fields),
         _ => {}
     }

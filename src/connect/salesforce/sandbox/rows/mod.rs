@@ -1,6 +1,7 @@
 //! Saving and deleting rows, with everything that the platform checks on the way.
 
 mod check;
+mod children;
 mod convert;
 mod delete;
 mod derive;

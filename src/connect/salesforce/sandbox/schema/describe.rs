@@ -26,8 +26,15 @@ pub(crate) fn global(object: &Object, version: &str) -> Value {
 }
 
 /// The full form, with the fields that `visible` lets through as (field, editable).
-pub(crate) fn object(object: &Object, version: &str, visible: &[(&Field, bool)]) -> Value {
+pub(crate) fn object(
+    object: &Object,
+    version: &str,
+    (create, edit): (bool, bool),
+    visible: &[(&Field, bool)],
+) -> Value {
     let mut full = global(object, version);
+    full["createable"] = json!(object.createable && create);
+    full["updateable"] = json!(object.updateable && edit);
     full["childRelationships"] = json!([]);
     full["recordTypeInfos"] = json!([{
         "active": true, "available": true, "defaultRecordTypeMapping": true, "master": true,

@@ -1,5 +1,6 @@
 //! What the emulated organisation knows about its objects and fields.
 
+mod children;
 mod cosell;
 mod custom;
 mod describe;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 pub(crate) use custom::from_metadata;
 pub(crate) use describe::{global, object};
 pub(crate) use field::{Field, Kind, checkbox};
+pub(crate) use people::PERMISSIONS;
 
 use super::options::SandboxOptions;
 
@@ -27,6 +29,8 @@ pub(crate) struct Object {
     pub(crate) deletable: bool,
     /// Lives under `/tooling` only.
     pub(crate) tooling: bool,
+    /// Writable by everyone; otherwise a permission set must grant it.
+    pub(crate) open_to_write: bool,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -43,6 +47,7 @@ impl Object {
             updateable: true,
             deletable: true,
             tooling: false,
+            open_to_write: true,
             fields: all,
         }
     }
@@ -82,8 +87,8 @@ impl Schema {
     /// The standard objects, with the co-sell fields if the options ask for them.
     pub(crate) fn new(options: &SandboxOptions) -> Self {
         let mut objects = BTreeMap::new();
-        let all =
-            sales::objects(options).into_iter().chain(people::objects()).chain(setup::objects());
+        let all = sales::objects(options).into_iter().chain(children::objects());
+        let all = all.chain(people::objects()).chain(setup::objects());
         for object in all {
             objects.insert(object.name.clone(), object);
         }

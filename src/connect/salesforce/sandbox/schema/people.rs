@@ -3,9 +3,19 @@
 use super::Object;
 use super::field::{Field, Kind, checkbox, reference, text};
 
+/// The system permissions that matter here.
+pub(crate) const PERMISSIONS: &[&str] = &[
+    "ApiEnabled",
+    "AssignPermissionSets",
+    "ConvertLeads",
+    "CustomizeApplication",
+    "ManageProfilesPermissionsets",
+    "ViewSetup",
+];
+
 /// All objects of this area.
 pub(crate) fn objects() -> Vec<Object> {
-    vec![user(), organization(), profile()]
+    vec![user(), organization(), profile(), permissions()]
 }
 
 fn user() -> Object {
@@ -45,4 +55,10 @@ fn organization() -> Object {
 fn profile() -> Object {
     let fields = vec![text("Name", 255), text("UserType", 40).read_only()];
     Object::new("Profile", "Profiles", "00e", fields).read_only()
+}
+
+/// One row: what the asking user may do. Its checkboxes are the system permissions.
+fn permissions() -> Object {
+    let fields = PERMISSIONS.iter().map(|name| checkbox(&format!("Permissions{name}"))).collect();
+    Object::new("UserPermissionAccess", "User Permission Access", "10t", fields).read_only()
 }
