@@ -32,7 +32,7 @@ pub enum Source {
     PartnerCenterFeed,
     /// The change feed of Dynamics 365, or its webhook.
     Dynamics365,
-    /// The change feed of Salesforce, or its outbound message.
+    /// The change feed of Salesforce, or its outbound message or change event.
     Salesforce,
     /// The nightly comparison, or a backfill.
     Reconcile,

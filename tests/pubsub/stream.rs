@@ -294,7 +294,8 @@ async fn the_certificate_must_be_trusted_and_the_address_known() {
 
     let site = Site::start(true, |_, _| ()).await;
     let refused = site.listen(None).await.err();
-    assert!(matches!(refused, Some(ConnectError::Unavailable(_))), "no trust: {refused:?}");
+    let Some(ConnectError::Unavailable(why)) = refused else { panic!("no trust: {refused:?}") };
+    assert!(why.contains("certificate"), "{why}");
     assert!(site.sandbox.subscriptions().is_empty());
 
     let table = [

@@ -41,8 +41,21 @@ pub(super) async fn connect(url: &Url, ca_pem: Option<&[u8]>) -> Result<Channel,
     let connected = tokio::time::timeout(CONNECT, endpoint.connect_with_connector(connector)).await;
     match connected {
         Ok(Ok(channel)) => Ok(channel),
-        Ok(Err(_)) | Err(_) => Err(ConnectError::Unavailable(format!("{place} cannot be reached"))),
+        Ok(Err(error)) => {
+            let why = cause(&error);
+            Err(ConnectError::Unavailable(format!("{place} cannot be reached: {why}")))
+        }
+        Err(_) => Err(ConnectError::Unavailable(format!("{place} cannot be reached in time"))),
     }
+}
+
+/// The innermost reason, such as a certificate that is not trusted.
+fn cause(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string().chars().take(200).collect()
 }
 
 async fn open(
