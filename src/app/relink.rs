@@ -5,6 +5,7 @@ use super::alert;
 use super::parts::Parts;
 use super::slot::outside;
 use crate::admin::operations::OperationError;
+use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::deal::Deal;
 use crate::domain::id::RecordKey;
@@ -68,7 +69,11 @@ async fn guard(
         return Err(refused(what, "Tie that deal to another record first."));
     }
     let read = part.crm.fetch(record.kind, &record.id, mapping.shape()).await;
-    let read = read.map_err(|fault| outside(part.name().title(), &fault))?;
+    let read = match read {
+        // What is not even an id is no record.
+        Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => None,
+        other => other.map_err(|fault| outside(part.name().title(), &fault))?,
+    };
     if read.is_none() {
         return Err(OperationError::NotFound {
             what: format!("There is no {record}."),

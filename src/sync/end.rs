@@ -53,13 +53,12 @@ impl Attempt<'_> {
         referral: &Referral,
         records: &[ReadRecord],
     ) {
-        if self.account.behaviour.shadow && !plan.writes_nothing() {
-            return;
-        }
         for outcome in &plan.links {
             let Some(read) = records.iter().find(|read| read.record.key.crm == outcome.crm) else {
                 continue;
             };
+            // In shadow mode what is only planned is not agreed on.
+            let outcome = &plan.without_writes(outcome);
             self.conflicts(deal, &outcome.conflicts);
             let view = view(read, referral);
             if let Some(link) = deal.link_mut(outcome.crm) {

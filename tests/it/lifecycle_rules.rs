@@ -23,11 +23,9 @@ fn sales_status(world: &World, row: &Json) -> String {
 async fn an_early_win_waits_for_the_72_hours_if_told_to() {
     let world = Setup::new().set("sync.won_before_72h", "wait").start().await;
     let created = ago(&world, DAY * 3 - Duration::from_secs(12));
-    let id = world
-        .arrival(json!({
-            "status": "Active", "substatus": "Accepted", "createdDateTime": created,
-        }))
-        .await;
+    let id = world.accepted().await;
+    world.edit_as_microsoft(&id, json!({ "createdDateTime": created }));
+    world.idle().await;
     world.edit_sales(&id, json!({ "StageName": "Closed Won" }));
     let row = world.sales(&id).expect("a row");
     world
@@ -46,18 +44,12 @@ async fn an_early_win_waits_for_the_72_hours_if_told_to() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deadlines_are_told_in_the_crms_and_in_the_status() {
     let world = World::start().await;
-    let due = world
-        .arrival(json!({
-            "name": "Nearly over", "createdDateTime": ago(&world, DAY * 12),
-            "details": { "customerRequestedContact": false },
-        }))
-        .await;
-    let urgent = world
-        .arrival(json!({
-            "name": "Please call", "createdDateTime": ago(&world, DAY),
-            "details": { "customerRequestedContact": true },
-        }))
-        .await;
+    let due = world.arrival(json!({ "name": "Nearly over" })).await;
+    let created = json!({ "createdDateTime": ago(&world, DAY * 12) });
+    world.edit_as_microsoft(&due, created);
+    let urgent = world.arrival(json!({ "name": "Please call" })).await;
+    let asks = json!({ "details": { "customerRequestedContact": true } });
+    world.edit_as_microsoft(&urgent, asks);
     let calm = world.arrival(json!({ "name": "Time enough" })).await;
     let audit = |id| {
         let (dynamics, sales) = (world.dynamics(id), world.sales(id));

@@ -85,6 +85,7 @@ async fn a_merged_lead_goes_on_under_the_id_that_survived() {
     let world = Setup::salesforce_only().start().await;
     let id = world.seed(json!({
         "name": "Northwind asks for a quote", "qualification": "MarketingQualified",
+        "type": "Independent",
     }));
     let lead = world
         .until("the lead arrives", || {

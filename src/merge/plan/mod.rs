@@ -51,6 +51,27 @@ impl Plan {
     pub fn writes_nothing(&self) -> bool {
         self.partner_center.is_none() && self.invite.is_none() && self.crms.is_empty()
     }
+
+    /// What becomes of a link if nothing of the plan is carried out: only what both sides hold
+    /// already is agreed on, and nobody was told anything.
+    #[must_use]
+    pub fn without_writes(&self, outcome: &LinkOutcome) -> LinkOutcome {
+        let mut kept = outcome.clone();
+        if self.writes_nothing() {
+            return kept;
+        }
+        let of_crms = self.crms.iter().map(|write| &write.values);
+        let of_referral = self.partner_center.iter().flat_map(|write| write.values.values());
+        let written: Vec<&Values> = of_crms.chain(of_referral).collect();
+        kept.settled.retain(|field| !written.iter().any(|values| values.contains_key(field)));
+        let by_crm = self.crms.iter().any(|write| write.stage.is_some());
+        if by_crm || self.partner_center.iter().any(|write| write.stage.is_some()) {
+            kept.stage = None;
+        }
+        kept.told.clear();
+        kept.conflicts.clear();
+        kept
+    }
 }
 
 /// The one PATCH of our referral.
