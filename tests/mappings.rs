@@ -8,6 +8,8 @@ use cosell_sync::mapping::{load_directory, run_cases};
 mod bad_input;
 #[path = "mapping_catalogue/catalogue.rs"]
 mod catalogue;
+#[path = "mapping_catalogue/folders.rs"]
+mod folders;
 #[path = "mapping_catalogue/use_of_a_mapping.rs"]
 mod use_of_a_mapping;
 

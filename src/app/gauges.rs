@@ -47,6 +47,8 @@ fn measure(parts: &Parts, status: &crate::admin::operations::Status) {
         if let Some(days) = account.credential_days_left {
             metrics.credential(name, i64::from(days));
         }
-        metrics.mappings(name, account.mappings.rejected.is_some());
+        let parked = account.mappings.parked.iter().filter(|parked| !parked.row.optional).count();
+        let parked = i64::try_from(parked).unwrap_or(i64::MAX);
+        metrics.mappings(name, account.mappings.rejected.is_some(), parked);
     }
 }

@@ -140,7 +140,7 @@ fn changed_lines(old: &Files, new: &Files) -> Vec<String> {
         for (name, text) in files {
             let mut other: Vec<&str> =
                 others.get(name).map(|text| text.lines().collect()).unwrap_or_default();
-            for line in text.lines() {
+            for line in text.lines().filter(|line| !line.trim().is_empty()) {
                 match other.iter().position(|known| *known == line) {
                     Some(at) => drop(other.swap_remove(at)),
                     None => lines.push(format!("{sign} {name}: {line}")),

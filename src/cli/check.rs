@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::{CliError, JsonArgument, Out, Outcome, print_json};
 use crate::config::Config;
-use crate::mapping::{CaseReport, load_directory, run_cases};
+use crate::mapping::{CaseReport, MappingFolder, run_cases};
 
 /// Check configuration and mappings offline; every case of the mappings is run.
 #[derive(Debug, Args)]
@@ -27,6 +27,7 @@ pub(super) struct Check {
 struct Folder {
     path: PathBuf,
     problems: Vec<String>,
+    warnings: Vec<String>,
     json: Json,
     mappings: usize,
     cases: usize,
@@ -68,6 +69,9 @@ impl Folder {
         for problem in &self.problems {
             writeln!(out, "{problem}\n")?;
         }
+        for warning in &self.warnings {
+            writeln!(out, "warning: {warning}\n")?;
+        }
         let path = self.path.display();
         if self.problems.is_empty() {
             let (mappings, cases) = (self.mappings, self.cases);
@@ -88,15 +92,20 @@ fn check(path: &Path) -> Folder {
     let mut folder = Folder {
         path: path.to_owned(),
         problems: Vec::new(),
+        warnings: Vec::new(),
         json: Json::Null,
         mappings: 0,
         cases: 0,
         uncovered: 0,
     };
-    match load_directory(path) {
+    let read = MappingFolder::read(path);
+    folder.warnings = read.as_ref().map(|read| read.warnings().to_vec()).unwrap_or_default();
+    match read.and_then(|read| read.compile()) {
         Err(problems) => {
             folder.problems = problems.0.iter().map(ToString::to_string).collect();
-            folder.json = json!({ "folder": path, "problems": problems, "files": [] });
+            folder.json = json!({
+                "folder": path, "problems": problems, "warnings": folder.warnings, "files": [],
+            });
         }
         Ok(mappings) => {
             let mut files = Vec::new();
@@ -108,7 +117,9 @@ fn check(path: &Path) -> Folder {
                 files.push(json!({ "file": mapping.file(), "cases": report }));
             }
             folder.mappings = mappings.len();
-            folder.json = json!({ "folder": path, "problems": [], "files": files });
+            folder.json = json!({
+                "folder": path, "problems": [], "warnings": folder.warnings, "files": files,
+            });
         }
     }
     folder

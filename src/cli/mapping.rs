@@ -269,7 +269,7 @@ fn print_preview(answer: &Json, out: &mut dyn Out) -> Result<Outcome, CliError> 
         table::paragraph(out, "  from  ", &from)?;
         let note = text(line, "/note");
         let to = match &line["target"] {
-            Json::Null => format!("{}: {note}", text(line, "/to")),
+            Json::Null if !note.is_empty() => format!("{}: {note}", text(line, "/to")),
             target => format!("{} = {target}", text(line, "/to")),
         };
         table::paragraph(out, "  to    ", &to)?;

@@ -8,6 +8,7 @@ use super::{
     CliError, ConfigArgument, JsonArgument, Out, Outcome, list, minute, print_json, query, table,
     text,
 };
+use crate::domain::value::Value;
 
 /// Why a deal is as it is: what happened, oldest first, and the next step.
 #[derive(Debug, Args)]
@@ -101,15 +102,39 @@ fn print(out: &mut dyn Out, entry: &Json) -> Result<(), CliError> {
     Ok(())
 }
 
-/// A canonical value without the name of its kind.
+/// A canonical value as a person reads it.
 pub(super) fn value(json: &Json) -> String {
-    match json {
-        Json::Null => "(empty)".to_owned(),
-        Json::String(text) if text.eq_ignore_ascii_case("null") => "(empty)".to_owned(),
-        Json::String(text) => text.clone(),
-        Json::Object(pairs) if pairs.len() == 1 => {
-            pairs.values().next().map_or(String::new(), value)
+    match serde_json::from_value::<Value>(json.clone()) {
+        Ok(Value::Null) => "(empty)".to_owned(),
+        Ok(value) => value.to_string(),
+        // What was redacted is no value any more.
+        Err(_) => json.as_str().map_or_else(|| json.to_string(), str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::value;
+
+    #[test]
+    fn values_are_told_in_words() {
+        let table = [
+            (json!({ "type": "null" }), "(empty)", "nothing"),
+            (json!({ "type": "decimal", "value": "125000.5" }), "125,000.5", "an amount"),
+            (json!({ "type": "date", "value": "2027-03-31" }), "31 Mar 2027", "a date"),
+            (
+                json!({ "type": "list", "value": [
+                    { "identity": "sol-1", "parts": [["id", { "type": "text", "value": "SOL-1" }]] },
+                ] }),
+                "SOL-1",
+                "items by their names",
+            ),
+            (json!("redacted"), "redacted", "no value any more"),
+        ];
+        for (json, expected, why) in table {
+            assert_eq!(value(&json), expected, "{why}");
         }
-        other => other.to_string(),
     }
 }

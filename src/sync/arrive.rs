@@ -1,5 +1,7 @@
 //! A referral arrives: the deal is begun, and its records are found or made.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use super::account::CrmPart;
@@ -7,7 +9,7 @@ use super::attempt::{Attempt, Ended, ReadRecord, link, view};
 use super::execute::{not_convertible, stage_meant};
 use super::write::token_of;
 use crate::connect::error::ConnectError;
-use crate::domain::audit::AuditKind;
+use crate::domain::audit::{AuditKind, FieldChange};
 use crate::domain::deal::{
     Deal, Intent, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
 };
@@ -16,6 +18,7 @@ use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
+use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::sentence;
@@ -408,7 +411,18 @@ impl Attempt<'_> {
         deal.links.retain(|link| link.record.crm != crm);
         deal.links.push(fresh);
         let summary = format!("Created {} in {}.", read.record.key.id, crm.title());
-        self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
+        let mut entry = self.new_entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
+        // What a record began with is as much to be explained as what it became.
+        let rules = read.mapping.fields().iter();
+        let written: BTreeSet<&String> = rules
+            .filter(|rule| rule.on_create && rule.direction.to_crm())
+            .map(|rule| &rule.name)
+            .collect();
+        let filled =
+            sent.into_iter().filter(|(field, value)| !value.is_null() && written.contains(field));
+        let change = |(field, after)| FieldChange { field, before: Value::Null, after };
+        entry.fields = filled.map(change).collect();
+        self.entries.push(entry);
         read
     }
 

@@ -25,6 +25,7 @@ pub struct Metrics {
     webhook_ours: Family<Labels, Gauge>,
     credential_days: Family<Labels, Gauge>,
     mappings_rejected: Family<Labels, Gauge>,
+    mapping_rows_parked: Family<Labels, Gauge>,
 }
 
 fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -60,6 +61,10 @@ impl Default for Metrics {
         let credential_days = gauge("credential_left_days", "Days until a refresh token dies");
         let mappings_rejected =
             gauge("mappings_rejected", "1 while the mapping files on the disk are not in use");
+        let mapping_rows_parked = gauge(
+            "mapping_rows_parked",
+            "Mapping rows left out because the CRM lacks their field or refuses to have it written",
+        );
         Self {
             registry: Mutex::new(registry),
             deliveries,
@@ -72,6 +77,7 @@ impl Default for Metrics {
             webhook_ours,
             credential_days,
             mappings_rejected,
+            mapping_rows_parked,
         }
     }
 }
@@ -127,9 +133,10 @@ impl Metrics {
     }
 
     /// Whether the mapping files on the disk are not in use.
-    pub fn mappings(&self, account: &str, rejected: bool) {
+    pub fn mappings(&self, account: &str, rejected: bool, parked: i64) {
         let labels = labels(&[("account", account)]);
         self.mappings_rejected.get_or_create(&labels).set(i64::from(rejected));
+        self.mapping_rows_parked.get_or_create(&labels).set(parked);
     }
 }
 

@@ -1,13 +1,16 @@
-//! The rows of the bad-input catalogue that concern mapping files (M1 to M13, M16).
+//! The rows of the bad-input catalogue that concern mapping files, M1 to M16: here, folders in
+//! [`super::folders`], rows that the CRM does not allow (M14) and comparisons before a change (M15) in
+//! `tests/it/mappings.rs` too.
 
 use std::fs;
 use std::path::Path;
 
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
+use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Occasion;
 use cosell_sync::mapping::{
-    Mapping, Problems, Source, compile, load_directory, run_cases, shipped,
+    Mapping, Problems, Source, compile, diff, load_directory, run_cases, shipped,
 };
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 use serde_json::json;
@@ -35,7 +38,7 @@ fn referral(fields: serde_json::Value) -> Referral {
 }
 
 #[test]
-fn what_cannot_be_right_is_refused_on_loading() {
+fn m1_m2_m4_m7_m11_m16_what_cannot_be_right_is_refused_on_loading() {
     let deep = format!("{}1{}", "(".repeat(5_000), ")".repeat(5_000));
     let wide = "1+".repeat(500_000) + "1";
     let table = [
@@ -102,10 +105,74 @@ fn a_hopeless_file_is_refused_with_a_short_list() {
     assert_eq!(last, Some("and 14801 more problems"), "the unknown keys, and the number of rows");
 }
 
+/// M5: there is no pattern matching that could run away; a filter takes plain text.
+#[test]
+fn m5_there_are_no_patterns() {
+    for filter in ["match('(a+)+$')", "regex('(a+)+$')", "regex_replace('(a+)+$', '')"] {
+        let row =
+            format!("{ROW}crm = \"pc_a\"\ntype = \"text\"\nto_crm = \"referral.name|{filter}\"\n");
+        assert!(messages(extending(&row)).contains("unknown filter"), "{filter}");
+    }
+    let row = format!(
+        "{ROW}crm = \"pc_a\"\ntype = \"boolean\"\nto_crm = \"referral.name|contains('(a+)+$')\"\n"
+    );
+    let mapping = extending(&row).unwrap_or_else(|problems| panic!("{problems}"));
+    let deal = referral(json!({ "name": "a".repeat(40_000) + "!" }));
+    assert_eq!(mapping.read_referral(&deal).values["pc_a"], Value::Bool(false), "taken as it is");
+}
+
+/// M14: a field that the CRM does not have, or does not let us write, parks its own rows and is told.
+#[test]
+fn m14_a_missing_or_read_only_field_parks_its_rows_only() {
+    let rows = format!(
+        "{ROW}referral = \"campaignId\"\ncrm = \"pc_campaign\"\ntype = \"text\"\nconflict = \"crm\"\n\
+         when = \"record.pc_kind|length > 0\"\n"
+    );
+    let mapping = extending(&rows).unwrap_or_else(|problems| panic!("{problems}"));
+    let count = mapping.fields().len();
+    for (missing, why) in [("pc_campaign", "its end"), ("pc_kind", "what its condition reads")] {
+        let less = mapping.without(&[missing]);
+        let parked = less.parked();
+        assert_eq!((parked.len(), less.fields().len()), (1, count - 1), "{why}: {parked:?}");
+        assert_eq!(
+            (parked[0].field.as_str(), parked[0].crm_field.as_str()),
+            ("campaignId", missing)
+        );
+        assert_eq!(parked[0].place, "contoso.toml:2");
+        assert!(parked[0].reason.contains(missing) && parked[0].fix.contains("mapping reload"));
+        assert!(!less.shape().fields.iter().any(|field| field == missing), "it is not read");
+    }
+    let less = mapping.where_writable(|field, create| field != "estimatedvalue" || create);
+    let fields: Vec<&str> = less.parked().iter().map(|row| row.field.as_str()).collect();
+    assert_eq!(fields, ["details.dealValue"], "written on update, which is refused");
+    assert!(less.shape().fields.iter().any(|field| field == "estimatedvalue"), "it may be read");
+    let needed = mapping.indispensable_fields();
+    for field in ["pc_referralidentifier", "pc_syncwithpartnercenter", "statecode", "statuscode"] {
+        assert!(needed.contains(&field), "{field} in {needed:?}");
+    }
+}
+
+/// M15: what a change would write is known before it is used, over as many deals as there are.
+#[test]
+fn m15_a_change_is_counted_over_many_deals_before_it_is_used() {
+    let old = extending("extends = \"dynamics365-opportunity.toml\"\n").expect("it compiles");
+    let new = extending(&format!(
+        "{ROW}crm = \"pc_rank\"\ntype = \"text\"\nto_crm = \"'big' if referral.details.dealValue > 500 else ''\"\n"
+    ));
+    let new = new.unwrap_or_else(|problems| panic!("{problems}"));
+    let deals = (0..2_000).map(|value| {
+        let deal = referral(json!({ "details": { "dealValue": value, "currency": "EUR" } }));
+        (deal, Fields::new())
+    });
+    let report = diff(&old, &new, deals);
+    assert_eq!((report.samples, report.by_field["pc_rank"]), (2_000, 1_499));
+    assert_eq!(report.lines.len(), 1_000, "the examples are bounded, the counts are not");
+}
+
 /// M8: a formula reads the other side only and never a value that another formula made, so that
 /// there is nothing to go round in.
 #[test]
-fn formulas_cannot_read_each_other() {
+fn m8_formulas_cannot_read_each_other() {
     let rows = format!(
         "{ROW}crm = \"pc_a\"\ntype = \"text\"\nto_crm = \"record.pc_b\"\n\
          [[field]]\ncrm = \"pc_b\"\ntype = \"text\"\nto_crm = \"record.pc_a\"\n"
@@ -115,7 +182,7 @@ fn formulas_cannot_read_each_other() {
 
 /// M9: several referral words for one record word go one way only, until `reverse` settles it.
 #[test]
-fn many_to_one_needs_an_inverse() {
+fn m9_many_to_one_needs_an_inverse() {
     let lookup = "extends = \"dynamics365-opportunity.toml\"\n[lookup.stage]\n\
                   rows = [[\"10\", 1], [\"20\", 1], [\"40\", 2]]\n";
     let row = |more: &str| {
@@ -133,7 +200,7 @@ fn many_to_one_needs_an_inverse() {
 
 /// M7: a loss that the rows do not show is found by the generated cases.
 #[test]
-fn a_lossy_pair_of_words_is_found() {
+fn m7_a_lossy_pair_of_words_is_found() {
     let rows = format!(
         "{ROW}referral = \"salesStage\"\ncrm = \"pc_stage\"\ntype = \"text\"\ncodec = [\"lookup:stage\"]\n\
          conflict = \"crm\"\n[lookup.stage]\nrows = [[\"10\", \"Open\"], [\"20\", \"Work\"]]\n\
@@ -148,7 +215,7 @@ fn a_lossy_pair_of_words_is_found() {
 
 /// M6 and M10: what cannot be computed exactly parks its own field; the others flow.
 #[test]
-fn a_formula_that_fails_parks_its_field_only() {
+fn m6_m10_a_formula_that_fails_parks_its_field_only() {
     let table = [
         ("1 / referral.details.dealValue", "division by zero"),
         ("0 - 9223372036854775807 - 9223372036854775807", "out of range of a whole number"),
@@ -172,7 +239,7 @@ fn a_formula_that_fails_parks_its_field_only() {
 
 /// M16: a value with quotes stays a value.
 #[test]
-fn quotes_in_values_are_only_values() {
+fn m16_quotes_in_values_are_only_values() {
     let mapping = extending("extends = \"dynamics365-opportunity.toml\"\n").expect("it compiles");
     let name = "O'Neil \"x\" & co; $filter=1 eq 1";
     let side = mapping.read_referral(&referral(json!({ "name": name })));
@@ -183,7 +250,7 @@ fn quotes_in_values_are_only_values() {
 
 /// Files that must not be read, and spellings that must (M3, M12, M13).
 #[test]
-fn only_safe_files_are_read() {
+fn m3_m12_m13_only_safe_files_are_read() {
     let good = "extends = \"salesforce-lead.toml\"\n";
     let bom = format!("\u{feff}{}", good.replace('\n', "\r\n"));
     let tabs = format!("{good}[control]\n\ttoken\t=\t\"Token__c\"\n");
@@ -227,7 +294,7 @@ fn a_pipe_does_not_keep_the_loader_waiting() {
 
 #[cfg(unix)]
 #[test]
-fn links_out_of_the_directory_and_open_permissions_are_refused() {
+fn m12_links_out_of_the_directory_and_open_permissions_are_refused() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
     let outside = tempfile::tempdir().expect("a directory");
     write(outside.path(), "secret.toml", b"extends = \"salesforce-lead.toml\"\n");

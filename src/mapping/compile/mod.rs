@@ -151,11 +151,7 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     let shape = shape(&fields, &control, &stages, registration.as_ref());
     let paths: BTreeSet<&String> = fields.iter().flat_map(|field| field.row.formulas()).collect();
     let paths: Arc<[String]> = paths.into_iter().cloned().collect();
-    // A row that did not compile may be the one that a case is about.
-    let all = fields.len() == effective.fields.len();
-    let rules = fields.iter().map(|field| &field.rule);
-    let known =
-        all.then(|| KnownNames::of(rules, &shape.fields, &paths, (crm, kind), stage::words()));
+    let known = known(effective, &fields, &shape, &paths, (crm, kind));
     let cases: Arc<[Case]> = Case::all(&effective.cases, known.as_ref(), findings).into();
     if !findings.is_empty() {
         return None;
@@ -184,6 +180,20 @@ fn build(effective: &Effective, sources: &[Source], findings: &mut Findings) -> 
     }
     mapping.repeated = repeated(&mapping.rules);
     Some(mapping)
+}
+
+/// The names that a case may use; `None` if a row did not compile, which may be the one that a case
+/// is about.
+fn known(
+    effective: &Effective,
+    fields: &[field::Compiled],
+    shape: &Shape,
+    paths: &[String],
+    of: (CrmName, RecordKind),
+) -> Option<KnownNames> {
+    let rules = fields.iter().map(|field| &field.rule);
+    (fields.len() == effective.fields.len())
+        .then(|| KnownNames::of(rules, &shape.fields, paths, of, stage::words()))
 }
 
 /// Every record field that is to be read.
