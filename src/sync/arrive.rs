@@ -168,7 +168,10 @@ impl Attempt<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         if let Some(record) = found {
-            return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
+            let read = self.adopt(deal, record.clone(), mapping, referral);
+            // Its seller may have turned a lead that we had just made.
+            let moved = Box::pin(self.follow_conversion(deal, part, &record, referral)).await?;
+            return Ok(moved.unwrap_or(Ok(Some(read))));
         }
         if kind == RecordKind::Opportunity && referral.class().is_lead() {
             match self.lead_made_before(deal, referral, part).await? {
