@@ -43,7 +43,7 @@ impl Attempt<'_> {
         deal.intents.retain(|other| other.target != intent.target);
         deal.intents.push(intent);
         if let Some(link) = deal.link_mut(write.crm) {
-            link.pending.extend(write.lines.iter().map(|line| line.0.clone()));
+            write.lines.iter().for_each(|line| link.tell(line.0.clone()));
         }
     }
 
@@ -161,7 +161,7 @@ impl Attempt<'_> {
                 continue;
             }
             settle::remember_told(link, &[key], &[]);
-            link.pending.push(line.0.clone());
+            link.tell(line.0.clone());
             self.entry(Some(deal), AuditKind::Refused, crm.as_str(), line.0);
             self.wake = Some(self.around.clock.now());
         }
