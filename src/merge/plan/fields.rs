@@ -54,7 +54,12 @@ impl Draft<'_> {
     }
 
     fn apply(&mut self, rule: &FieldRule, referral: Value, record: Value, verdict: &Verdict) {
+        let ended = self.situation.referral.state().is_terminal();
         match verdict {
+            // Nothing can be sent any more, whoever would win: what is there now arrives.
+            Verdict::CrmWins | Verdict::Ask if ended => {
+                self.apply(rule, referral, record, &Verdict::PartnerCenterWins);
+            }
             Verdict::Still => {}
             Verdict::Agreed => self.settled.push(rule.name.clone()),
             Verdict::ToCrm => {
@@ -107,8 +112,8 @@ impl Draft<'_> {
     /// Offers a value to Partner Center. Returns whether it will be sent.
     fn offer(&mut self, rule: &FieldRule, value: Value) -> bool {
         let name = rule.name.clone();
+        // Not settled: should Partner Center still change the value, the seller's is named as lost.
         if self.situation.referral.state().is_terminal() {
-            self.settled.push(name);
             if let Some(stage) = self.referral_stage {
                 self.tell_once("terminal", "", sentence::closed_at_microsoft(stage));
             }
