@@ -354,6 +354,13 @@ impl Stage {
         !matches!(self, Self::OnHold | Self::Active)
     }
 
+    /// Whether a lead in this stage takes no more writes: it is closed, or was turned into an
+    /// opportunity.
+    #[must_use]
+    pub fn ends_a_lead(self) -> bool {
+        self.is_closed() || self == Self::Active
+    }
+
     /// The word used in mapping files and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
