@@ -3,6 +3,7 @@
 use super::{BOTH_CHANGED, Draft};
 use crate::domain::deal::{Conflict, Target};
 use crate::domain::hold::Hold;
+use crate::domain::id::RecordKind;
 use crate::domain::referral::{self, FROZEN_AFTER_SHARE};
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
@@ -93,10 +94,14 @@ impl Draft<'_> {
     /// Takes a value to the record, unless the record is closed and cannot be written any more, when
     /// it stays in the local trail. Returns whether it will be written.
     fn bring(&mut self, rule: &FieldRule, value: Value) -> bool {
-        self.settled.push(rule.name.clone());
         if self.record_is_sealed() {
+            // A lead that was turned hands this on to its opportunity.
+            if self.view.kind() != RecordKind::Lead {
+                self.settled.push(rule.name.clone());
+            }
             return false;
         }
+        self.settled.push(rule.name.clone());
         self.to_crm.insert(rule.name.clone(), value);
         true
     }
