@@ -92,20 +92,7 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
             wanted.sellers = SellerAccess::None;
         }
     }
-    let optional = mapping.optional_fields();
-    for rule in mapping.fields() {
-        let Some(name) = rule.crm.as_deref().filter(|name| optional.contains(name)) else {
-            continue;
-        };
-        if name.contains('.') || fields.iter().any(|known| known.name == name) {
-            continue;
-        }
-        let mut wanted = field(name, &rule.label, kind_of(rule.kind), TEXT);
-        if rule.direction != Direction::ToCrm {
-            wanted.sellers = SellerAccess::Edit;
-        }
-        fields.push(wanted);
-    }
+    add_optional(mapping, &mut fields);
     let prefix = match mapping.crm() {
         CrmName::Dynamics365 => control.referral_id.split('_').next().unwrap_or_default(),
         CrmName::Salesforce => {
@@ -119,6 +106,24 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
         container: CONTAINER.to_owned(),
         fields: fields.into_iter().filter(|field| custom(mapping.crm(), prefix, field)).collect(),
         watched: watched(mapping),
+    }
+}
+
+/// The columns of rows that the mapping calls optional: `provision` makes what is missing of them.
+fn add_optional(mapping: &Mapping, fields: &mut Vec<WantedField>) {
+    let optional = mapping.optional_fields();
+    for rule in mapping.fields() {
+        let Some(name) = rule.crm.as_deref().filter(|name| optional.contains(name)) else {
+            continue;
+        };
+        if name.contains('.') || fields.iter().any(|known| known.name == name) {
+            continue;
+        }
+        let mut wanted = field(name, &rule.label, kind_of(rule.kind), TEXT);
+        if rule.direction != Direction::ToCrm {
+            wanted.sellers = SellerAccess::Edit;
+        }
+        fields.push(wanted);
     }
 }
 

@@ -242,6 +242,7 @@ async fn microsofts_connector_is_found_by_its_labels() {
 }
 
 /// Rights are told one by one; what is missing is told by the platform's own name.
+#[expect(clippy::type_complexity, reason = "a table: what is missing, and what is told")]
 #[tokio::test]
 async fn rights_are_told_one_by_one() {
     let table: &[(&[&str], &[&str], RecordKind, &[(&str, bool)], &str)] = &[

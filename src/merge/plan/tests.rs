@@ -80,7 +80,7 @@ impl Bench {
     }
 
     fn plan(&self) -> Plan {
-        self.look(|situation| plan(situation))
+        self.look(plan)
     }
 
     fn look<T>(&self, what: impl FnOnce(&Situation<'_>) -> T) -> T {
