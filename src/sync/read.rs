@@ -255,7 +255,7 @@ impl<'a> Attempt<'a> {
         let (kind, word) =
             if now_paused { (AuditKind::Held, "paused") } else { (AuditKind::Resumed, "resumed") };
         if !now_paused {
-            link.pending.push(sentence::resumed().0);
+            link.tell(sentence::resumed().0);
         }
         let summary = format!("The seller {word} syncing in {}.", crm.title());
         self.entry(Some(deal), kind, crm.as_str(), summary);
