@@ -380,3 +380,109 @@ fn is_optional_control(mapping: &Mapping, field: &str) -> bool {
     ];
     all.into_iter().flatten().any(|name| name == field)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Notes, partner_id, probed};
+    use crate::admin::operations::{Finding, Level};
+    use crate::connect::error::ConnectError;
+    use crate::connect::partner_center_seam::{MpnProfile, PartnerProbe};
+    use crate::domain::time::Timestamp;
+
+    fn notes() -> Notes<'static> {
+        Notes { account: None, area: "partner_center", found: Vec::new() }
+    }
+
+    fn find<'f>(found: &'f [Finding], part: &str, why: &str) -> &'f Finding {
+        found
+            .iter()
+            .find(|finding| finding.what.contains(part))
+            .unwrap_or_else(|| panic!("{why}: nothing says `{part}`: {found:?}"))
+    }
+
+    #[test]
+    fn every_state_of_a_sign_in_is_told_with_a_fix() {
+        let now = Timestamp::parse("2026-06-01T12:00:00Z").expect("an instant");
+        let good = PartnerProbe {
+            organization_id: None,
+            server_time: Some(now),
+            mfa: Some(true),
+            refresh_token_days_left: Some(80),
+            visible_referrals: 3,
+        };
+        let behind = |secs| Some(now.minus(Duration::from_secs(secs)));
+        let table = [
+            (good.clone(), "Both audiences", Level::Ok, "tokens"),
+            (good.clone(), "passed multi-factor", Level::Ok, "MFA"),
+            (
+                PartnerProbe { mfa: Some(false), ..good.clone() },
+                "did not pass",
+                Level::Problem,
+                "MFA",
+            ),
+            (PartnerProbe { mfa: None, ..good.clone() }, "cannot be told", Level::Advice, "MFA"),
+            (good.clone(), "The clocks agree", Level::Ok, "clock"),
+            (
+                PartnerProbe { server_time: behind(31), ..good.clone() },
+                "differs by 31 s",
+                Level::Advice,
+                "clock",
+            ),
+            (
+                PartnerProbe { server_time: behind(301), ..good.clone() },
+                "differs by 301 s",
+                Level::Problem,
+                "clock",
+            ),
+            (good.clone(), "80 more days", Level::Ok, "refresh token"),
+            (
+                PartnerProbe { refresh_token_days_left: Some(13), ..good.clone() },
+                "dies in 13 days",
+                Level::Advice,
+                "refresh token",
+            ),
+            (good.clone(), "shows referrals (3", Level::Ok, "role"),
+            (
+                PartnerProbe { visible_referrals: 0, ..good },
+                "shows no referrals",
+                Level::Advice,
+                "role",
+            ),
+        ];
+        for (probe, part, level, why) in table {
+            let mut notes = notes();
+            probed(&mut notes, &probe, now);
+            let finding = find(&notes.found, part, why);
+            assert_eq!(finding.level, level, "{why}: {finding:?}");
+            assert_eq!(finding.fix.is_some(), level != Level::Ok, "{why}: {finding:?}");
+        }
+    }
+
+    #[test]
+    fn the_partner_id_is_told_whether_it_is_configured_or_not() {
+        let known = || {
+            Ok(Some(MpnProfile {
+                partner_name: "Contoso".to_owned(),
+                mpn_id: "1234567".to_owned(),
+            }))
+        };
+        let down = || Err(ConnectError::Unavailable("down".to_owned()));
+        let table = [
+            (Some("1234567"), known(), "1234567 belongs to Contoso", Level::Ok),
+            (Some("7654321"), Ok(None), "7654321 is not known", Level::Problem),
+            (Some("1234567"), down(), "1234567 cannot be looked up", Level::Advice),
+            (None, known(), "Our PartnerID is 1234567 (Contoso)", Level::Advice),
+            (None, Ok(None), "knows no PartnerID of ours", Level::Advice),
+            (None, down(), "Our PartnerID cannot be looked up", Level::Advice),
+        ];
+        for (configured, found, part, level) in table {
+            let mut notes = notes();
+            partner_id(&mut notes, configured, found);
+            let finding = find(&notes.found, part, part);
+            assert_eq!(finding.level, level, "{part}");
+            assert_eq!(finding.fix.is_some(), level != Level::Ok, "{part}");
+        }
+    }
+}

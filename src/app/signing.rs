@@ -105,3 +105,84 @@ fn signing(examined: &Examined, now: Timestamp) -> Found {
 fn days(ends: Timestamp, now: Timestamp) -> u64 {
     ends.since(now).as_secs() / 86_400
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Found, pinned, signing};
+    use crate::connect::partner_center::Examined;
+    use crate::domain::time::Timestamp;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).expect("an instant")
+    }
+
+    /// Level and both sentences.
+    fn told(found: Found) -> (&'static str, String) {
+        match found {
+            Found::Fine(what) => ("fine", what),
+            Found::Look(what, fix) => ("look", format!("{what} {fix}")),
+            Found::Wrong(what, fix) => ("wrong", format!("{what} {fix}")),
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_signing_certificate_has_its_fix() {
+        let now = at("2026-06-01T00:00:00Z");
+        let good = Examined {
+            url: "https://certificates.contoso.example/cert/a.cer".to_owned(),
+            ends: Some(at("2027-06-01T00:00:00Z")),
+            issuer: Some("Contoso Issuing CA 1".to_owned()),
+            fault: None,
+            out_of_reach: false,
+        };
+        let fault = Some("the certificate's chain is not valid: UnknownIssuer".to_owned());
+        let table = [
+            (good.clone(), "fine", "until 2027-06-01", "as it should be"),
+            (
+                Examined { ends: Some(at("2026-06-10T00:00:00Z")), ..good.clone() },
+                "look",
+                "ends on 2026-06-10",
+                "it ends soon",
+            ),
+            (
+                Examined { fault: fault.clone(), ..good.clone() },
+                "wrong",
+                "put the certificate of Contoso Issuing CA 1 into `intermediates`",
+                "an intermediate or a root is not pinned",
+            ),
+            (
+                Examined {
+                    fault: fault.clone(),
+                    ends: Some(at("2026-05-01T00:00:00Z")),
+                    ..good.clone()
+                },
+                "wrong",
+                "has ended on 2026-05-01",
+                "it has ended",
+            ),
+            (
+                Examined { fault, ends: None, issuer: None, out_of_reach: true, ..good },
+                "wrong",
+                "certificate_hosts",
+                "nothing answers there",
+            ),
+        ];
+        for (examined, level, part, why) in table {
+            let (found, text) = told(signing(&examined, now));
+            assert!(found == level && text.contains(part), "{why}: {found} {text}");
+        }
+    }
+
+    #[test]
+    fn a_pinned_certificate_is_told_with_its_end() {
+        let now = at("2026-06-01T00:00:00Z");
+        let table = [
+            ("2027-06-01T00:00:00Z", "fine"),
+            ("2026-06-10T00:00:00Z", "look"),
+            ("2026-05-01T00:00:00Z", "wrong"),
+        ];
+        for (ends, level) in table {
+            assert_eq!(told(pinned("Contoso Root", at(ends), now)).0, level, "{ends}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cosell_sync::connect::sandbox::{Fault, FaultEffect, Faults};
+use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::sandbox::Sandbox;
 use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
@@ -56,10 +57,30 @@ async fn with_each_answer_lost(setup: fn() -> Setup, place: Place) -> usize {
             .await;
         live(&world).await;
         let hit = (place.faults)(&world.sandbox).waiting() == 0;
+        every_write_can_be_looked_up(&world, hit && place.path == PARTNER_CENTER.path).await;
         world.finish().await;
         hit
     });
     join_all(lives).await.into_iter().filter(|hit| *hit).count()
+}
+
+/// Every write at Partner Center, also one whose answer was `lost`, left the ids that support asks
+/// for.
+async fn every_write_can_be_looked_up(world: &World, lost: bool) {
+    let has_ids = |entry: &cosell_sync::store::AuditEntry| {
+        let ids = &entry.entry.request_ids;
+        ids.iter().any(|id| id.starts_with("correlation:")) && ids.len() >= 2
+    };
+    let wrote = world.trail(Some(AuditKind::Wrote)).await;
+    let mut wrote = wrote.iter().filter(|entry| {
+        entry.entry.actor == "partner_center" && entry.entry.summary.starts_with("Wrote ")
+    });
+    assert!(wrote.clone().count() > 0, "something was written");
+    // What was found to have landed is told without a call of its own.
+    let told = wrote.any(has_ids);
+    assert!(told, "the ids of a write: {wrote:?}");
+    let retried = world.trail(Some(AuditKind::Retried)).await;
+    assert!(!lost || retried.iter().any(has_ids), "the ids of the lost one: {retried:?}");
 }
 
 /// A deal arrives, is accepted in the CRM, changes on both sides and is won at Microsoft; another is

@@ -124,6 +124,10 @@ async fn a_revoked_consent_stops_the_work_and_a_new_one_catches_up() {
         feed.and_then(|poller| poller.health().fault)
     };
     world.until("the feed says so too", || feed(&world)).await;
+    let status = world.ask("/status").await;
+    let alerts = status["alerts"].to_string();
+    assert!(alerts.contains("revoked") && alerts.contains("cosell-sync login"), "{status}");
+    assert_eq!(status["accounts"][0]["systems"][0]["state"], "refused", "{status}");
     let writes = world.sandbox.partner_center.write_count();
     world.two_crm_polls().await;
     assert_eq!(world.sandbox.partner_center.write_count(), writes);
@@ -133,6 +137,39 @@ async fn a_revoked_consent_stops_the_work_and_a_new_one_catches_up() {
     let kept = world.admin("/login", json!({ "account": "contoso", "refresh_token": token })).await;
     assert!((200..300).contains(&kept), "the new consent is kept: {kept}");
     world.until_true("nothing was lost", || world.agree(&id, 91_000.0, "2027-09-30")).await;
+    let status = world.ask("/status").await;
+    assert_eq!(status["accounts"][0]["systems"][0]["state"], "ok", "{status}");
+    assert!(!status["alerts"].to_string().contains("refuses"), "{status}");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_secret_is_used_without_a_restart_and_a_bad_one_never() {
+    let world = World::start().await;
+    let id = world.accepted().await;
+    let file = world.folder.path().join("secrets/partner-center");
+    let old = std::fs::read_to_string(&file).expect("the secret");
+    std::fs::write(&file, "mistyped").expect("written");
+    let told = world.until_said(AuditKind::Alerted, "The new client_secret").await.entry.summary;
+    assert!(told.contains("is not used") && told.contains("wrong"), "the reason: {told}");
+    assert!(!told.contains("mistyped") && !told.contains(&old), "no secret: {told}");
+    let status = world.ask("/status").await;
+    assert!(status["alerts"].to_string().contains("is not used"), "{status}");
+    world.edit_dynamics(&id, json!({ "estimatedvalue": 71_000 }));
+    world.until_true("work goes on", || world.agree(&id, 71_000.0, "2027-03-31")).await;
+
+    // The old secret ends at Entra; every token is gone.
+    world.sandbox.partner_center.set_options(|options| options.client_secret = "fresh".to_owned());
+    world.sandbox.partner_center.forget_access_tokens();
+    world.edit_dynamics(&id, json!({ "estimatedvalue": 72_000 }));
+    let account = &world.app().accounts[0];
+    world.until("the reason is visible", || account.breaker.refusal()).await;
+    std::fs::write(&file, "fresh\n").expect("written");
+    world.until_said(AuditKind::Configured, "The client_secret of Partner Center was").await;
+    world.until_true("nothing was lost", || world.agree(&id, 72_000.0, "2027-03-31")).await;
+    assert!(world.letters().await.is_empty(), "credentials hold no deal");
+    let status = world.ask("/status").await;
+    assert!(!status["alerts"].to_string().contains("client_secret"), "it is over: {status}");
     world.finish().await;
 }
 
@@ -146,6 +183,8 @@ async fn events_that_go_to_another_tool_are_recovered_by_the_list_and_the_theft_
     world.sandbox.partner_center.set_slot(&other).expect("another tool may");
     let entry = world.until_said(AuditKind::Alerted, "The webhook registration points to").await;
     assert!(entry.entry.summary.contains("other-tool"), "{}", entry.entry.summary);
+    let status = world.ask("/status").await;
+    assert!(status["alerts"].to_string().contains("other-tool"), "{status}");
     let id = world.seed(json!({ "name": "Nobody told us" }));
     world.arrived(&id).await;
     let slot = world.sandbox.partner_center.slot().expect("a registration");

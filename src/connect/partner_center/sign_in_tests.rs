@@ -9,7 +9,7 @@ use super::testing::{Counting, HandClock, MemoryVault};
 use super::{Client, Credential, Settings, Trial};
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Call, Http, HttpSettings};
-use crate::connect::partner_center_seam::PartnerCenter;
+use crate::connect::partner_center_seam::{PartnerCenter, WebhookSlot};
 use crate::connect::sandbox::{Fault, FaultEffect, SandboxClock, Serving};
 use crate::domain::clock::Clock;
 use crate::domain::secret::{ExposeSecret, SecretString};
@@ -262,4 +262,45 @@ async fn a_code_login_checks_state_and_gives_a_refresh_token() {
     assert_eq!(done.mfa, Some(true));
     let other = client.begin_code_login("http://127.0.0.1:5000/").expect("a request");
     assert!(client.redeem(&other, &code).await.is_err(), "another verifier, or a used code");
+}
+
+#[tokio::test]
+async fn a_registration_that_another_tool_wrote_in_the_meantime_is_left_alone() {
+    let bench = bench(|_| ()).await;
+    let client = bench.client();
+    let base = bench.serving.url();
+    let [ours, theirs, others] = ["ours", "theirs", "others"].map(|path| format!("{base}/{path}"));
+    let wanted = WebhookSlot {
+        url: ours.clone(),
+        events: vec!["referral-updated".to_owned()],
+        signature_in_ms_header: true,
+        last_modified: None,
+    };
+    let set = |url: &str| {
+        let slot = serde_json::json!({
+            "WebhookUrl": format!("{url}?code=hidden"), "WebhookEvents": ["invoice-ready"],
+        });
+        bench.sandbox.set_slot(&slot).expect("taken by another tool");
+    };
+    let with_code = |url: &str| Some(format!("{url}?code=hidden"));
+    let table = [
+        (Some(&theirs), None, false, "there was none when it was decided"),
+        (Some(&theirs), with_code(&others), false, "it was somebody else's"),
+        (Some(&theirs), with_code(&theirs), true, "as it was seen, to be taken over"),
+    ];
+    for (there, seen, written, why) in table {
+        there.into_iter().for_each(|url| set(url));
+        let answer = client.write_webhook_slot(&wanted, seen.as_deref()).await;
+        let slot = bench.sandbox.slot().expect("a registration");
+        if written {
+            assert_eq!(answer.expect(why).url, ours, "{why}");
+        } else {
+            let Err(ConnectError::Exists(refusal)) = answer else { panic!("{why}: {answer:?}") };
+            assert!(refusal.message.contains(theirs.as_str()), "{why}: {refusal}");
+            assert!(!refusal.message.contains("hidden"), "{why}: no secret: {refusal}");
+            assert!(slot["WebhookUrl"].to_string().contains("theirs"), "{why}");
+        }
+    }
+    let answer = client.write_webhook_slot(&wanted, None).await;
+    assert_eq!(answer.expect("ours may be completed at any time").url, ours);
 }
