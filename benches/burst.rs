@@ -23,6 +23,7 @@ fn main() {
     runtime.block_on(measure());
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what it is for")]
 async fn measure() {
     let asked = std::env::var("COSELL_SYNC_BURST").ok().and_then(|text| text.parse().ok());
     let count = asked.unwrap_or(CHANGES);

@@ -39,9 +39,10 @@ impl World {
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let [_, full, _] = sandbox.urls();
         let secret = "webhook_secret = { file = \"secrets/webhook\" }";
+        let forms = "forms = [\"Opportunity\", \"Lead\"]";
         let text = text.replace(&full, &serving.url()).replacen(
             "poll_secs = 1\n",
-            &format!("poll_secs = 86400\n{secret}\n"),
+            &format!("poll_secs = 86400\n{secret}\n{forms}\n"),
             1,
         );
         std::fs::write(&file, text).expect("written");

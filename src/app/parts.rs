@@ -64,13 +64,7 @@ impl Parts {
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
             let folder = config.path(&settings.sync.mappings);
-            if let Err(error) = std::fs::read_dir(&folder) {
-                return Err(AppError::Settings(format!(
-                    "accounts.{name}.sync.mappings: the folder {} cannot be read: {error}; copy the \
-                     shipped mapping files there",
-                    folder.display()
-                )));
-            }
+            check_folder(name, &folder)?;
             let mappings = load_mappings(&folder)?;
             files.remember(&account_name(name), &folder);
             let own = account_name(name);
@@ -96,16 +90,11 @@ impl Parts {
             let account = Arc::new(account);
             salesforce.extend(client.map(|client| (own, client)));
             account.name_mappings(&files.state(&account).version);
-            for (feed, every) in feeds_of(&account, settings) {
-                let poller = Poller::new(
-                    around.clone(),
-                    Arc::clone(&account),
-                    feed,
-                    every,
-                    Arc::clone(&wake),
-                );
-                pollers.push(Arc::new(poller));
-            }
+            let feeds = feeds_of(&account, settings).into_iter();
+            pollers.extend(feeds.map(|(feed, every)| {
+                let (account, wake) = (Arc::clone(&account), Arc::clone(&wake));
+                Arc::new(Poller::new(around.clone(), account, feed, every, wake))
+            }));
             accounts.push(account);
         }
         let beside = |feed| Listener::beside(&around, feed, &wake).map(Arc::new);
@@ -180,6 +169,18 @@ pub async fn restore_store(config: &Config, from: &Path) -> Result<u64, AppError
     let rows = restored
         .map_err(|error| AppError::Settings(format!("the store was not restored: {error}")))??;
     Ok(rows)
+}
+
+/// Whether the folder of an account's mapping files can be read.
+fn check_folder(name: &str, folder: &std::path::Path) -> Result<(), AppError> {
+    let read = std::fs::read_dir(folder).map(drop);
+    read.map_err(|error| {
+        AppError::Settings(format!(
+            "accounts.{name}.sync.mappings: the folder {} cannot be read: {error}; copy the shipped \
+             mapping files there",
+            folder.display()
+        ))
+    })
 }
 
 /// Every feed of an account with how often it is read.

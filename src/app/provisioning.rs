@@ -4,11 +4,11 @@ use super::alert;
 use super::parts::Parts;
 use super::slot::outside;
 use crate::admin::operations::{OperationError, ProvisionLine};
-use crate::connect::crm::{Provision, WantedField};
+use crate::connect::crm::{Provision, SellerAccess, WantedField};
 use crate::domain::audit::AuditKind;
 use crate::domain::id::{AccountName, CrmName};
 use crate::mapping::Mapping;
-use crate::mapping::rule::FieldKind;
+use crate::mapping::rule::{Direction, FieldKind};
 
 /// Name of the solution or permission set that everything is put into.
 const CONTAINER: &str = "CosellSync";
@@ -67,6 +67,7 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
         ),
     ];
     fields[0].unique = true;
+    fields[1].sellers = SellerAccess::Edit;
     let optional = [
         (&control.link, "Referral Link", "url", 500),
         (&control.help, "How can Microsoft help?", "option", 0),
@@ -82,16 +83,16 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
     for wanted in fields.iter_mut().filter(|wanted| wanted.kind == "option") {
         wanted.options = control.help_codes.iter().map(|(_, code)| words(code)).collect();
     }
-    let optional = mapping.optional_fields();
-    for rule in mapping.fields() {
-        let Some(name) = rule.crm.as_deref().filter(|name| optional.contains(name)) else {
-            continue;
-        };
-        if name.contains('.') || fields.iter().any(|known| known.name == name) {
-            continue;
+    let edited = [&control.help, &control.solutions, &control.visibility];
+    for wanted in &mut fields {
+        let is = |name: &&String| **name == wanted.name;
+        if edited.into_iter().flatten().any(|name| is(&name)) {
+            wanted.sellers = SellerAccess::Edit;
+        } else if control.token.as_ref().is_some_and(|name| is(&name)) {
+            wanted.sellers = SellerAccess::None;
         }
-        fields.push(field(name, &rule.label, kind_of(rule.kind), TEXT));
     }
+    add_optional(mapping, &mut fields);
     let prefix = match mapping.crm() {
         CrmName::Dynamics365 => control.referral_id.split('_').next().unwrap_or_default(),
         CrmName::Salesforce => {
@@ -105,6 +106,24 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
         container: CONTAINER.to_owned(),
         fields: fields.into_iter().filter(|field| custom(mapping.crm(), prefix, field)).collect(),
         watched: watched(mapping),
+    }
+}
+
+/// The columns of rows that the mapping calls optional: `provision` makes what is missing of them.
+fn add_optional(mapping: &Mapping, fields: &mut Vec<WantedField>) {
+    let optional = mapping.optional_fields();
+    for rule in mapping.fields() {
+        let Some(name) = rule.crm.as_deref().filter(|name| optional.contains(name)) else {
+            continue;
+        };
+        if name.contains('.') || fields.iter().any(|known| known.name == name) {
+            continue;
+        }
+        let mut wanted = field(name, &rule.label, kind_of(rule.kind), TEXT);
+        if rule.direction != Direction::ToCrm {
+            wanted.sellers = SellerAccess::Edit;
+        }
+        fields.push(wanted);
     }
 }
 
@@ -139,6 +158,7 @@ fn field(name: &str, label: &str, kind: &str, max_length: u32) -> WantedField {
         max_length,
         options: Vec::new(),
         unique: false,
+        sellers: SellerAccess::Read,
     }
 }
 

@@ -289,6 +289,7 @@ fn dynamics365_client(
     );
     client.token_url = settings.token_url.clone();
     client.http = http(config, &key, settings.ca_file.as_ref(), 52)?;
+    client.forms.clone_from(&settings.forms);
     client.ledger =
         Some(Arc::new(Requests::new(Arc::clone(&around.store), account, "dynamics365")));
     if let (Some(source), Some(public)) = (&settings.webhook_secret, &config.server.public_url) {

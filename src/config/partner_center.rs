@@ -97,7 +97,7 @@ impl PartnerCenterConfig {
                 ));
             }
         }
-        self.webhook.iter().try_for_each(|webhook| webhook.check_resource_hosts(file, &key))
+        self.webhook.iter().try_for_each(|webhook| webhook.check_resource_hosts(file, key))
     }
 }
 

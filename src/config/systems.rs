@@ -26,6 +26,9 @@ pub struct Dynamics365Config {
     pub poll_secs: u64,
     /// Shared secret of the environment's webhooks; without it none are taken.
     pub webhook_secret: Option<SecretSource>,
+    /// Names of the main forms that `provision` gives a section with the columns for sellers.
+    #[serde(default)]
+    pub forms: Vec<String>,
     /// Requests that the platform grants in 24 hours, as the tenant is licensed. At least 1000.
     #[serde(default = "default_daily_requests")]
     pub daily_requests: u64,

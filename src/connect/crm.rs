@@ -249,6 +249,19 @@ pub struct WantedField {
     pub options: Vec<String>,
     /// Whether it is to be a unique key.
     pub unique: bool,
+    /// What sellers do with it, for a CRM whose forms can be changed.
+    pub sellers: SellerAccess,
+}
+
+/// What sellers do with a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SellerAccess {
+    /// They fill it in.
+    Edit,
+    /// They look at it.
+    Read,
+    /// It is nothing to them.
+    None,
 }
 
 /// One step of provisioning.

@@ -137,6 +137,14 @@ impl Link {
         std::iter::once(&self.record).chain(&self.lead)
     }
 
+    /// Has the seller told of something with the next write. What waits to be told already is not
+    /// told a second time: a try that was cut off plans the same sentence again.
+    pub fn tell(&mut self, line: String) {
+        if !self.pending.contains(&line) {
+            self.pending.push(line);
+        }
+    }
+
     /// Whether the record is gone, or the tie was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {
@@ -344,6 +352,13 @@ impl Stage {
     #[must_use]
     pub fn is_closed(self) -> bool {
         !matches!(self, Self::OnHold | Self::Active)
+    }
+
+    /// Whether a lead in this stage takes no more writes: it is closed, or was turned into an
+    /// opportunity.
+    #[must_use]
+    pub fn ends_a_lead(self) -> bool {
+        self.is_closed() || self == Self::Active
     }
 
     /// The word used in mapping files and output.

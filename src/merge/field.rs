@@ -86,7 +86,16 @@ impl Sides<'_> {
         }
         match self.base {
             Some(base) => !base.record.is(self.record),
-            None => self.referral != self.record && !self.record.is_null(),
+            None => self.referral != self.record && !self.record.is_null() && !self.record_is_cut(),
+        }
+    }
+
+    /// Whether the record holds nothing but the beginning of the referral's text: an earlier write,
+    /// cut to the length of its field, and no words of anybody's own.
+    fn record_is_cut(&self) -> bool {
+        match (self.referral, self.record) {
+            (Value::Text(long), Value::Text(short)) => long.starts_with(short.as_str()),
+            _ => false,
         }
     }
 

@@ -300,6 +300,12 @@ pub fn relinked() -> Line {
     Line("An administrator tied the deal at Microsoft Partner Center to this record.".to_owned())
 }
 
+/// The record that a deal was tied to was merged into this one.
+#[must_use]
+pub fn merged() -> Line {
+    Line("The deal at Microsoft Partner Center goes on here after the merge.".to_owned())
+}
+
 /// An administrator tied the deal to another record.
 #[must_use]
 pub fn left_for(record: &str) -> Line {

@@ -79,11 +79,12 @@ impl RecordView<'_> {
     /// action, and every lead that is over.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        let Some(stage) = self.stage.filter(|stage| stage.is_closed()) else { return false };
+        let Some(stage) = self.stage else { return false };
         if self.kind() == RecordKind::Lead {
-            return true;
+            return stage.ends_a_lead();
         }
-        self.stages.iter().any(|rule| rule.stage == stage && rule.close.is_some())
+        stage.is_closed()
+            && self.stages.iter().any(|rule| rule.stage == stage && rule.close.is_some())
     }
 
     /// The text of a control field; empty if the field is not mapped or holds nothing.

@@ -1,29 +1,20 @@
 //! A referral arrives: the deal is begun, and its records are found or made.
 
-use std::collections::BTreeSet;
-
-use serde_json::json;
-
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
-use super::execute::{not_convertible, stage_meant};
+use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
-use crate::domain::audit::{AuditKind, FieldChange};
-use crate::domain::deal::{
-    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
-};
+use crate::domain::audit::AuditKind;
+use crate::domain::deal::{Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
-use crate::domain::record::{Fields, Record};
+use crate::domain::record::Record;
 use crate::domain::referral::Referral;
-use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
-use crate::merge::sentence;
 use crate::merge::settle;
-use crate::merge::view::standing_value;
 use crate::store::{DealKey, StoreError};
 
 /// What reading or making a record came to.
@@ -177,7 +168,10 @@ impl Attempt<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         if let Some(record) = found {
-            return Ok(Ok(Some(self.adopt(deal, record, mapping, referral))));
+            let read = self.adopt(deal, record.clone(), mapping, referral);
+            // Its seller may have turned a lead that we had just made.
+            let moved = Box::pin(self.follow_conversion(deal, part, &record, referral)).await?;
+            return Ok(moved.unwrap_or(Ok(Some(read))));
         }
         if kind == RecordKind::Opportunity && referral.class().is_lead() {
             match self.lead_made_before(deal, referral, part).await? {
@@ -339,161 +333,6 @@ impl Attempt<'_> {
             fresh.base_stage = Some(StageAgreement { referral: stage, record });
         }
     }
-
-    async fn create_record(
-        &mut self,
-        deal: &mut Deal,
-        kind: RecordKind,
-        mapping: std::sync::Arc<Mapping>,
-        referral: &Referral,
-        part: &CrmPart,
-    ) -> Result<Read, StoreError> {
-        let related = match self.related(&mapping, referral, part).await {
-            Ok(related) => related,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        let stage = Stage::of(&referral.state());
-        let sent = values_for_creation(&mapping, referral);
-        let intent = Intent {
-            token: self.around.randomness.guid(),
-            target: Target::Crm(part.name()),
-            action: IntentAction::Create,
-            expect: None,
-            sent: sent.clone(),
-            stage,
-            losers: Vec::new(),
-            from: Vec::new(),
-            lines: Vec::new(),
-            at: self.around.clock.now(),
-        };
-        let fields = match self.creation(&mapping, referral, &sent, stage, related, &intent.token) {
-            Ok(fields) => fields,
-            Err(fault) => return Ok(Err(fault)),
-        };
-        deal.intents.retain(|other| other.target != intent.target);
-        deal.intents.push(intent);
-        self.keep(deal).await?;
-        let id = referral.id();
-        let record = match part.crm.create(kind, id.as_str(), &fields, mapping.shape()).await {
-            Ok(record) => record,
-            Err(fault) => {
-                if !matches!(fault, ConnectError::Unknown(_) | ConnectError::Exists(_)) {
-                    deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
-                }
-                return Ok(Err(fault));
-            }
-        };
-        Ok(Ok(Some(self.created(deal, record, mapping, referral))))
-    }
-
-    /// The link and base of a record just made: what it really holds is what both sides agree on.
-    fn created(
-        &mut self,
-        deal: &mut Deal,
-        record: Record,
-        mapping: std::sync::Arc<Mapping>,
-        referral: &Referral,
-    ) -> ReadRecord {
-        let crm = record.key.crm;
-        let mut fresh = link(&record);
-        let read = ReadRecord { record, mapping };
-        let seen = view(&read, referral);
-        let sent = values_for_creation(&read.mapping, referral);
-        let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
-        let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
-        let now = &seen.record_values.values;
-        settle::settle_landed(&mut fresh, &sent, &meant.unwrap_or_default(), now, false);
-        fresh.standing = Some(Standing::InSync);
-        if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
-            fresh.base_stage = Some(StageAgreement { referral, record });
-        }
-        deal.intents.retain(|intent| intent.target != Target::Crm(crm));
-        deal.links.retain(|link| link.record.crm != crm);
-        deal.links.push(fresh);
-        let summary = format!("Created {} in {}.", read.record.key.id, crm.title());
-        let mut entry = self.new_entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
-        // What a record began with is as much to be explained as what it became.
-        let rules = read.mapping.fields().iter();
-        let written: BTreeSet<&String> = rules
-            .filter(|rule| rule.on_create && rule.direction.to_crm())
-            .map(|rule| &rule.name)
-            .collect();
-        let filled =
-            sent.into_iter().filter(|(field, value)| !value.is_null() && written.contains(field));
-        let change = |(field, after)| FieldChange { field, before: Value::Null, after };
-        entry.fields = filled.map(change).collect();
-        self.entries.push(entry);
-        read
-    }
-
-    /// Every field of a new record.
-    fn creation(
-        &self,
-        mapping: &Mapping,
-        referral: &Referral,
-        sent: &Values,
-        stage: Option<Stage>,
-        related: Fields,
-        token: &str,
-    ) -> Result<Fields, ConnectError> {
-        let written = mapping.write_record(sent, Some(referral), Occasion::Create);
-        let mut fields = written.map_err(|problems| not_convertible(&problems))?;
-        fields.extend(related);
-        let stage = stage.unwrap_or(Stage::OnHold);
-        if let Some(rule) = mapping.stages().iter().find(|rule| rule.stage == stage) {
-            fields.extend(rule.write.clone());
-        }
-        let control = mapping.control();
-        fields.insert(control.sync.clone(), json!(true));
-        let zone = &self.account.settings.time_zone;
-        let lines = [sentence::arrived(stage)];
-        let text =
-            sentence::audit_text("", &lines, self.around.clock.now(), zone, control.audit_length);
-        fields.insert(control.audit.clone(), json!(text));
-        if let (Some(field), Some(link)) = (&control.link, sentence::link(control, referral)) {
-            fields.insert(field.clone(), json!(link));
-        }
-        let shared = referral.get("consent.consentToShareReferralWithMicrosoftSellers");
-        if let (Some(field), Some(json @ serde_json::Value::Bool(true))) =
-            (&control.visibility, shared)
-        {
-            fields.insert(field.clone(), json.clone());
-        }
-        if let Some(field) = &control.token {
-            fields.insert(field.clone(), json!(token));
-        }
-        if let Some(field) = &control.status {
-            fields.insert(field.clone(), standing_value(control, Standing::InSync));
-        }
-        Ok(fields)
-    }
-}
-
-/// The canonical values that a new record is given.
-pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
-    let values = mapping.read_referral(referral).values;
-    let sent = |name: &String| {
-        mapping
-            .fields()
-            .iter()
-            .any(|rule| rule.name == *name && rule.on_create && rule.direction.to_crm())
-    };
-    let values = values.into_iter().filter(|(name, value)| sent(name) && !value.is_null());
-    let mut values: Values = values.collect();
-    let written = mapping.write_record(&values, Some(referral), Occasion::Create);
-    // What the record cannot hold rests, with its whole group, and is told once the record is there.
-    for problem in written.err().into_iter().flatten() {
-        let group = group_of(mapping, &problem.field);
-        values.retain(|name, _| {
-            *name != problem.field && (group.is_none() || group_of(mapping, name) != group)
-        });
-    }
-    values
-}
-
-fn group_of<'m>(mapping: &'m Mapping, name: &str) -> Option<&'m str> {
-    let rule = mapping.fields().iter().find(|rule| rule.name == name);
-    rule.and_then(|rule| rule.group.as_deref())
 }
 
 /// Whether a text could be a record id of one of the CRMs: a GUID, or 15 or 18 letters and digits.

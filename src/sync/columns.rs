@@ -12,7 +12,7 @@ use crate::mapping::rule::Direction;
 pub(super) fn heed(deal: &mut Deal, records: &[ReadRecord]) {
     for read in records {
         let Some(link) = deal.link_mut(read.record.key.crm) else { continue };
-        let now = columns(&read.mapping);
+        let now = of(&read.mapping);
         let before = std::mem::replace(&mut link.columns, now);
         let now = &link.columns;
         link.base.retain(|field, _| match (before.get(field), now.get(field)) {
@@ -23,7 +23,7 @@ pub(super) fn heed(deal: &mut Deal, records: &[ReadRecord]) {
 }
 
 /// The record's field of every value that travels both ways.
-fn columns(mapping: &Mapping) -> BTreeMap<String, String> {
+pub(super) fn of(mapping: &Mapping) -> BTreeMap<String, String> {
     let both = mapping.fields().iter().filter(|rule| rule.direction == Direction::Both);
     both.filter_map(|rule| Some((rule.name.clone(), rule.crm.clone()?))).collect()
 }

@@ -46,8 +46,9 @@ impl Attempt<'_> {
         let stage_of_lead = lead_mapping.stage_of(&lead.fields);
         let ticked = is_ticked(lead, &lead_mapping);
         let turned_by_seller = stage_of_lead == Some(Stage::Active);
-        // A lead that its seller has closed stays closed, one that is un-ticked is left alone.
-        let accepted = Stage::of(&referral.state()) == Some(Stage::Active)
+        // A lead that its seller has closed stays closed, one that is un-ticked is left alone. A deal
+        // that was accepted and won between two looks was accepted all the same.
+        let accepted = matches!(Stage::of(&referral.state()), Some(Stage::Active | Stage::Won))
             && stage_of_lead == Some(Stage::OnHold)
             && ticked;
         if !turned_by_seller && !accepted || self.account.behaviour.shadow {

@@ -99,7 +99,7 @@ impl Attempt<'_> {
                 .filter(|link| link.state == LinkState::Live && !link.told.contains(&key))
             {
                 link.told.push(key.clone());
-                link.pending.push(sentence::deadline(deadline.what, deadline.at, &zone).0);
+                link.tell(sentence::deadline(deadline.what, deadline.at, &zone).0);
                 told = true;
             }
             if told {

@@ -227,7 +227,7 @@ impl Attempt<'_> {
         let Some(from) = open.map(|intent| intent.from.clone()) else { return };
         deal.intents.retain(|intent| intent.action != IntentAction::Invite);
         for link in deal.links.iter_mut().filter(|link| from.contains(&link.record.crm)) {
-            link.pending.push(sentence::help_asked().0);
+            link.tell(sentence::help_asked().0);
         }
         let summary = "Microsoft was asked for help.".to_owned();
         self.entry(Some(deal), AuditKind::Wrote, "partner_center", summary);

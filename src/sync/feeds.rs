@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{Account, CrmPart, Surroundings};
+use super::columns;
 use crate::connect::error::ConnectError;
-use crate::domain::deal::Deal;
+use crate::domain::deal::{Deal, Link};
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::record::Record;
@@ -346,7 +347,12 @@ impl Poller {
             return Ok(false);
         }
         let link = deal.links.iter().find(|link| link.record == record.key);
-        Ok(link.is_none_or(|link| link.is_cut() || link.version.as_ref() != Some(&record.version)))
+        // A new mapping that keeps a value in another field is for deals that nobody touches, too.
+        let in_step = |link: &Link| {
+            let moved = !link.columns.is_empty() && link.columns != columns::of(mapping);
+            !link.is_cut() && !moved && link.version.as_ref() == Some(&record.version)
+        };
+        Ok(link.is_none_or(|link| !in_step(link)))
     }
 
     async fn deal_of(&self, key: &RecordKey) -> Result<Option<Deal>, StoreError> {

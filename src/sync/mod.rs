@@ -16,6 +16,7 @@ mod attempt;
 pub mod breaker;
 mod columns;
 mod conversion;
+mod create;
 mod end;
 mod entries;
 mod execute;

@@ -355,7 +355,7 @@ impl Attempt<'_> {
             Stage::of(&referral.state()).filter(|_| !found).unwrap_or(Stage::Active);
         let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
         link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
-        link.pending.push(sentence::referral_created().0);
+        link.tell(sentence::referral_created().0);
     }
 
     /// The body of the new referral, or what cannot be converted.

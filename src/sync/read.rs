@@ -3,6 +3,7 @@
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, Ended, ReadRecord};
+use super::write::is_closed_for_good;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, IntentAction, Link, LinkState, MicrosoftRecord, Target};
@@ -148,9 +149,10 @@ impl<'a> Attempt<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         self.unbury(deal, part.name());
-        if let Some(held) = self.follow_merge(deal, &record).await? {
-            return Ok(held);
-        }
+        let record = match self.follow_merge(deal, part, record, referral).await? {
+            Ok(record) => record,
+            Err(fault) => return Ok(Err(fault)),
+        };
         if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
             return Ok(moved);
         }
@@ -162,8 +164,10 @@ impl<'a> Attempt<'a> {
     async fn follow_merge(
         &mut self,
         deal: &mut Deal,
-        record: &Record,
-    ) -> Result<Option<Read>, StoreError> {
+        part: &CrmPart,
+        record: Record,
+        referral: &Referral,
+    ) -> Result<Result<Record, ConnectError>, StoreError> {
         let crm = record.key.crm;
         // One CRM writes an id in two lengths; both are the same record.
         let same = |one: &str, other: &str| one == other || one.get(..15) == other.get(..15);
@@ -172,12 +176,16 @@ impl<'a> Attempt<'a> {
             let short = crm == CrmName::Salesforce && same(link.record.id.as_str(), now);
             link.record != record.key && !short
         });
-        let Some(old) = moved.map(|link| link.record.clone()) else { return Ok(None) };
+        let Some((old, was_live)) =
+            moved.map(|link| (link.record.clone(), link.state == LinkState::Live))
+        else {
+            return Ok(Ok(record));
+        };
         let key = DealKey::Record(record.key.clone());
         let other = self.around.store.deal_by(&self.account.name, &key).await?;
         if other.is_some_and(|other| other.id != deal.id) {
             let ids = vec![old.id.to_string(), record.key.id.to_string()];
-            return Ok(Some(Err(ConnectError::Ambiguous(ids))));
+            return Ok(Err(ConnectError::Ambiguous(ids)));
         }
         if let Some(link) = deal.link_mut(crm) {
             link.record = record.key.clone();
@@ -185,7 +193,14 @@ impl<'a> Attempt<'a> {
         }
         let summary = format!("{old} was merged into {}; the deal goes on with it.", record.key.id);
         self.entry(Some(deal), AuditKind::Linked, crm.as_str(), summary);
-        Ok(None)
+        let Some(mapping) = part.mapping(record.key.kind) else { return Ok(Ok(record)) };
+        let read = ReadRecord { record, mapping };
+        // The box of the row that is gone was ticked; nobody has un-ticked it.
+        if !was_live || self.account.behaviour.shadow || is_closed_for_good(&read) {
+            return Ok(Ok(read.record));
+        }
+        let marked = self.mark(deal, part, read, referral, sentence::merged()).await;
+        Ok(marked.map(|read| read.record))
     }
 
     /// Whether a lost record is to be looked for: somebody spoke of it, or everything is compared.
@@ -240,7 +255,7 @@ impl<'a> Attempt<'a> {
         let (kind, word) =
             if now_paused { (AuditKind::Held, "paused") } else { (AuditKind::Resumed, "resumed") };
         if !now_paused {
-            link.pending.push(sentence::resumed().0);
+            link.tell(sentence::resumed().0);
         }
         let summary = format!("The seller {word} syncing in {}.", crm.title());
         self.entry(Some(deal), kind, crm.as_str(), summary);

@@ -88,7 +88,7 @@ impl Attempt<'_> {
         }
         for (crm, line) in &intent.lines {
             if let Some(link) = deal.link_mut(*crm) {
-                link.pending.push(line.clone());
+                link.tell(line.clone());
             }
         }
         if let Some(sent) = intent.stage {

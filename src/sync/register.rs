@@ -139,7 +139,7 @@ impl Attempt<'_> {
             return;
         };
         link.told.push(key.to_owned());
-        link.pending.push(line.0.clone());
+        link.tell(line.0.clone());
         self.entry(Some(deal), kind, "partner_center", line.0.clone());
         self.wake = Some(self.around.clock.now());
     }

@@ -17,7 +17,7 @@ use crate::domain::deal::{Deal, Standing, Target};
 use crate::domain::id::{RecordKey, ReferralId};
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
-use crate::merge::sentence;
+use crate::merge::sentence::{self, Line};
 use crate::store::{DealKey, StoreError};
 
 /// How the event of a notice begins that asks for another record.
@@ -117,13 +117,14 @@ impl Attempt<'_> {
         {
             return Ok(Err(fault));
         }
+        let read = match self.mark(deal, part, read, referral, sentence::relinked()).await {
+            Ok(read) => read,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let ReadRecord { record, mapping } = read;
         let crm = record.key.crm;
         deal.intents.retain(|intent| intent.target != Target::Crm(crm));
         self.adopt(deal, record, mapping, referral);
-        if let Some(link) = deal.link_mut(crm) {
-            link.pending.push(sentence::relinked().0);
-        }
         self.keep(deal).await?;
         Ok(Ok(()))
     }
@@ -174,6 +175,30 @@ impl Attempt<'_> {
         let summary = format!("Freed {} in {}.", old.record.key.id, part.name().title());
         self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), summary);
         Ok(())
+    }
+
+    /// Gives a record that takes the place of another the referral and the ticked box.
+    pub(super) async fn mark(
+        &mut self,
+        deal: &Deal,
+        part: &CrmPart,
+        read: ReadRecord,
+        referral: &Referral,
+        line: Line,
+    ) -> Result<ReadRecord, ConnectError> {
+        let ReadRecord { record, mapping } = &read;
+        let control = mapping.control();
+        let mut fields: Fields = self.bookkeeping(&read, &[line], Standing::InSync, None);
+        fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
+        fields.insert(control.sync.clone(), json!(true));
+        let expect = record.version.clone();
+        let answer = part.crm.update(record, &expect, &fields, mapping.shape()).await;
+        part.breaker.learn(&answer, self.around.clock.now());
+        let record = answer?;
+        let summary =
+            format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), summary);
+        Ok(ReadRecord { record, mapping: read.mapping })
     }
 
     async fn look_at(

@@ -76,10 +76,8 @@ impl Attempt<'_> {
             lines: Vec::new(),
             at: self.around.clock.now(),
         });
-        if let (Some(line), Some(link)) = (line, deal.link_mut(crm))
-            && !link.pending.contains(&line.0)
-        {
-            link.pending.push(line.0.clone());
+        if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {
+            link.tell(line.0.clone());
         }
         token
     }

@@ -43,7 +43,7 @@ impl Attempt<'_> {
         deal.intents.retain(|other| other.target != intent.target);
         deal.intents.push(intent);
         if let Some(link) = deal.link_mut(write.crm) {
-            link.pending.extend(write.lines.iter().map(|line| line.0.clone()));
+            write.lines.iter().for_each(|line| link.tell(line.0.clone()));
         }
     }
 
@@ -161,7 +161,7 @@ impl Attempt<'_> {
                 continue;
             }
             settle::remember_told(link, &[key], &[]);
-            link.pending.push(line.0.clone());
+            link.tell(line.0.clone());
             self.entry(Some(deal), AuditKind::Refused, crm.as_str(), line.0);
             self.wake = Some(self.around.clock.now());
         }
@@ -224,9 +224,11 @@ impl Attempt<'_> {
 
 /// Whether a record has ended and takes no more writes: by a closing action, or as a lead.
 pub(super) fn is_closed_for_good(read: &ReadRecord) -> bool {
-    let stage = read.mapping.stage_of(&read.record.fields).filter(|stage| stage.is_closed());
-    let lead = read.record.key.kind == RecordKind::Lead;
-    lead && stage.is_some() || close_rule(read, stage).is_some()
+    let stage = read.mapping.stage_of(&read.record.fields);
+    if read.record.key.kind == RecordKind::Lead {
+        return stage.is_some_and(Stage::ends_a_lead);
+    }
+    close_rule(read, stage.filter(|stage| stage.is_closed())).is_some()
 }
 
 fn stage_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Uri};
 use axum::routing::post;
-use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, WantedField};
+use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, SellerAccess, WantedField};
 use cosell_sync::connect::dynamics365::sandbox::{KeyActivation, SandboxOptions};
 use cosell_sync::connect::dynamics365::{DataverseHook, Dynamics365, SecretPlace, WebhookTarget};
 use cosell_sync::connect::error::ConnectError;
@@ -27,6 +27,7 @@ fn field(name: &str, label: &str, kind: &str) -> WantedField {
         max_length: 255,
         options: Vec::new(),
         unique: false,
+        sellers: SellerAccess::Edit,
     }
 }
 
@@ -169,6 +170,53 @@ async fn a_failed_index_is_built_again() {
     assert_eq!(outcomes(&steps, "present"), steps.len(), "{steps:?}");
 }
 
+/// The columns of sellers are put on the forms that were asked for, once; what was there stays.
+#[tokio::test]
+async fn a_form_shows_the_columns_once() {
+    let kind = RecordKind::Opportunity;
+    let world = World::new(SandboxOptions::empty_organization(), |settings| {
+        settings.forms = vec!["Opportunity".to_owned(), "Lead".to_owned()];
+    })
+    .await;
+    let mut wanted = wanted(kind);
+    wanted.fields[3].sellers = SellerAccess::Read;
+    wanted.fields[4].sellers = SellerAccess::None;
+    wanted.fields[5].label = "How can \"Microsoft\" help & <support>?".to_owned();
+    let form = || {
+        let rows = world.sandbox.rows("systemform");
+        let own = rows.iter().find(|row| row["objecttypecode"] == "opportunity").cloned();
+        own.expect("a form")["formxml"].as_str().expect("XML").to_owned()
+    };
+    let delivered = form();
+    let dry = world.client.provision(&wanted, true).await.expect("a plan");
+    assert!(dry.iter().any(|step| step.what.contains("form Opportunity")), "{dry:?}");
+    assert_eq!(form(), delivered);
+
+    world.client.provision(&wanted, false).await.expect("a run");
+    let made = form();
+    let (before, after) = delivered.split_once("</sections>").expect("a section");
+    assert!(made.starts_with(before) && made.ends_with(after), "what was there stays: {made}");
+    let shown = |name: &str| made.matches(&format!("datafieldname=\"{name}\"")).count();
+    assert_eq!((shown("pc_syncwithpartnercenter"), shown("pc_synctoken")), (1, 0));
+    assert!(made.contains("datafieldname=\"pc_audit\" disabled=\"true\""), "{made}");
+    assert!(made.contains("datafieldname=\"pc_help\" disabled=\"false\""), "{made}");
+
+    wanted.fields.push(field("pc_note", "Note", "text"));
+    let more = world.client.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&more, "created"), 3, "column, its place, publishing: {more:?}");
+    assert_eq!(form().matches("name=\"cosell_sync\"").count(), 1, "one section: {}", form());
+    let writes = world.sandbox.write_count();
+    let again = world.client.provision(&wanted, false).await.expect("a run");
+    assert_eq!(outcomes(&again, "present"), again.len(), "{again:?}");
+    assert_eq!(world.sandbox.write_count(), writes);
+
+    let mut misspelt = settings(&world.serving, &SandboxOptions::default());
+    misspelt.forms = vec!["Oportunity".to_owned()];
+    let told = client(misspelt, &world.clock).provision(&wanted, false).await.expect("a run");
+    let advice = told.iter().find(|step| step.outcome == "advice").expect("advice");
+    assert!(advice.what.contains("it has Opportunity"), "{}", advice.what);
+}
+
 /// Remarks that are not good news: what, and whether it is serious.
 async fn bad(world: &World, kind: RecordKind) -> Vec<(String, bool)> {
     let remarks = world.client.examine(&wanted(kind)).await.expect("remarks");
@@ -194,6 +242,7 @@ async fn microsofts_connector_is_found_by_its_labels() {
 }
 
 /// Rights are told one by one; what is missing is told by the platform's own name.
+#[expect(clippy::type_complexity, reason = "a table: what is missing, and what is told")]
 #[tokio::test]
 async fn rights_are_told_one_by_one() {
     let table: &[(&[&str], &[&str], RecordKind, &[(&str, bool)], &str)] = &[

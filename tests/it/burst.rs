@@ -2,6 +2,7 @@
 
 use crate::support::{Setup, Side};
 
+#[expect(clippy::print_stdout, reason = "the figures are shown with `--nocapture`")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_at_rest_costs_two_calls() {
     let mut world = Setup::salesforce_only().ordinary_polls().start().await;
@@ -21,6 +22,7 @@ async fn a_change_at_rest_costs_two_calls() {
     world.check_and_stop().await;
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are shown with `--nocapture`")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_burst_of_five_hundred_changes_costs_a_fifth_of_a_call_each() {
     let mut world = Setup::salesforce_only().ordinary_polls().start().await;

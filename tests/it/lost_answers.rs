@@ -67,7 +67,7 @@ async fn with_each_answer_lost(setup: fn() -> Setup, place: Place) -> usize {
 /// Every write at Partner Center, also one whose answer was `lost`, left the ids that support asks
 /// for.
 async fn every_write_can_be_looked_up(world: &World, lost: bool) {
-    let has_ids = |entry: &cosell_sync::store::AuditEntry| {
+    let has_ids = |entry: &cosell_sync::domain::audit::AuditEntry| {
         let ids = &entry.entry.request_ids;
         ids.iter().any(|id| id.starts_with("correlation:")) && ids.len() >= 2
     };

@@ -208,7 +208,8 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
 /// the refresh token away, and the worker would be refused at its next renewal.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn outbound_messages_bring_changes_at_once_and_rotate_nothing_away() {
-    let file = |name: &str| toml::Value::from(toml::Table::from_iter([("file".into(), name.into())]));
+    let file =
+        |name: &str| toml::Value::from(toml::Table::from_iter([("file".into(), name.into())]));
     let world = Setup::salesforce_only()
         .ordinary_polls()
         .set("salesforce.auth", "refresh_token")

@@ -145,3 +145,28 @@ async fn an_answer_of_great_length_is_cut_off_and_a_write_is_unknown() {
     let odd = world.client.update(&record, &record.version, &change, &shape).await;
     assert!(matches!(odd, Err(ConnectError::Unknown(_))), "{odd:?}");
 }
+
+/// Both limits have one code: the spent quota of the day is waited for long, too many calls at once
+/// only a minute. Either way nothing is called before.
+#[tokio::test]
+async fn a_limit_closes_the_gate_as_long_as_it_lasts() {
+    let table = [
+        (trouble::too_many_at_once(), 60, "too many at once"),
+        (trouble::quota_spent(), 900, "the quota of the day"),
+    ];
+    for (effect, secs, why) in table {
+        let world = World::plain().await;
+        let id = world.seed(&json!({}));
+        world.client.describe(OPPORTUNITY).await.expect("a schema");
+        world.fault("GET", "/query", effect);
+        let refused = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+        let Err(ConnectError::Throttled(wait)) = refused else { panic!("{why}: {refused:?}") };
+        assert_eq!(wait, Duration::from_secs(secs), "{why}");
+        let calls = world.client.calls();
+        let again = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+        assert!(matches!(again, Err(ConnectError::Throttled(_))), "{why}: {again:?}");
+        assert_eq!(world.client.calls(), calls, "{why}: nothing is called");
+        world.clock.advance(Duration::from_secs(secs + 1));
+        world.read(&id).await;
+    }
+}

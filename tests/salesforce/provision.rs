@@ -1,6 +1,6 @@
 //! Provisioning an empty organisation, and doing it again.
 
-use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, WantedField};
+use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, SellerAccess, WantedField};
 use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::domain::id::RecordKind;
 use serde_json::json;
@@ -19,6 +19,7 @@ fn wanted(prefix: &str) -> Provision {
             _ => Vec::new(),
         },
         unique,
+        sellers: SellerAccess::Edit,
     };
     Provision {
         kind: RecordKind::Opportunity,

@@ -1,4 +1,9 @@
 //! `$batch`: one change set, then one read, in one request.
+//!
+//! Deals are not written together: `CreateMultiple` and its like carry no version for each row, so
+//! that an edit of a seller could be overwritten, and each part of a batch counts as a request of the
+//! daily entitlement all the same. What is saved here is the second way to the server, for writes
+//! that must land together and be read back.
 
 use bytes::Bytes;
 use serde_json::Value as Json;

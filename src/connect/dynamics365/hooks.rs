@@ -220,7 +220,7 @@ fn sorted(columns: &str) -> Vec<String> {
 }
 
 /// A text as it may stand in an XML attribute.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

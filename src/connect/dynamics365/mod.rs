@@ -16,6 +16,7 @@ mod close;
 mod describe;
 mod examine;
 mod feed;
+mod forms;
 mod hooks;
 mod limits;
 mod lookup;
@@ -65,6 +66,7 @@ pub struct Dynamics365 {
     modified_overlap: Duration,
     key_wait: Duration,
     webhook: Option<WebhookTarget>,
+    forms: Vec<String>,
     organization: OnceCell<String>,
     randomness: RandomnessHandle,
 }
@@ -107,6 +109,7 @@ impl Dynamics365 {
             modified_overlap: settings.modified_overlap,
             key_wait: settings.key_wait,
             webhook: settings.webhook,
+            forms: settings.forms,
             organization: OnceCell::new(),
             randomness: RandomnessHandle(randomness),
         })

@@ -45,7 +45,7 @@ impl<'a> Run<'a> {
     }
 
     /// As [`Run::plan`], for what has to be published.
-    fn make(&mut self, what: &str) -> bool {
+    pub(super) fn make(&mut self, what: &str) -> bool {
         self.changed |= !self.dry;
         self.plan(what)
     }
@@ -66,6 +66,7 @@ impl Dynamics365 {
         self.columns(&mut run, &table, option_prefix).await?;
         self.keys(&mut run, &table).await?;
         self.tracking(&mut run, &table).await?;
+        self.sections(&mut run, &table).await?;
         self.publish(&mut run, &table).await?;
         self.webhooks(&mut run, &table).await?;
         self.wait_for_keys(&mut run, &table).await?;
@@ -193,7 +194,7 @@ impl Dynamics365 {
     }
 
     /// The base language, in which labels are written.
-    async fn language(&self) -> Result<i64, ConnectError> {
+    pub(super) async fn language(&self) -> Result<i64, ConnectError> {
         let json = self.client.get("organizations?$select=languagecode").await?;
         let code = rows(&json)?.first().and_then(|row| row.get("languagecode")?.as_i64());
         Ok(code.unwrap_or(1033))

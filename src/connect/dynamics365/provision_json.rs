@@ -100,7 +100,7 @@ pub(super) fn key(field: &WantedField, language: i64) -> Json {
 #[cfg(test)]
 mod tests {
     use super::{column, schema_name};
-    use crate::connect::crm::WantedField;
+    use crate::connect::crm::{SellerAccess, WantedField};
 
     fn wanted(name: &str, label: &str, kind: &str) -> WantedField {
         WantedField {
@@ -110,6 +110,7 @@ mod tests {
             max_length: 100,
             options: vec!["First".to_owned(), "Second".to_owned()],
             unique: false,
+            sellers: SellerAccess::Edit,
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Settings {
     pub key_wait: Duration,
     /// The webhooks that `provision` registers; `None` leaves the environment's webhooks alone.
     pub webhook: Option<WebhookTarget>,
+    /// Names of the main forms that `provision` gives a section with the columns.
+    pub forms: Vec<String>,
     /// Where the count of requests is kept; `None` counts afresh after each start.
     pub ledger: Option<Arc<dyn RequestLedger>>,
 }
@@ -119,6 +121,7 @@ impl Settings {
             modified_overlap: Duration::from_secs(5 * 60),
             key_wait: Duration::from_secs(5 * 60),
             webhook: None,
+            forms: Vec::new(),
             ledger: None,
         }
     }

@@ -195,9 +195,12 @@ impl Client {
     }
 
     async fn timed(&self, call: Call, purpose: Purpose) -> Result<Reply, ConnectError> {
-        self.calls.fetch_add(1, Ordering::Relaxed);
         let before = self.http.clock().now();
-        let answer = self.http.send(call).await.map_err(|error| match (purpose, error) {
+        let answer = self.http.send(call).await;
+        // While the gate is closed nothing is sent.
+        let sent = !matches!(answer, Err(ConnectError::Throttled(_)));
+        self.calls.fetch_add(u64::from(sent), Ordering::Relaxed);
+        let answer = answer.map_err(|error| match (purpose, error) {
             // The answer to a write was too long to be read: it may have landed.
             (Purpose::Write, ConnectError::Broken(text)) => ConnectError::Unknown(text),
             (_, error) => error,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
@@ -32,7 +32,7 @@ pub(super) trait Batch: Send + Sync + 'static {
     /// Its answer.
     type Answer: Send + 'static;
 
-    /// How many questions start a second flight while the first is in the air.
+    /// How many questions start a flight at once: the one that waits for others, else a further one.
     const FULL: usize;
     /// Most flights at once.
     const FLIGHTS: usize;
@@ -60,6 +60,8 @@ type Load<B> = (Vec<<B as Batch>::Question>, Vec<Sender<B>>);
 struct Waiting<B: Batch> {
     queue: VecDeque<(B::Question, Sender<B>)>,
     flights: usize,
+    /// Whether one of the flights waits for more passengers.
+    gathers: bool,
     /// When the newest questions came, at most [`BURST`] of them.
     came: VecDeque<Timestamp>,
 }
@@ -72,6 +74,8 @@ struct Shared<B: Batch> {
     batch: B,
     crowd: Crowd,
     waiting: Mutex<Waiting<B>>,
+    /// Tells the flight that gathers that it is full.
+    full: Notify,
 }
 
 /// Combines the questions of many callers.
@@ -80,9 +84,10 @@ pub(super) struct Combiner<B: Batch>(Arc<Shared<B>>);
 impl<B: Batch> Combiner<B> {
     /// Nothing is in the air yet.
     pub(super) fn new(batch: B, crowd: Crowd) -> Self {
-        let waiting = Waiting { queue: VecDeque::new(), flights: 0, came: VecDeque::new() };
+        let waiting =
+            Waiting { queue: VecDeque::new(), flights: 0, gathers: false, came: VecDeque::new() };
         let waiting = Mutex::new(waiting);
-        Self(Arc::new(Shared { batch, crowd, waiting }))
+        Self(Arc::new(Shared { batch, crowd, waiting, full: Notify::new() }))
     }
 
     /// Asks, together with others if others wait.
@@ -110,9 +115,15 @@ impl<B: Batch> Shared<B> {
         if waiting.came.len() > BURST {
             waiting.came.pop_front();
         }
+        let is_full = waiting.queue.len() >= B::FULL;
+        if is_full && waiting.gathers {
+            waiting.gathers = false;
+            self.full.notify_waiters();
+            return None;
+        }
         let start = if waiting.flights == 0 {
             Start::Waiting
-        } else if waiting.queue.len() >= B::FULL && waiting.flights < B::FLIGHTS {
+        } else if is_full && waiting.flights < B::FLIGHTS {
             Start::Full
         } else {
             return None;
@@ -129,6 +140,30 @@ impl<B: Batch> Shared<B> {
         let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= LONGEST_WAIT);
         let shared = self.crowd.0.load(Ordering::Relaxed) > 1;
         burst.unwrap_or_default().max(if shared { MOMENT } else { Duration::ZERO })
+    }
+
+    /// Waits for more passengers, or until the flight is full. One flight at a time does so; another
+    /// leaves its passengers to that one and lands, which is told by `false`.
+    async fn gather(&self) -> bool {
+        let patience = self.patience();
+        let mut full = std::pin::pin!(self.full.notified());
+        {
+            let mut waiting = self.lock();
+            if waiting.gathers {
+                waiting.flights -= 1;
+                return false;
+            }
+            if patience.is_zero() || waiting.queue.len() >= B::FULL {
+                return true;
+            }
+            waiting.gathers = true;
+            full.as_mut().enable();
+        }
+        tokio::select! {
+            () = self.batch.gather(patience) => self.lock().gathers = false,
+            () = full => {}
+        }
+        true
     }
 
     /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
@@ -181,9 +216,8 @@ async fn fly<B: Batch>(flight: Flight<B>, mut start: Start) {
     loop {
         // Whoever is ready to ask in this very moment gets on board.
         tokio::task::yield_now().await;
-        let patience = flight.0.patience();
-        if start == Start::Waiting && !patience.is_zero() {
-            flight.0.batch.gather(patience).await;
+        if start == Start::Waiting && !flight.0.gather().await {
+            return;
         }
         start = Start::Waiting;
         let Some((questions, senders)) = flight.0.load() else {

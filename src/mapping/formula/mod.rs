@@ -74,6 +74,10 @@ impl Formula {
             );
             return Err(vec![(message, Some("split it, or use a lookup".to_owned()))]);
         }
+        if scan::multiplies_a_list(text) {
+            let message = "a list cannot be multiplied".to_owned();
+            return Err(vec![(message, Some("write out its items".to_owned()))]);
+        }
         let expression =
             ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| {
                 let detail = error.detail().unwrap_or("not an expression").to_owned();
@@ -311,6 +315,11 @@ mod tests {
             ("([1] * 90000000) ~ ''", "a list of many items as text"),
             ("([1] * 90000000) == ([1] * 90000000)", "a comparison of many items"),
             ("2 in ([1] * 90000000)", "a search through many items"),
+            ("90000000 * [1] < [1]", "from the other side"),
+            ("90000000 * -(0 or ([1])) == [2]", "within brackets, behind a sign"),
+            ("('x' and [1]) * 90000000 == 1", "a list that is the choice"),
+            ("[[1]][0] * 90000000 == 1", "an item of a list"),
+            ("1 in [1] * 90000000", "behind a word"),
             ("[[[1] * 9000] * 9000] * 9000", "lists in lists"),
             ("{'a': [1] * 90000000}", "a list in a table"),
             ("('x' * 60000) * 60000", "a text times a text"),
@@ -326,6 +335,8 @@ mod tests {
             assert!(value.is_err(), "{why}: {text:.80} gave {value:.80?}");
         }
         assert_eq!(value(&choices), Ok(json!(1)), "nesting that is long but not deep");
+        let fine = "2 * (referral.list[1].quantity|default(2)) * 3 if 'a' in ['a'] else 0";
+        assert_eq!(value(fine), Ok(json!(12)), "numbers beside lists");
         assert_eq!(value("2 ** 10"), Ok(json!(1024)), "small powers are fine");
         assert_eq!(value("'x' * 3"), Ok(json!("xxx")), "and short repetitions");
     }

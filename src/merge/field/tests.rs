@@ -157,3 +157,18 @@ proptest! {
         prop_assert_eq!(decide(&[again], stamps(0, 0)), vec![Verdict::Still]);
     }
 }
+
+#[test]
+fn a_record_that_holds_the_beginning_of_a_text_has_no_words_of_its_own() {
+    let rule = rule(Direction::Both, Policy::Crm);
+    let long = Value::text("Ask again in May, when the budget is known");
+    let table = [
+        ("Ask again in May", Verdict::ToCrm, "an earlier write that was cut"),
+        ("Ask again in June", Verdict::CrmWins, "somebody's own words"),
+    ];
+    for (text, expected, why) in table {
+        let record = Value::text(text);
+        let sides = Sides { rule: &rule, base: None, referral: &long, record: &record };
+        assert_eq!(decide(&[sides], stamps(0, 0)), vec![expected], "{why}");
+    }
+}

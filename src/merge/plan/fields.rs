@@ -3,6 +3,7 @@
 use super::{BOTH_CHANGED, Draft};
 use crate::domain::deal::{Conflict, Target};
 use crate::domain::hold::Hold;
+use crate::domain::id::RecordKind;
 use crate::domain::referral::{self, FROZEN_AFTER_SHARE};
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
@@ -54,7 +55,12 @@ impl Draft<'_> {
     }
 
     fn apply(&mut self, rule: &FieldRule, referral: Value, record: Value, verdict: &Verdict) {
+        let ended = self.situation.referral.state().is_terminal();
         match verdict {
+            // Nothing can be sent any more, whoever would win: what is there now arrives.
+            Verdict::CrmWins | Verdict::Ask if ended => {
+                self.apply(rule, referral, record, &Verdict::PartnerCenterWins);
+            }
             Verdict::Still => {}
             Verdict::Agreed => self.settled.push(rule.name.clone()),
             Verdict::ToCrm => {
@@ -88,10 +94,14 @@ impl Draft<'_> {
     /// Takes a value to the record, unless the record is closed and cannot be written any more, when
     /// it stays in the local trail. Returns whether it will be written.
     fn bring(&mut self, rule: &FieldRule, value: Value) -> bool {
-        self.settled.push(rule.name.clone());
         if self.record_is_sealed() {
+            // A lead that was turned hands this on to its opportunity.
+            if self.view.kind() != RecordKind::Lead {
+                self.settled.push(rule.name.clone());
+            }
             return false;
         }
+        self.settled.push(rule.name.clone());
         self.to_crm.insert(rule.name.clone(), value);
         true
     }
@@ -107,8 +117,8 @@ impl Draft<'_> {
     /// Offers a value to Partner Center. Returns whether it will be sent.
     fn offer(&mut self, rule: &FieldRule, value: Value) -> bool {
         let name = rule.name.clone();
+        // Not settled: should Partner Center still change the value, the seller's is named as lost.
         if self.situation.referral.state().is_terminal() {
-            self.settled.push(name);
             if let Some(stage) = self.referral_stage {
                 self.tell_once("terminal", "", sentence::closed_at_microsoft(stage));
             }

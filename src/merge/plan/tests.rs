@@ -80,7 +80,7 @@ impl Bench {
     }
 
     fn plan(&self) -> Plan {
-        self.look(|situation| plan(situation))
+        self.look(plan)
     }
 
     fn look<T>(&self, what: impl FnOnce(&Situation<'_>) -> T) -> T {
@@ -243,4 +243,31 @@ fn the_status_field_shows_each_word_once() {
     bench.referral["status"] = json!("Closed");
     bench.referral["substatus"] = json!("Lost");
     assert_eq!(bench.plan().crms[0].standing, Standing::Closed);
+}
+
+/// Nothing can be sent any more once a deal has ended. What the seller edits then stays in the
+/// record, and is named as lost should Partner Center change the same value after all.
+#[test]
+fn an_edit_after_the_end_is_named_when_it_is_overwritten() {
+    let mut bench = Bench::new();
+    bench.referral["status"] = json!("Closed");
+    bench.referral["substatus"] = json!("Lost");
+    let plan = bench.plan();
+    bench.carry_out(&plan);
+    bench.record.insert("description".to_owned(), json!("Ask again in May"));
+    let plan = bench.plan();
+    assert!(plan.partner_center.is_none(), "it is not sent");
+    bench.carry_out(&plan);
+    assert_eq!(bench.record["description"], "Ask again in May", "and stays");
+    bench.referral["details"]["notes"] = json!("Lost to Fabrikam");
+    let plan = bench.plan();
+    let lost = plan
+        .crms
+        .iter()
+        .flat_map(|write| &write.conflicts)
+        .find(|one| one.field == "details.notes");
+    let lost = lost.expect("a conflict");
+    assert_eq!(lost.lost, Value::text("Ask again in May"));
+    assert_eq!(lost.winner, Target::PartnerCenter);
+    assert_eq!(plan.crms[0].values["details.notes"], Value::text("Lost to Fabrikam"));
 }

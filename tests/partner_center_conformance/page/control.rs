@@ -77,6 +77,25 @@ async fn people_on_both_sides_edit_and_the_end_is_the_end_for_one_of_them() {
 }
 
 #[tokio::test]
+async fn every_setting_and_every_call_is_told_to_users() {
+    let page = Page::open().await;
+    let told = include_str!("../../../docs/sandbox.md");
+    let names: Vec<&String> = page.options.as_object().expect("an object").keys().collect();
+    assert!(names.len() > 40, "{names:?}");
+    for name in names {
+        assert!(told.contains(&format!("`{name}`")), "docs/sandbox.md does not tell {name}");
+    }
+    let calls = listed(&page).await;
+    for line in told.lines().filter_map(|line| line.split_once("`say ")) {
+        let mut words = line.1.split_whitespace();
+        let call = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let path = call.1.trim_matches('`').replace("/faults/partner-center", "/faults/SYSTEM");
+        let known = calls.iter().any(|(method, listed)| method == call.0 && *listed == path);
+        assert!(known, "docs/sandbox.md names {call:?}, which the guide does not list");
+    }
+}
+
+#[tokio::test]
 async fn settings_are_changed_by_name_and_a_wrong_one_changes_nothing() {
     let page = Page::open().await;
     let before = page.act("GET", "/partner-center/options", Json::Null).await;

@@ -12,6 +12,7 @@ const SUBSTATUSES: [&str; 9] =
     ["None", "Pending", "Received", "Accepted", "Won", "Lost", "Declined", "Expired", "Error"];
 
 /// Each state of 4.2 and where a partner may take a referral from it.
+#[expect(clippy::type_complexity, reason = "a table: from where, and where to")]
 const STEPS: [((&str, &str), &[(&str, &str)]); 8] = [
     (
         ("New", "Pending"),
@@ -125,6 +126,7 @@ enum Until {
 }
 
 /// Every property of a referral as it is read, and until when it may be replaced.
+#[expect(clippy::too_many_lines, reason = "a table with a row for each field")]
 fn fields() -> Vec<(&'static str, Until, Json)> {
     use Until::{Door, Ended, Never, Shared};
     let never = [

@@ -156,6 +156,7 @@ async fn the_day_of_the_invitation_counts_too() {
     assert_eq!(page.patch(&id, json!([add("/registrations/-", late)])).await.status, 200);
 }
 
+#[expect(clippy::too_many_lines, reason = "the whole life of one registration")]
 #[tokio::test]
 async fn a_registration_is_changed_at_the_listed_paths_and_reviewed_step_by_step() {
     let page = Page::open().await;

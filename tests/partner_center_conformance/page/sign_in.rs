@@ -32,6 +32,7 @@ async fn both_endpoints_answer_in_their_own_way_and_the_old_refresh_token_stays_
     }
 }
 
+#[expect(clippy::type_complexity, reason = "a table: what is sent, and what it is answered")]
 #[tokio::test]
 async fn a_request_names_one_resource_one_client_and_our_tenant() {
     let page = Page::open().await;

@@ -309,12 +309,12 @@ pub(super) fn renumber(state: &mut State) -> Result<(), String> {
         *value = numbers[usize::from(*value)];
     });
     let mut written = [Written::default(); MOST_VALUES];
-    for value in 1..usize::from(state.values) {
-        let what = state.written[value];
-        match usize::from(numbers[value]) {
+    let known = state.written.iter().zip(numbers).take(usize::from(state.values)).skip(1);
+    for (what, number) in known {
+        match usize::from(number) {
             0 if what.seen || what.named => {}
             0 => return Err(format!("I2: {what:?} is nowhere any more")),
-            number => written[number] = what,
+            number => written[number] = *what,
         }
     }
     state.written = written;

@@ -25,7 +25,8 @@
 //!    504, stripping of large bodies, failure rows.
 //! 9. `$batch` and the three bulk actions.
 //! 11. Lines of opportunities: totals, and the estimate where it is *System Calculated*.
-//! 12. `RetrieveUserPrivileges`, and 403 for a privilege that is withheld.
+//! 12. Main forms of opportunity and lead as XML, of which only the controls are understood.
+//! 13. `RetrieveUserPrivileges`, and 403 for a privilege that is withheld.
 //! 10. Faults: throttling with its three codes, version and key clashes, HTML bodies, and all that
 //!     [`crate::connect::sandbox::FaultEffect`] offers.
 //!
@@ -47,6 +48,7 @@ mod control;
 mod data;
 mod dispatch;
 mod faults;
+mod forms;
 mod http;
 mod lifecycle;
 mod metadata;

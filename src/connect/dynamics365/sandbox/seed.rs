@@ -68,6 +68,7 @@ pub(super) fn organization(options: SandboxOptions, clock: SandboxClock) -> Stat
         }),
     );
     messages(&mut state);
+    state.deliver_forms();
     state
 }
 

@@ -4,24 +4,27 @@
 //! Source: Partner Center reference, sections 1 to 7. Where the reference marks a fact as
 //! unverified, the choice is a field of [`Options`].
 //!
+//! What may be written is decided by tables of its own ([`rules`]), not by those of the client.
+//!
 //! Of the reference's checklist, emulated:
 //! * token endpoints v1 and v2 with one audience for each token, rotating refresh tokens of which
 //!   the old ones stay valid, the refusals of [`SignInFailure`], code flow (with PKCE) and device
 //!   flow; 401 on the wrong audience; MFA enforcement; app-only tokens where they are allowed;
 //! * list with filter, order, `$top`, `$skip`, `$select`, pages and both styles of next link; get;
 //!   create; patch with its closed list of paths, versions, `Prefer`, transitions, freezing, the
-//!   terminal lock and deal registration; role and team filtering; 14 days to answer;
+//!   terminal lock and deal registration; roles by team and location; 14 days to answer;
 //! * Microsoft's own record in an engagement, its answers, the second invitation;
 //! * the webhook slot, validation events, signed deliveries, 10 attempts, duplicates, reordering,
-//!   loss, wrong signatures; audit records; PartnerID look-up; MFA adoption; certificate host;
+//!   loss, delay, wrong signatures; audit records; PartnerID look-up; MFA adoption; certificate host;
 //! * faults: [`PartnerCenterSandbox::faults`] (any status, with or without `Retry-After`, HTML,
 //!   drops, delays), gateway 429, replication lag, unknown words and fields, mixed casing, fraction
 //!   digits.
 //!
 //! Not emulated: `PUT` of a referral (deprecated), referrals between partners beyond our own
-//! records, a registration's annual value, the signature of a client assertion (its claims are
-//! checked), `GET` on the form of address that events carry, analytics. Such calls answer 405 or
-//! 501.
+//! records, the signature of a client assertion (its claims are checked), `GET` on the form of
+//! address that events carry, analytics. Such calls answer 405 or 501.
+//!
+//! Proof: `tests/partner_center_conformance/page`, written from the reference without the client.
 
 mod adjacent;
 mod answer;

@@ -127,12 +127,13 @@ impl Org {
     /// Stores a row, or with `None` removes it for good.
     pub(crate) fn put(&mut self, object: &str, id: &str, row: Option<Row>) {
         let before = self.set(object, id, row);
+        #[cfg(feature = "pubsub")]
+        if self.journal.is_none() {
+            self.announce(object, id, before.as_ref());
+        }
         if let Some(journal) = &mut self.journal {
             journal.push((object.to_owned(), id.to_owned(), before));
-            return;
         }
-        #[cfg(feature = "pubsub")]
-        self.announce(object, id, before.as_ref());
     }
 
     /// Stores or removes a row and returns what was there before.

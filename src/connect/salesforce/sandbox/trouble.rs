@@ -73,6 +73,13 @@ pub fn quota_spent() -> FaultEffect {
     refuses(&Failure::new("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."))
 }
 
+/// Too many long calls run at once; the daily quota has room.
+#[must_use]
+pub fn too_many_at_once() -> FaultEffect {
+    let message = "ConcurrentRequests (Concurrent API Requests) Limit exceeded.";
+    refuses(&Failure::new("REQUEST_LIMIT_EXCEEDED", message))
+}
+
 /// Something broke after the commit or before it: nobody can tell.
 #[must_use]
 pub fn server_error() -> FaultEffect {

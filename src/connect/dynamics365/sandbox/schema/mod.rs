@@ -65,10 +65,10 @@ pub(super) enum KeyIndex {
 
 impl Table {
     fn new(logical: &str, set: &str, primary_name: &str, columns: Vec<Column>) -> Self {
-        let primary_id = if logical == "opportunityclose" {
-            "activityid".to_owned()
-        } else {
-            format!("{logical}id")
+        let primary_id = match logical {
+            "opportunityclose" => "activityid".to_owned(),
+            "systemform" => "formid".to_owned(),
+            _ => format!("{logical}id"),
         };
         let mut all = vec![
             Column::new(&primary_id, Kind::Guid).create_only(),

@@ -12,6 +12,7 @@ pub(super) fn tables() -> Vec<Table> {
         solution(),
         publisher(),
         organization(),
+        form(),
     ]
 }
 
@@ -133,6 +134,21 @@ fn publisher() -> Table {
             Column::text("friendlyname", 256),
             Column::text("customizationprefix", 8),
             Column::new("customizationoptionvalueprefix", Kind::Integer(10_000, 99_999)),
+        ],
+    )
+}
+
+fn form() -> Table {
+    Table::new(
+        "systemform",
+        "systemforms",
+        "name",
+        vec![
+            Column::text("name", 100),
+            Column::text("objecttypecode", 64).create_only(),
+            Column::choice("type", &[(0, "Dashboard"), (2, "Main"), (6, "Quick View Form")])
+                .create_only(),
+            Column::new("formxml", Kind::Memo(1_073_741_823)),
         ],
     )
 }

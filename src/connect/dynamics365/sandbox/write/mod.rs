@@ -213,7 +213,8 @@ impl State {
         }
         self.check_unique(table, row)?;
         self.check_line_currency(table, row)?;
-        self.check_webhook(table, row)
+        self.check_webhook(table, row)?;
+        self.check_form(table, row)
     }
 
     fn check_line_currency(&self, table: &Table, row: &Row) -> Result<(), Problem> {
