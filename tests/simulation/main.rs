@@ -88,7 +88,7 @@ fn the_same_seed_gives_the_same_run() {
 /// Every planted bug is found, within a stated number of seeds.
 #[test]
 fn every_planted_bug_is_found() {
-    let seeds = setting("COSELL_SYNC_SIMULATION_BUG_SEEDS", 400);
+    let seeds = setting("COSELL_SYNC_SIMULATION_BUG_SEEDS", 2000);
     let mut missed = Vec::new();
     for bug in mutants::Bug::ALL {
         if !(1..=seeds).any(|seed| !run(seed, Some(bug)).broken.is_empty()) {
