@@ -17,8 +17,11 @@ use tokio::sync::{Notify, oneshot};
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
-/// So many questions in [`LONGEST_WAIT`] are a burst, and so many are waited for.
+/// So many questions in [`SPAN`] are a burst, and so many are waited for.
 const BURST: usize = 24;
+/// Longer than the longest wait: a burst that trickles in a little slower is still one, and without
+/// any wait each of its questions would fly alone.
+const SPAN: Duration = Duration::from_secs(15);
 /// Nobody waits longer for others.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 /// How long the passengers of a shared flight take to ask again: the time of a few conversions.
@@ -137,7 +140,8 @@ impl<B: Batch> Shared<B> {
         let now = self.batch.now();
         let waiting = self.lock();
         let burst = waiting.came.front().filter(|_| waiting.came.len() == BURST);
-        let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= LONGEST_WAIT);
+        let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= SPAN);
+        let burst = burst.map(|took| took.min(LONGEST_WAIT));
         let shared = self.crowd.0.load(Ordering::Relaxed) > 1;
         burst.unwrap_or_default().max(if shared { MOMENT } else { Duration::ZERO })
     }

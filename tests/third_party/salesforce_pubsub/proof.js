@@ -1,21 +1,26 @@
 // Reads change events with a client of the Pub/Sub API that others wrote.
 // Arguments: address of the service (host:port), a session, the id of an opportunity.
-// Prints "ready" once it has subscribed, then a line "proven: ..." for each thing seen.
+// Prints a line "proven: ..." for each thing seen.
 import PubSubApiClient from 'salesforce-pubsub-api-client';
 
 const [endpoint, session, opportunity] = process.argv.slice(2);
 const silent = { debug() {}, info() {}, warn() {}, error: console.error };
-const client = new PubSubApiClient(
-    {
-        authType: 'user-supplied',
-        accessToken: session,
-        instanceUrl: 'https://contoso.my.salesforce.com',
-        pubSubEndpoint: endpoint,
-        // The emulator's certificate is its own.
-        rejectUnauthorizedSsl: false
-    },
-    silent
-);
+
+async function connected() {
+    const client = new PubSubApiClient(
+        {
+            authType: 'user-supplied',
+            accessToken: session,
+            instanceUrl: 'https://contoso.my.salesforce.com',
+            pubSubEndpoint: endpoint,
+            // The emulator's certificate is its own.
+            rejectUnauthorizedSsl: false
+        },
+        silent
+    );
+    await client.connect();
+    return client;
+}
 
 function check(what, good, seen) {
     if (!good) {
@@ -25,7 +30,12 @@ function check(what, good, seen) {
     console.log(`proven: ${what}`);
 }
 
-await client.connect();
+// An event that never comes would be waited for without end.
+setTimeout(() => check('all events come within a minute', false, seen.length), 60_000);
+
+const client = await connected();
+// A client keeps one stream for a topic, so going on after an event takes another.
+const later = await connected();
 const seen = [];
 const topic = '/data/OpportunityChangeEvent';
 
@@ -47,7 +57,7 @@ function first(subscription, type, data) {
         check('only changed values are sent', edit.payload.Amount === 4200 && edit.payload.Name === null, edit.payload);
         check('emptied fields are decoded', headers[2].nulledFields.join() === 'Description', headers[2]);
         check('replay ids rise', emptied.replayId > creation.replayId, seen.map((one) => one.replayId));
-        client.subscribeFromReplayId(topic, second, 5, edit.replayId);
+        later.subscribeFromReplayId(topic, second, 5, edit.replayId);
     }
 }
 
@@ -58,6 +68,7 @@ function second(subscription, type, data) {
     if (type === 'event') {
         check('a stream goes on after an event', data.replayId === seen[2].replayId, data.replayId);
         client.close();
+        later.close();
         process.exit(0);
     }
 }
