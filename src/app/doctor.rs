@@ -237,9 +237,9 @@ async fn webhook(parts: &Parts, account: &Account) -> Vec<Finding> {
     match slot::look(parts, account).await {
         Ok(view) if view.owner == "ours" => notes.ok("The registration is ours."),
         Ok(view) => {
-            let holder = view.url.as_deref().unwrap_or("nobody");
+            let what = slot::sentence(&view).unwrap_or_default();
             let fix = view.fix.as_deref().unwrap_or("Register with `webhook register`.");
-            notes.problem(format!("The registration is {}: {holder}.", view.owner), fix);
+            notes.problem(what, fix);
         }
         Err(error) => notes.problem(error.to_string(), "See the findings of partner_center."),
     }

@@ -164,3 +164,42 @@ impl WebhookConfig {
 fn default_organization() -> String {
     "Microsoft Corporation".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::PartnerCenterConfig;
+
+    #[test]
+    fn what_another_cloud_is_called_is_checked() {
+        let table = [
+            ("referrals_audience = 'https://api.partner.example.cn'", "", true, "an address"),
+            (
+                "webhooks_audience = 'https://api.partner.example.cn/'",
+                "",
+                true,
+                "a slash at its end",
+            ),
+            ("webhooks_audience = 'api://aaaaaaaa-bbbb'", "", true, "an application's identifier"),
+            ("referrals_audience = 'api.partner.example.cn'", "", false, "no address"),
+            ("referrals_audience = 'https://a.example/.default'", "", false, "a scope"),
+            ("referrals_audience = 'https://a.example other'", "", false, "two words"),
+            ("", "['api.partner.example.cn', '127.0.0.1:9181']", true, "hosts, one with a port"),
+            ("", "[]", false, "no event could be taken"),
+            ("", "['https://api.partner.example.cn']", false, "an address in place of a host"),
+            ("", "['api.partner.example.cn/v1']", false, "a path"),
+            ("", "['*.partner.example.cn']", false, "a pattern"),
+            ("", "['user@api.partner.example.cn']", false, "a user"),
+        ];
+        for (line, hosts, good, why) in table {
+            let hosts =
+                if hosts.is_empty() { String::new() } else { format!("resource_hosts = {hosts}") };
+            let text = format!(
+                "tenant_id = 't'\nclient_id = 'c'\nclient_secret = {{ env = 'S' }}\n{line}\n\
+                 [webhook]\ncertificate_hosts = []\ncertificate_paths = []\nroots = 'r'\n{hosts}"
+            );
+            let settings: PartnerCenterConfig = toml::from_str(&text).expect(why);
+            let checked = settings.check("a file", "contoso");
+            assert_eq!(checked.is_ok(), good, "{why}: {checked:?}");
+        }
+    }
+}
