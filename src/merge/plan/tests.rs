@@ -158,6 +158,7 @@ fn deal() -> Deal {
             told: Vec::new(),
             pending: Vec::new(),
             columns: std::collections::BTreeMap::new(),
+            former: std::collections::BTreeMap::new(),
             lead: None,
             parked: Vec::new(),
             standing: Some(Standing::InSync),
