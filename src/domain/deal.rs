@@ -62,10 +62,13 @@ impl Deal {
         self.links.iter_mut().find(|link| link.record.crm == crm)
     }
 
-    /// Marks everything that is remembered of both sides as old: the deal comes from a backup.
+    /// Marks everything that is remembered of both sides as old: the deal comes from a backup. The
+    /// next comparison looks at it, whatever versions it finds.
     pub fn doubt(&mut self) {
+        self.referral_version = None;
         for link in &mut self.links {
             link.base.values_mut().for_each(|agreed| agreed.doubtful = true);
+            link.version = None;
             // What the record shows now, nobody here has written.
             link.standing = None;
         }
