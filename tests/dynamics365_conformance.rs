@@ -28,6 +28,8 @@ mod closing;
 mod feed;
 #[path = "dynamics365/lost_answers.rs"]
 mod lost_answers;
+#[path = "dynamics365/merged.rs"]
+mod merged;
 #[path = "dynamics365/records.rs"]
 mod records;
 #[path = "dynamics365/setup.rs"]

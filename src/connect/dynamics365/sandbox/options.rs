@@ -43,6 +43,9 @@ pub struct SandboxOptions {
     /// Whether the co-sell columns, their alternate key and change tracking are there from the
     /// start. Without them the organisation is as delivered, for tests of provisioning.
     pub has_cosell_columns: bool,
+    /// Columns that a closed opportunity or lead still takes. Which ones do is not documented; none
+    /// by default.
+    pub writable_when_closed: Vec<String>,
     /// Bytes over which a webhook body is stripped.
     pub webhook_body_limit: usize,
     /// Privileges that the application user does not have, by name: `prvWriteOpportunity`. It has
@@ -68,6 +71,7 @@ impl Default for SandboxOptions {
             key_activation: KeyActivation::Immediate,
             refuse_odd_webhook_ports: false,
             has_cosell_columns: true,
+            writable_when_closed: Vec::new(),
             webhook_body_limit: 256 * 1024,
             withheld_privileges: Vec::new(),
             basic_privileges: Vec::new(),
