@@ -139,7 +139,8 @@ async fn a_merged_lead_of_dynamics_goes_on_or_waits_for_a_person() {
             edit(json!({ "statecode": 0, "statuscode": 1 }));
             edit(json!({ "pc_referralidentifier": null }));
             edit(json!({ "statecode": 2, "statuscode": 7 }));
-            assert_eq!(world.admin("/dead-letters/retry", json!({ "all": true })).await, 200);
+            let retry = json!({ "decision": "retry", "all": true });
+            assert_eq!(world.admin("/dead-letters/release", retry).await, 200);
         }
         let marked = || carries(&crm.row("lead", &survivor).expect("a lead"));
         world.until_true("the survivor carries the referral", marked).await;

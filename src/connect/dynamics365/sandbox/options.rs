@@ -20,8 +20,10 @@ pub struct SandboxOptions {
     pub tenant_id: String,
     /// The one registered application.
     pub client_id: String,
-    /// Its secret. A secret of the past or of another application is answered `invalid_client`.
+    /// Its secret. A secret of another application is answered `invalid_client`.
     pub client_secret: String,
+    /// Its secret of the past: as another, but with the code that says that it has expired.
+    pub expired_secret: Option<String>,
     /// Certificate of the application in DER, for `client_assertion`. Without one every assertion
     /// whose claims are right is accepted.
     pub certificate_der: Option<Vec<u8>>,
@@ -62,6 +64,7 @@ impl Default for SandboxOptions {
             tenant_id: "11111111-1111-4111-8111-111111111111".to_owned(),
             client_id: "22222222-2222-4222-8222-222222222222".to_owned(),
             client_secret: "sandbox-secret".to_owned(),
+            expired_secret: None,
             certificate_der: None,
             token_life: Duration::from_secs(3599),
             is_member: true,
