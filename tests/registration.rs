@@ -116,6 +116,22 @@ impl World {
         self.edit(&fields).await;
     }
 
+    /// Microsoft decides on the registration.
+    fn review(&self, status: &str, reason: &str) {
+        let review = self.sandbox.partner_center.review_registration(
+            &self.referral,
+            status,
+            Some(reason),
+        );
+        review.expect("reviewed");
+    }
+
+    /// How many PATCHes of the referral were worked on.
+    fn patches(&self) -> usize {
+        let log = self.sandbox.partner_center.request_log();
+        log.iter().filter(|it| it.method == "PATCH" && it.landed && it.if_match).count()
+    }
+
     /// Waits for a state of the opportunity and the referral.
     async fn reached(&self, what: &str, held: impl Fn(&Json, &Json) -> bool) {
         let end = SystemClock.now().plus(PATIENCE);
@@ -185,12 +201,7 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
     let solution = world.referral()["registrations"][0]["solutionDetails"][0].clone();
     assert_eq!(solution["id"], "SOL-00001-XYZ");
     assert_eq!(solution["primaryDeploymentOn"], "Customer");
-    let review = world.sandbox.partner_center.review_registration(
-        &world.referral,
-        "Approved",
-        Some("within the rules"),
-    );
-    review.expect("reviewed");
+    world.review("Approved", "within the rules");
     world
         .reached("the status comes back", |row, _| row["Registration_Status__c"] == "Approved")
         .await;
@@ -198,6 +209,64 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
     let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
     assert_eq!(told.matches("Not registered with Microsoft yet").count(), 1, "told once: {told}");
     assert_eq!(told.matches("sent to Microsoft for registration").count(), 1, "told once: {told}");
+    world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_that_microsoft_asks_for_is_sent_once() {
+    let world = World::start(true).await;
+    world.win(&[]).await;
+    let shows = |status: &'static str| {
+        move |row: &Json, referral: &Json| {
+            row["Registration_Status__c"] == status && referral["registrationStatus"] == status
+        }
+    };
+    world.reached("it is registered", shows("ReviewPending")).await;
+    let before = world.patches();
+    // Nothing is asked for: a change waits.
+    world.edit(&json!({ "Contract_Value__c": 6_500_000 })).await;
+    world.review("ActionRequired", "The last day is not the one of the contract");
+    world
+        .reached("the change goes out and the seller is told", |row, referral| {
+            shows("ReviewPending")(row, referral)
+                && referral["registrations"][0]["contract"]["value"] == json!(6_500_000)
+                && says(row, "asks for a correction of the registration: The last day is not")
+                && says(row, "contract value 6,500,000 (was 6,000,000.5)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 1);
+    // Meanwhile somebody corrects the value in Partner Center; the seller's old one stays behind.
+    let mut theirs = world.referral()["registrations"].clone();
+    theirs[0]["contract"]["value"] = json!(6_400_000);
+    theirs[0]["solutionDetails"][0]["value"] = json!(6_400_000);
+    let theirs = json!({ "registrations": theirs });
+    world.sandbox.partner_center.edit_as_microsoft(&world.referral, theirs).expect("edited");
+    world.review("ActionRequired", "The last day is still wrong");
+    world
+        .reached("the reason is told again", |row, referral| {
+            shows("ActionRequired")(row, referral) && says(row, "The last day is still wrong")
+        })
+        .await;
+    // The answer to the correction is lost: it must not be sent twice.
+    let lost = Fault::once("PATCH", world.referral.as_str(), FaultEffect::ApplyThenDrop);
+    world.sandbox.partner_center.faults().add(lost);
+    world.edit(&json!({ "Contract_End__c": "2098-12-31" })).await;
+    world
+        .reached("the correction is there", |row, referral| {
+            shows("ReviewPending")(row, referral)
+                && says(row, "last day of the contract 31 Dec 2098 (was 31 Dec 2099)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 2, "once");
+    let contract = world.referral()["registrations"][0]["contract"].clone();
+    assert_eq!(contract["value"], json!(6_400_000), "what Partner Center corrected stays");
+    assert_eq!(registrations(&world.referral()), 1);
+    world.review("Approved", "within the rules");
+    world.reached("the status goes on", shows("Approved")).await;
+    let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(told.matches("last day of the contract").count(), 1, "told once: {told}");
+    assert_eq!(told.matches("is still wrong").count(), 1, "told once: {told}");
+    assert_eq!(world.patches(), before + 2, "nothing is pushed again");
     world.app.stop().await;
 }
 
