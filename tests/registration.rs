@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use cosell_sync::app::App;
+use cosell_sync::app::{App, InProcess};
 use cosell_sync::app::clock::SystemClock;
 use cosell_sync::config::Config;
 use cosell_sync::connect::salesforce::sandbox::CustomField;
@@ -49,6 +49,10 @@ impl World {
         for (_, name, kind) in FIELDS {
             sandbox.salesforce.add_field("Opportunity", name, kind);
         }
+        Self::with(sandbox, mapped).await
+    }
+
+    async fn with(sandbox: Sandbox, mapped: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         sandbox.write_files(folder.path(), free, free).expect("the files are written");
@@ -267,6 +271,38 @@ async fn a_correction_that_microsoft_asks_for_is_sent_once() {
     assert_eq!(told.matches("last day of the contract").count(), 1, "told once: {told}");
     assert_eq!(told.matches("is still wrong").count(), 1, "told once: {told}");
     assert_eq!(world.patches(), before + 2, "nothing is pushed again");
+    world.app.stop().await;
+}
+
+/// As the mapping guide says: the table, then `provision --apply` and `mapping reload`.
+#[tokio::test(flavor = "multi_thread")]
+async fn provisioning_makes_the_fields_of_a_registration() {
+    let sandbox = Sandbox::start(Addresses::free()).await.expect("the emulators start");
+    let world = World::with(sandbox, true).await;
+    let routes = InProcess::new(&world.app.parts);
+    let ask = async |path: &str, body: Json| {
+        let (status, bytes) = routes.ask("POST", path, Some(&body)).await.expect("an answer");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    };
+    let made = ask("provision", json!({ "apply": true })).await;
+    for (_, name, _) in FIELDS {
+        assert!(made.contains(&format!("field {name} on Opportunity")), "{name}: {made}");
+    }
+    assert!(!made.contains("but should be"), "{made}");
+    ask("mappings/reload", json!({})).await;
+    world.edit(&json!({ "Pricing__c": false })).await;
+    world.win(&["Pricing__c", "Deployment__c"]).await;
+    world
+        .reached("it is registered", |row, referral| {
+            registrations(referral) == 1 && row["Registration_Status__c"] == "ReviewPending"
+        })
+        .await;
+    let contract = world.referral()["registrations"][0]["contract"].clone();
+    assert_eq!(contract["value"], json!(6_000_000.5));
+    let again = ask("provision", json!({ "apply": true })).await;
+    assert!(!again.contains("\"created\"") && !again.contains("but should be"), "{again}");
     world.app.stop().await;
 }
 
