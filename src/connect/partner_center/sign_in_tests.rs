@@ -221,10 +221,27 @@ async fn a_certificate_signs_in_too() {
     let pair = rcgen::KeyPair::from_pem(key).expect("a key");
     let params = rcgen::CertificateParams::new(vec!["app.contoso.example".to_owned()]);
     let certificate = params.expect("parameters").self_signed(&pair).expect("a certificate");
-    let credential = Credential::certificate(certificate.pem().as_bytes(), key.as_bytes());
+    let other = rcgen::CertificateParams::new(vec!["other.contoso.example".to_owned()]);
+    let other = other.expect("parameters").self_signed(&pair).expect("a certificate");
+    bench.sandbox.set_options(|options| options.client_certificate = certificate.pem());
     let client = bench.client();
-    client.replace_credential(credential.expect("a credential"));
-    client.probe().await.expect("signed in");
+    let other_key = include_str!("sandbox/fixtures/sandbox-only-signer.key.pem");
+    for (certificate, key, works, why) in [
+        (&other, key, false, "a certificate that the application does not have"),
+        (&certificate, other_key, false, "another key than the certificate's"),
+        (&certificate, key, true, "the application's own"),
+    ] {
+        let credential = Credential::certificate(certificate.pem().as_bytes(), key.as_bytes());
+        client.replace_credential(credential.expect("a credential"));
+        client.forget().await;
+        match client.probe().await {
+            Ok(_) => assert!(works, "{why}"),
+            Err(ConnectError::Unauthorized(text)) => {
+                assert!(!works && text.contains("AADSTS700027"), "{why}: {text}");
+            }
+            Err(other) => panic!("{why}: {other}"),
+        }
+    }
 }
 
 #[tokio::test]
