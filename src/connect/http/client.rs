@@ -164,12 +164,12 @@ impl Answer {
 }
 
 /// The longest wait that is kept: 15 minutes.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 
 /// Reads a `Retry-After` value as a wait measured from `now`.
 ///
 /// Takes whole seconds or an HTTP date (RFC 9110 section 10.2.3); a date in the past is the shortest
-/// wait. Clamped to 1 second to [`LONGEST_WAIT`]. `None` for anything else, when the caller backs off by
+/// wait. Clamped to 1 second to 15 minutes. `None` for anything else, when the caller backs off by
 /// itself.
 #[must_use]
 pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
