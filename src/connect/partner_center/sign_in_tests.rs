@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use url::Url;
 
@@ -96,6 +97,21 @@ async fn many_waiters_cause_one_sign_in() {
         page.expect("a page");
     }
     assert_eq!(bench.sign_ins(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_hold_up_calls() {
+    let bench = bench(|_| ()).await;
+    let client = bench.client();
+    bench.sandbox.throttle("/referrals", 1, Duration::from_secs(57));
+    assert!(client.changes(None).await.is_err(), "throttled");
+    bench.clock.set_back(Duration::from_secs(3_600));
+    client.changes(None).await.expect("nobody asked for a wait of an hour");
+    let day = Duration::from_secs(24 * 3_600);
+    bench.clock.set_back(day);
+    client.changes(None).await.expect("the token is used as long as it works");
+    bench.clock.advance(day);
+    client.changes(None).await.expect("set right again");
 }
 
 #[tokio::test]
