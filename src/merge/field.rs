@@ -88,7 +88,7 @@ impl Sides<'_> {
             return false;
         }
         match self.base {
-            Some(base) => !base.record.is(self.record) && !(base.doubtful && self.cut),
+            Some(base) => !(base.record.is(self.record) || base.doubtful && self.cut),
             None => self.referral != self.record && !self.record.is_null() && !self.cut,
         }
     }
@@ -109,8 +109,8 @@ impl Sides<'_> {
     fn alone(&self) -> Verdict {
         match (self.referral_moved(), self.record_moved()) {
             _ if self.referral == self.record => self.agreed_or_still(),
-            (true, _) => self.to_crm(),
-            (false, true) => self.to_partner_center(),
+            (true, _) => self.bring(),
+            (false, true) => self.offer(),
             (false, false) if self.is_doubtful() => self.agreed_or_still(),
             (false, false) => Verdict::Still,
         }
@@ -118,13 +118,13 @@ impl Sides<'_> {
 
     /// The referral's value goes to the record. After a restore nobody knows whether the record's
     /// is newer than the base: it is named.
-    fn to_crm(&self) -> Verdict {
+    fn bring(&self) -> Verdict {
         let overwrites = self.is_doubtful() && !self.record.is_null() && !self.cut;
         if overwrites { Verdict::PartnerCenterWins } else { Verdict::ToCrm }
     }
 
     /// The same the other way.
-    fn to_partner_center(&self) -> Verdict {
+    fn offer(&self) -> Verdict {
         let overwrites = self.is_doubtful() && !self.referral.is_null();
         if overwrites { Verdict::CrmWins } else { Verdict::ToPartnerCenter }
     }
@@ -142,8 +142,8 @@ impl Sides<'_> {
             return self.agreed_or_still();
         }
         match verdict {
-            Verdict::PartnerCenterWins if !self.record_moved() => self.to_crm(),
-            Verdict::CrmWins if !self.referral_moved() => self.to_partner_center(),
+            Verdict::PartnerCenterWins if !self.record_moved() => self.bring(),
+            Verdict::CrmWins if !self.referral_moved() => self.offer(),
             other => other.clone(),
         }
     }
