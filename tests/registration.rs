@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use cosell_sync::app::{App, InProcess};
 use cosell_sync::app::clock::SystemClock;
+use cosell_sync::app::{App, InProcess};
 use cosell_sync::config::Config;
 use cosell_sync::connect::salesforce::sandbox::CustomField;
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
@@ -122,11 +122,8 @@ impl World {
 
     /// Microsoft decides on the registration.
     fn review(&self, status: &str, reason: &str) {
-        let review = self.sandbox.partner_center.review_registration(
-            &self.referral,
-            status,
-            Some(reason),
-        );
+        let review =
+            self.sandbox.partner_center.review_registration(&self.referral, status, Some(reason));
         review.expect("reviewed");
     }
 

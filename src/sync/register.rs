@@ -124,10 +124,11 @@ impl Attempt<'_> {
     ) -> Option<Sending> {
         let (crm, rule) = (read.record.key.crm, read.mapping.registration()?);
         let (fields, now) = (&read.record.fields, self.around.clock.now());
-        let ready = prepare(rule, fields, referral, deal.microsoft.as_ref(), now).and_then(|ready| {
-            let fixed = correct::fixed(&ready, referral);
-            if fixed.is_empty() { Ok(ready) } else { Err(fixed) }
-        });
+        let ready =
+            prepare(rule, fields, referral, deal.microsoft.as_ref(), now).and_then(|ready| {
+                let fixed = correct::fixed(&ready, referral);
+                if fixed.is_empty() { Ok(ready) } else { Err(fixed) }
+            });
         let ready = match ready {
             Ok(ready) => ready,
             Err(against) => {
@@ -177,6 +178,7 @@ impl Attempt<'_> {
             action: IntentAction::Register,
             expect: Some(expect.clone()),
             sent: values,
+            columns: std::collections::BTreeMap::new(),
             stage: None,
             losers,
             from: vec![crm],
@@ -199,7 +201,8 @@ impl Attempt<'_> {
             Err(fault) => {
                 deal.intents.retain(|intent| intent.action != IntentAction::Register);
                 if let ConnectError::Rejected(refusal) = &fault {
-                    let line = sentence::registration_refused(&refusal.message, is_registered(referral));
+                    let line =
+                        sentence::registration_refused(&refusal.message, is_registered(referral));
                     self.tell(deal, crm, &refused, &line, AuditKind::Refused);
                 } else {
                     self.faults.push((Target::PartnerCenter, fault));

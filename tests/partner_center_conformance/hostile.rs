@@ -113,7 +113,8 @@ async fn a_registration_that_goes_away_before_our_put_is_made() {
 #[tokio::test]
 async fn a_token_that_dies_within_a_list_is_renewed_and_nothing_is_skipped() {
     for renewed in [1, 2, 3] {
-        let kill = before(("GET", "/referrals", renewed), PartnerCenterSandbox::forget_access_tokens);
+        let kill =
+            before(("GET", "/referrals", renewed), PartnerCenterSandbox::forget_access_tokens);
         let world = World::behind(|options| options.page_size = 2, kill).await;
         let mut made = std::collections::BTreeSet::new();
         for number in 0..8 {
@@ -131,8 +132,10 @@ async fn a_token_that_dies_within_a_list_is_renewed_and_nothing_is_skipped() {
         invitation.remove(name);
     }
     invitation.insert("type".to_owned(), json!("Shared"));
-    invitation.insert("target".to_owned(), json!([{"type": "BusinessProfileLocation", "id": "msft"}]));
-    invitation.insert("inviteContext".to_owned(), json!({"assistanceRequestCode": "GeneralOrOther"}));
+    invitation
+        .insert("target".to_owned(), json!([{"type": "BusinessProfileLocation", "id": "msft"}]));
+    invitation
+        .insert("inviteContext".to_owned(), json!({"assistanceRequestCode": "GeneralOrOther"}));
     world.client.create(&invitation).await.expect("invited");
     let engagement = own.engagement_id().expect("an engagement");
     let both = world.client.engagement(&engagement).await.expect("both");
@@ -197,12 +200,9 @@ async fn a_page_in_answer_to_a_registration_proves_nothing() {
 
 #[tokio::test]
 async fn an_answer_without_an_end_is_cut_off() {
-    let world = World::with(
-        |_| (),
-        |settings| settings.http.body_bytes = 64 << 10,
-        |_, router| router,
-    )
-    .await;
+    let world =
+        World::with(|_| (), |settings| settings.http.body_bytes = 64 << 10, |_, router| router)
+            .await;
     let made = world.deal("crm-1").await;
     let version = made.version().expect("a version");
     let huge = || instead("[".repeat(1 << 20), "application/json");
@@ -225,7 +225,11 @@ async fn an_item_that_is_nothing_does_not_stop_the_feed() {
     let world = World::new(|_| ()).await;
     let made = world.deal("crm-1").await;
     let items = json!({ "value": [Json::Null, made.fields(), Json::Null] }).to_string();
-    world.sandbox.faults().add(Fault::once("GET", "/referrals", instead(items, "application/json")));
+    world.sandbox.faults().add(Fault::once(
+        "GET",
+        "/referrals",
+        instead(items, "application/json"),
+    ));
     let page = world.client.changes(None).await.expect("a page");
     assert_eq!(page.referrals.len(), 1);
 }

@@ -271,7 +271,11 @@ impl Http {
         let closed = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = closed.since(self.clock.now());
         // More than can have been asked for: our clock was set back.
-        if left.is_zero() || left > LONGEST_WAIT { Ok(()) } else { Err(ConnectError::Throttled(left)) }
+        if left.is_zero() || left > LONGEST_WAIT {
+            Ok(())
+        } else {
+            Err(ConnectError::Throttled(left))
+        }
     }
 
     async fn wait_for_rate(&self) {

@@ -149,7 +149,11 @@ fn read(json: Option<&Json>, like: &Value) -> Value {
         Value::Date(_) => text.and_then(date_in).map(Value::Date),
         Value::Bool(_) => json.as_bool().map(Value::Bool),
         Value::Text(word) => text.map(|text| {
-            Value::Text(if text.eq_ignore_ascii_case(word) { word.clone() } else { text.to_owned() })
+            Value::Text(if text.eq_ignore_ascii_case(word) {
+                word.clone()
+            } else {
+                text.to_owned()
+            })
         }),
         _ => None,
     };
@@ -232,7 +236,7 @@ mod tests {
 
     use serde_json::{Value as Json, json};
 
-    use super::{corrections, correcting, fixed, held, line, values, verdict};
+    use super::{correcting, corrections, fixed, held, line, values, verdict};
     use crate::domain::deal::{Agreement, Remembered, Target};
     use crate::domain::referral::Referral;
     use crate::domain::time::Date;
@@ -254,7 +258,8 @@ mod tests {
 
     fn agreed(registration: &Registration) -> BTreeMap<String, Agreement> {
         let there = values(registration);
-        let agree = |value| Agreement { referral: Remembered::of(value), record: Remembered::of(value) };
+        let agree =
+            |value| Agreement { referral: Remembered::of(value), record: Remembered::of(value) };
         there.iter().map(|(path, value)| (path.clone(), agree(value))).collect()
     }
 
@@ -362,7 +367,11 @@ mod tests {
         let found = corrections(&wanted, &held(&referral, &wanted), &agreed(&sent));
         let lost = found[0].conflict(Target::PartnerCenter).expect("both changed it");
         assert_eq!(lost.lost.to_string(), "65,000", "named in the trail");
-        assert!(line(&found).0.contains("contract value 70,000 (was 65,000)"), "{:?}", line(&found));
+        assert!(
+            line(&found).0.contains("contract value 70,000 (was 65,000)"),
+            "{:?}",
+            line(&found)
+        );
     }
 
     #[test]
@@ -398,9 +407,8 @@ mod tests {
     fn what_microsoft_says_is_told_once_for_each_time() {
         let sent = registration();
         let status = |status: &str, reason: Json, at: &str| {
-            let mut body = registered(&sent, &[("/registrations/0/status", json!(status))])
-                .fields()
-                .clone();
+            let mut body =
+                registered(&sent, &[("/registrations/0/status", json!(status))]).fields().clone();
             body["registrations"][0]["statusReason"] = reason;
             body["registrations"][0]["statusHistory"] = json!({"actionRequiredDateTime": at});
             verdict(&Referral::from_json(Json::Object(body)).expect("a referral"))
