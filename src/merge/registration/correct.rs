@@ -237,9 +237,10 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::{correcting, corrections, fixed, held, line, values, verdict};
-    use crate::domain::deal::{Agreement, Remembered, Target};
+    use crate::domain::deal::{Agreement, Target};
     use crate::domain::referral::Referral;
     use crate::domain::time::Date;
+    use crate::merge::field::agree;
     use crate::merge::registration::tests::registration;
     use crate::merge::registration::{Registration, operations};
 
@@ -258,9 +259,11 @@ mod tests {
 
     fn agreed(registration: &Registration) -> BTreeMap<String, Agreement> {
         let there = values(registration);
-        let agree =
-            |value| Agreement { referral: Remembered::of(value), record: Remembered::of(value) };
-        there.iter().map(|(path, value)| (path.clone(), agree(value))).collect()
+        let mut agreed = BTreeMap::new();
+        for (path, value) in &there {
+            agree(&mut agreed, path, value, value);
+        }
+        agreed
     }
 
     fn changed(change: impl FnOnce(&mut Registration)) -> Registration {
