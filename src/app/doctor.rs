@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::deadlines::{self, FEW_DAYS};
 use super::parts::Parts;
 use super::provisioning;
+use super::schema::is_there;
 use super::signing::{self, Found};
 use super::slot;
 use super::systems;
@@ -310,7 +311,7 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
     let mut missing = 0;
     for field in &mapping.shape().fields {
         let own = field.split('.').next().unwrap_or(field);
-        if find(schema, own).is_some() || field.contains('.') {
+        if is_there(schema, field) {
             continue;
         }
         missing += 1;
