@@ -39,6 +39,10 @@ pub struct SyncConfig {
     /// How long Partner Center's list may lag behind a write, in seconds. 0 to 600.
     #[serde(default = "default_list_lag_secs")]
     pub list_lag_secs: u64,
+    /// How many records a changed mapping may write differently without a person's word. 0 to
+    /// 10000000.
+    #[serde(default = "default_mapping_budget")]
+    pub mapping_budget: u64,
     /// After how long a change that cannot be carried on is shown in the CRMs as *waiting*, in
     /// seconds. 1 to 86400.
     #[serde(default = "default_show_waiting_secs")]
@@ -63,6 +67,10 @@ fn default_time_zone() -> String {
 
 fn default_list_lag_secs() -> u64 {
     5
+}
+
+fn default_mapping_budget() -> u64 {
+    1000
 }
 
 fn default_show_waiting_secs() -> u64 {
@@ -101,6 +109,7 @@ impl SyncConfig {
         let key = |name: &str| format!("accounts.{account}.sync.{name}");
         check_range(file, &key("newest_margin_secs"), self.newest_margin_secs, 0, 3600)?;
         check_range(file, &key("list_lag_secs"), self.list_lag_secs, 0, 600)?;
+        check_range(file, &key("mapping_budget"), self.mapping_budget, 0, 10_000_000)?;
         check_range(file, &key("show_waiting_secs"), self.show_waiting_secs, 1, 86_400)?;
         let there = match self.primary_crm {
             None => !(dynamics365 && salesforce),

@@ -24,6 +24,8 @@ mod mutants;
 mod partner_center;
 mod people;
 mod random;
+mod relinking;
+mod restored;
 mod scenarios;
 mod store;
 mod world;
