@@ -28,7 +28,9 @@ pub(super) async fn try_again(parts: &Parts, account: &Account) -> Result<(), St
             deal: deal_of(parts, &letter).await?,
             kind: AuditKind::Resumed,
             actor: "daemon".to_owned(),
-            summary: format!("Tried again, since other fields are in use now. It was held: {reason}"),
+            summary: format!(
+                "Tried again, since other fields are in use now. It was held: {reason}"
+            ),
             cause: Some(format!("notice {}", letter.notice.id)),
             fields: Vec::new(),
             request_ids: Vec::new(),
