@@ -24,3 +24,4 @@ mod shadow;
 mod sharing;
 mod standing;
 mod support;
+mod table;
