@@ -38,16 +38,13 @@ impl World {
         let file = folder.path().join("cosell-sync.toml");
         let text = std::fs::read_to_string(&file).expect("the configuration");
         let [_, full, _] = sandbox.urls();
-        let secret = "webhook_secret = { file = \"secrets/webhook\" }";
         let forms = "forms = [\"Opportunity\", \"Lead\"]";
         let text = text.replace(&full, &serving.url()).replacen(
             "poll_secs = 1\n",
-            &format!("poll_secs = 86400\n{secret}\n{forms}\n"),
+            &format!("poll_secs = 86400\n{forms}\n"),
             1,
         );
         std::fs::write(&file, text).expect("written");
-        std::fs::write(folder.path().join("secrets/webhook"), "a-secret-of-some-length")
-            .expect("written");
         let config = Config::load(&file, std::iter::empty()).expect("good");
         let app = App::start(&config).await.expect("it starts");
         let routes = InProcess::new(&app.parts);

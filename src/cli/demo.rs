@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::app::App;
+use crate::app::{App, InProcess};
 use crate::config::Config;
 use crate::connect::partner_center::slot::{self, SlotPlan};
 use crate::sandbox::story::{self, Agreed, Memory};
@@ -45,6 +45,8 @@ impl Demo {
         let config = Config::load(&file, std::iter::empty()).map_err(|error| error.to_string())?;
         register(&sandbox, &config)?;
         let app = App::start(&config).await.map_err(|error| error.to_string())?;
+        provision(&app).await?;
+        let _webhooks_of_dynamics = sandbox.dynamics365.deliver_in_background();
         let sandbox = Arc::new(sandbox);
         let held = self.tell(out, &sandbox, &app).await?;
         if !self.exit {
@@ -178,6 +180,16 @@ fn register(sandbox: &Sandbox, config: &Config) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Makes what the CRMs lack, as `provision --apply` does: Dynamics 365 learns where its webhooks go.
+async fn provision(app: &App) -> Result<(), String> {
+    let body = serde_json::json!({ "apply": true });
+    let answer = InProcess::new(&app.parts).ask("POST", "provision", Some(&body)).await?;
+    match answer {
+        (200, _) => Ok(()),
+        (status, text) => Err(format!("provision: {status} {}", String::from_utf8_lossy(&text))),
+    }
 }
 
 async fn wait(sandbox: &Sandbox, memory: &Memory, agreed: Agreed) -> Option<Vec<String>> {

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link, view};
+use super::columns;
 use super::execute::not_convertible;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange};
@@ -46,6 +47,7 @@ impl Attempt<'_> {
             action: IntentAction::Create,
             expect: None,
             sent: sent.clone(),
+            columns: columns::of(&mapping),
             stage,
             losers: Vec::new(),
             from: Vec::new(),
@@ -82,6 +84,7 @@ impl Attempt<'_> {
     ) -> ReadRecord {
         let crm = record.key.crm;
         let mut fresh = link(&record);
+        fresh.columns = columns::of(&mapping);
         let read = ReadRecord { record, mapping };
         let seen = view(&read, referral);
         let sent = values_for_creation(&read.mapping, referral);

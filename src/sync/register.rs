@@ -89,6 +89,7 @@ impl Attempt<'_> {
             action: IntentAction::Register,
             expect: Some(expect.clone()),
             sent: Values::new(),
+            columns: std::collections::BTreeMap::new(),
             stage: None,
             losers: Vec::new(),
             from: vec![crm],

@@ -57,6 +57,8 @@ mod order;
 mod partner_center;
 mod people;
 mod random;
+mod relinking;
+mod restored;
 mod scenarios;
 mod store;
 mod tally;

@@ -95,9 +95,24 @@ impl WriteBatch {
         for (name, value) in headers(self.client.settings()) {
             request = request.header(name, value);
         }
-        let (answer, moment) = self.client.json(&request).await?;
+        let (mut answer, moment) = self.client.json(&request).await?;
+        self.complete(&mut answer).await?;
         let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
         Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
+    }
+
+    /// Completes the lists of the records that were read back.
+    async fn complete(&self, answer: &mut Json) -> Result<(), ConnectError> {
+        let parts = answer.get_mut("compositeResponse").and_then(Json::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            let rows = part.pointer_mut("/body/records").and_then(Json::as_array_mut);
+            let Some(rows) = rows else { continue };
+            // What was written is written, whatever becomes of these reads.
+            self.client.complete_lists(rows).await.map_err(|error| {
+                ConnectError::Unknown(format!("written, but it could not be read back: {error}"))
+            })?;
+        }
+        Ok(())
     }
 
     fn part(&self, at: usize, write: &Write) -> Json {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keys::{self, Key, Table};
+use super::rows::Row;
 use super::{Rows, Work, codec};
 use crate::domain::deal::Deal;
 use crate::domain::id::{AccountName, DealId};
@@ -49,6 +50,16 @@ pub(crate) fn put(
         }
     }
     work.put(keys::deal(&deal.id), deal)
+}
+
+/// A row of an export; what it remembers of a deal is marked as old.
+pub(crate) fn doubted((key, value): Row) -> Result<Row, StoreError> {
+    if key.first() != Some(&(Table::Deal as u8)) {
+        return Ok((key, value));
+    }
+    let mut deal: Deal = codec::decode(&value)?;
+    deal.doubt();
+    Ok((key, codec::encode(&deal)?))
 }
 
 /// One deal.
