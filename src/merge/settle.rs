@@ -73,8 +73,9 @@ fn is_shortened(meant: &Value, held: &Value) -> bool {
         (Value::Text(meant), Value::Text(held)) => meant.starts_with(held.as_str()),
         (Value::Decimal(meant), Value::Decimal(held)) => {
             let digits = held.scale();
-            let rounded = [RoundingStrategy::MidpointNearestEven, RoundingStrategy::MidpointAwayFromZero]
-                .map(|way| meant.round_dp_with_strategy(digits, way));
+            let rounded =
+                [RoundingStrategy::MidpointNearestEven, RoundingStrategy::MidpointAwayFromZero]
+                    .map(|way| meant.round_dp_with_strategy(digits, way));
             rounded.contains(held) || meant.trunc_with_scale(digits) == *held
         }
         _ => false,

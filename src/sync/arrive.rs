@@ -7,7 +7,9 @@ use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values};
+use crate::domain::deal::{
+    Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
+};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};

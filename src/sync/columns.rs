@@ -32,7 +32,8 @@ pub(super) fn heed(link: &mut Link, record: &Fields, mapping: &Mapping) {
             former.insert(left, agreed);
         }
         let again = former.remove(&column);
-        let untouched = again.filter(|agreed| held.get(&field).is_some_and(|now| agreed.record.is(now)));
+        let untouched =
+            again.filter(|agreed| held.get(&field).is_some_and(|now| agreed.record.is(now)));
         link.base.extend(untouched.map(|agreed| (field, agreed)));
     }
     link.former.retain(|_, columns| !columns.is_empty());

@@ -158,7 +158,7 @@ fn events_once_or_many_times_in_any_order_come_to_the_same() {
     ];
     let (_, expected) = worked(1, &[0, 1, 2, 3]);
     assert!(expected[0].conflicts.len() == 1, "two edits of one field: {:?}", expected[0]);
-    assert_eq!(expected[1].referral["details.dealValue"], "7003", "accepted with its value");
+    assert_eq!(expected[1].referral["details.dealValue"], "7,003", "accepted with its value");
     assert_eq!(expected[1].referral["details.notes"], "from Microsoft");
     assert_eq!(expected[2].referral["state"], r#""Closed"/"Won""#);
     assert!(expected[3].records.iter().all(|record| record.contains("Opportunity")));

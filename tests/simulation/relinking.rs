@@ -37,7 +37,8 @@ impl Bench {
             let copied = world.crms[&crm].rows[&old].fields.clone();
             let control = world.mapping_of(crm, &old).control().clone();
             let own = [&control.referral_id, &control.sync, &control.audit];
-            let kept = |name: &String| !own.contains(&name) && !name.to_lowercase().contains("unmapped");
+            let kept =
+                |name: &String| !own.contains(&name) && !name.to_lowercase().contains("unmapped");
             let fields = copied.into_iter().filter(|(name, _)| kept(name)).collect();
             crm::insert(&mut world, crm, RecordKind::Opportunity, &fields)
         };

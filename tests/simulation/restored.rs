@@ -82,7 +82,14 @@ impl Bench {
 fn what_an_old_memory_overwrites_is_named() {
     // Synced after the backup at Partner Center or in the CRM; then, unseen by the daemon, here or
     // there; what stays; what is named.
-    type Row = (Option<&'static str>, Option<&'static str>, Option<&'static str>, &'static str, &'static [&'static str], &'static str);
+    type Row = (
+        Option<&'static str>,
+        Option<&'static str>,
+        Option<&'static str>,
+        &'static str,
+        &'static [&'static str],
+        &'static str,
+    );
     let table: [Row; 5] = [
         (None, None, None, "1 Jan 2027", &[], "nothing happened"),
         (Some("2027-02-02"), None, None, "2 Feb 2027", &[], "both hold what was synced since"),
@@ -122,7 +129,11 @@ fn what_an_old_memory_overwrites_is_named() {
             assert!(!certain.doubtful, "{crm}: it is certain again, {why}");
             let writes = bench.sim.world.lock().journal.writes.len();
             assert!(bench.sim.come_to_rest());
-            assert_eq!(bench.sim.world.lock().journal.writes.len(), writes, "{crm}: silence, {why}");
+            assert_eq!(
+                bench.sim.world.lock().journal.writes.len(),
+                writes,
+                "{crm}: silence, {why}"
+            );
         }
     }
 }

@@ -12,8 +12,8 @@ use cosell_sync::domain::notice::{NewNotice, Notice};
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::store::memory::MemoryStore;
 use cosell_sync::store::{
-    AuditQuery, Claim, Commit, CursorMove, DeadLetter, DealKey, Fate, Lane, LedgerLine, Release, Store,
-    StoreError, Verification,
+    AuditQuery, Claim, Commit, CursorMove, DeadLetter, DealKey, Fate, Lane, LedgerLine, Release,
+    Store, StoreError, Verification,
 };
 
 use crate::mutants::Bug;

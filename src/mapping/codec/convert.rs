@@ -84,7 +84,9 @@ impl Converter {
             _ => None,
         });
         let length = length.filter(|length| text.chars().count() > *length);
-        length.into_iter().flat_map(|length| [cut(text, length), text.chars().take(length).collect()])
+        length
+            .into_iter()
+            .flat_map(|length| [cut(text, length), text.chars().take(length).collect()])
     }
 
     /// What the referral is to hold. A list item that `current` has too keeps its other members.

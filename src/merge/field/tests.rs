@@ -97,8 +97,7 @@ fn one_field_goes_where_it_should() {
         let rule = rule(direction, policy);
         let base = base.map(|(referral, record)| agreement(referral, record));
         let (referral, record) = (number(referral), number(record));
-        let sides =
-            both(&rule, base.as_ref(), &referral, &record);
+        let sides = both(&rule, base.as_ref(), &referral, &record);
         assert_eq!(decide(&[sides], stamps(0, 0)), vec![expected], "{why}");
     }
 }
@@ -126,10 +125,7 @@ fn a_group_is_won_or_lost_as_one() {
     let currency = FieldRule { name: "details.currency".to_owned(), ..value.clone() };
     let base = agreement(1, 1);
     let (one, two, three) = (number(1), number(2), number(3));
-    let unit = [
-        both(&value, Some(&base), &one, &two),
-        both(&currency, Some(&base), &three, &one),
-    ];
+    let unit = [both(&value, Some(&base), &one, &two), both(&currency, Some(&base), &three, &one)];
     let verdicts = decide(&unit, stamps(0, 0));
     assert_eq!(verdicts, vec![Verdict::ToPartnerCenter, Verdict::CrmWins]);
 }
