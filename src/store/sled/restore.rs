@@ -8,9 +8,9 @@ use super::directory::{self, Directory};
 use super::failed;
 use super::marker::Marker;
 use crate::store::StoreError;
-use crate::store::engine::{deals, export};
 use crate::store::engine::identity;
 use crate::store::engine::{Change, Rows};
+use crate::store::engine::{deals, export};
 
 /// Rows that are applied together.
 const ROWS_AT_ONCE: usize = 1000;
