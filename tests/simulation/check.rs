@@ -344,16 +344,6 @@ fn few_writes(world: &World, broken: &mut Vec<String>) {
     let bound = journal.acts + 2 * upsets + FEW;
     for target in targets(world) {
         let writes = journal.writes.iter().filter(|write| write.target == target).count() as u64;
-        if std::env::var_os("MEASURE").is_some() {
-            eprintln!(
-                "MEASURE {} {} acts {} upsets {} writes {writes}: {}",
-                target.as_str(),
-                world.crms.len(),
-                journal.acts,
-                upsets,
-                writes as i64 - journal.acts as i64 - 2 * upsets as i64
-            );
-        }
         if writes > bound {
             let (acts, system) = (journal.acts, target.as_str());
             broken.push(format!("I7: {writes} writes to {system}, {acts} edits, {upsets} faults"));

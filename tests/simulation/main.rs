@@ -130,6 +130,16 @@ fn the_same_seed_gives_the_same_run() {
     }
 }
 
+/// I11 is looked at while the writes are under way, not only by what comes of them.
+#[test]
+fn two_tries_of_one_deal_at_once_are_seen_while_they_write() {
+    let seen = |seed| {
+        let report = run(seed, Some(mutants::Bug::TwoAtOnce));
+        report.broken.iter().any(|rule| rule.starts_with("I11"))
+    };
+    assert!((1..=100).any(seen), "two writes of one deal were under way at once");
+}
+
 /// Every planted bug is found, within a stated number of seeds.
 #[test]
 fn every_planted_bug_is_found() {
