@@ -100,7 +100,8 @@ impl Attempt<'_> {
         self.keep(deal).await?;
         let id = referral.id();
         let answer = part.crm.create(kind, id.as_str(), &fields, mapping.shape()).await;
-        let open = matches!(answer, Ok(_) | Err(ConnectError::Unknown(_) | ConnectError::Exists(_)));
+        let open =
+            matches!(answer, Ok(_) | Err(ConnectError::Unknown(_) | ConnectError::Exists(_)));
         if !open {
             deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
         }
