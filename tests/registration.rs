@@ -127,6 +127,12 @@ impl World {
         review.expect("reviewed");
     }
 
+    /// Bad luck with the next PATCH of the referral.
+    fn next_patch(&self, effect: FaultEffect) {
+        let fault = Fault::once("PATCH", self.referral.as_str(), effect);
+        self.sandbox.partner_center.faults().add(fault);
+    }
+
     /// How many PATCHes of the referral were worked on.
     fn patches(&self) -> usize {
         let log = self.sandbox.partner_center.request_log();
@@ -186,8 +192,7 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
         .await;
     assert_eq!(registrations(&world.referral()), 0, "nothing is sent before it can be accepted");
     // The answer to the registration is lost: it must not be sent twice.
-    let lost = Fault::once("PATCH", world.referral.as_str(), FaultEffect::ApplyThenDrop);
-    world.sandbox.partner_center.faults().add(lost);
+    world.next_patch(FaultEffect::ApplyThenDrop);
     world.edit(&json!({ "Contract_End__c": "2099-12-31", "Managed_Customer__c": true })).await;
     world
         .reached("it is registered", |row, referral| {
@@ -249,8 +254,7 @@ async fn a_correction_that_microsoft_asks_for_is_sent_once() {
         })
         .await;
     // The answer to the correction is lost: it must not be sent twice.
-    let lost = Fault::once("PATCH", world.referral.as_str(), FaultEffect::ApplyThenDrop);
-    world.sandbox.partner_center.faults().add(lost);
+    world.next_patch(FaultEffect::ApplyThenDrop);
     world.edit(&json!({ "Contract_End__c": "2098-12-31" })).await;
     world
         .reached("the correction is there", |row, referral| {
@@ -265,8 +269,7 @@ async fn a_correction_that_microsoft_asks_for_is_sent_once() {
     // A correction that never arrives is planned anew.
     world.review("ActionRequired", "One day too many");
     world.reached("it is asked for once more", shows("ActionRequired")).await;
-    let dropped = Fault::once("PATCH", world.referral.as_str(), FaultEffect::Drop);
-    world.sandbox.partner_center.faults().add(dropped);
+    world.next_patch(FaultEffect::Drop);
     world.edit(&json!({ "Contract_End__c": "2098-12-30" })).await;
     world
         .reached("it arrives after all", |row, referral| {
