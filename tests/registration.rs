@@ -262,12 +262,24 @@ async fn a_correction_that_microsoft_asks_for_is_sent_once() {
     let contract = world.referral()["registrations"][0]["contract"].clone();
     assert_eq!(contract["value"], json!(6_400_000), "what Partner Center corrected stays");
     assert_eq!(registrations(&world.referral()), 1);
+    // A correction that never arrives is planned anew.
+    world.review("ActionRequired", "One day too many");
+    world.reached("it is asked for once more", shows("ActionRequired")).await;
+    let dropped = Fault::once("PATCH", world.referral.as_str(), FaultEffect::Drop);
+    world.sandbox.partner_center.faults().add(dropped);
+    world.edit(&json!({ "Contract_End__c": "2098-12-30" })).await;
+    world
+        .reached("it arrives after all", |row, referral| {
+            shows("ReviewPending")(row, referral) && says(row, "31 Dec 2098)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 3, "once");
     world.review("Approved", "within the rules");
     world.reached("the status goes on", shows("Approved")).await;
     let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
-    assert_eq!(told.matches("last day of the contract").count(), 1, "told once: {told}");
+    assert_eq!(told.matches("last day of the contract").count(), 2, "each told once: {told}");
     assert_eq!(told.matches("is still wrong").count(), 1, "told once: {told}");
-    assert_eq!(world.patches(), before + 2, "nothing is pushed again");
+    assert_eq!(world.patches(), before + 3, "nothing is pushed again");
     world.app.stop().await;
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
+use super::refused;
 use crate::connect::crm::TableSchema;
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
@@ -79,15 +80,17 @@ async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), Unf
     Ok(())
 }
 
-/// Takes fitted mappings into use, and tells which rows are parked that were not.
+/// Takes fitted mappings into use, and tells which rows are parked that were not. Where that has
+/// changed, what the CRM refused before is tried again. Returns whether it has.
 pub(super) async fn use_fitted(
     parts: &Parts,
     account: &Account,
     part: &CrmPart,
     fitted: Vec<Arc<Mapping>>,
-) {
+) -> bool {
     let before = parts.mappings.told(&account.name, part.name());
     let now: Vec<ParkedRow> = parked(&fitted).cloned().collect();
+    let changed = !parked(&current(part)).eq(&now);
     part.replace_mappings(fitted);
     for row in now.iter().filter(|row| !row.optional && !before.contains(row)) {
         let ParkedRow { label, reason, fix, place, .. } = row;
@@ -101,6 +104,10 @@ pub(super) async fn use_fitted(
         tracing::info!("{}: {} is kept in step again", account.name, row.label);
     }
     parts.mappings.tell(&account.name, part.name(), now, parts.around.clock.now());
+    if changed && let Err(error) = refused::try_again(parts, account).await {
+        tracing::error!("What was refused could not be tried again: {error}");
+    }
+    changed
 }
 
 /// Looks at the CRMs of an account again: at once where a feed fails, since a field may be gone, and
@@ -115,10 +122,7 @@ pub(super) async fn look_again(parts: &Parts, account: &Account) {
         }
         match fitted(part, whole).await {
             Ok(fitted) => {
-                let before: Vec<ParkedRow> = parked(&current(part)).cloned().collect();
-                let changed = !parked(&fitted).eq(before.iter());
-                use_fitted(parts, account, part, fitted).await;
-                if changed {
+                if use_fitted(parts, account, part, fitted).await {
                     hint(parts, account, part);
                 }
             }

@@ -218,6 +218,11 @@ pub(super) fn parked(reason: &str, fix: &str) -> Line {
     Line(format!("Not synced: {reason} {fix}"))
 }
 
+/// A row of the mapping is left out, so that a field is not kept in step.
+pub(super) fn row_rests(label: &str, reason: &str) -> Line {
+    Line(format!("Not synced: {label}; {reason}. Your administrator knows what to do."))
+}
+
 /// The stage came from Partner Center.
 pub(super) fn stage_received(stage: Stage) -> Line {
     Line(format!("The deal is {} at Microsoft Partner Center.", stage.for_people()))

@@ -25,3 +25,4 @@ mod shadow;
 mod sharing;
 mod standing;
 mod support;
+mod table;

@@ -5,7 +5,7 @@ use cosell_sync::app::InProcess;
 use cosell_sync::domain::audit::AuditKind;
 use serde_json::{Value as Json, json};
 
-use crate::support::{Setup, World, text};
+use crate::support::{Setup, World, number, text};
 
 /// Asks the admin interface of the running daemon.
 async fn ask(world: &World, method: &str, path: &str, body: Json) -> (u16, Json) {
@@ -183,6 +183,24 @@ async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
     assert!(told.contains("conflikt") && told.contains("txet"), "every problem: {told}");
     assert!(told.contains("^^^"), "with its place: {told}");
     std::fs::write(&lead, &kept).expect("put back");
+    world.finish().await;
+}
+
+/// Deals that are tried between the loss of a field and its discovery are refused by the CRM; nobody
+/// has to release them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deals_that_a_lost_field_held_go_on_by_themselves() {
+    let world = salesforce_only().await;
+    let id = world.accepted().await;
+    world.idle().await;
+    world.sandbox.salesforce.hide_field("Opportunity", "Description");
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 77_000 } }));
+    world
+        .until_true("the value arrives", || {
+            let row = world.sales(&id);
+            row.and_then(|row| number(&row["Amount"])) == Some(77_000.0)
+        })
+        .await;
     world.finish().await;
 }
 

@@ -79,6 +79,21 @@ pub(crate) fn find(
     }
 }
 
+/// The id of the deal that a subject belongs to.
+pub(crate) fn holder(
+    rows: &dyn Rows,
+    account: &AccountName,
+    subject: &Subject,
+) -> Result<Option<DealId>, StoreError> {
+    let key = match subject {
+        Subject::Deal(id) => keys::account_deal(account, id.as_str()),
+        Subject::Referral(id) => index_key(account, &DealKey::Referral(id.clone())),
+        Subject::Record(key) => index_key(account, &DealKey::Record(key.clone())),
+        Subject::Unusable(_) => return Ok(None),
+    };
+    rows.load(&key)
+}
+
 /// The first `limit` deals after `after` by id, of one account or of all.
 pub(crate) fn list(
     rows: &dyn Rows,
