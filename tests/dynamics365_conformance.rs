@@ -26,9 +26,15 @@ mod related {
 mod closing;
 #[path = "dynamics365/feed.rs"]
 mod feed;
+#[path = "dynamics365/lost_answers.rs"]
+mod lost_answers;
+#[path = "dynamics365/merged.rs"]
+mod merged;
 #[path = "dynamics365/records.rs"]
 mod records;
 #[path = "dynamics365/setup.rs"]
 mod setup;
 #[path = "dynamics365/signing_in.rs"]
 mod signing_in;
+#[path = "dynamics365/webhooks.rs"]
+mod webhooks;

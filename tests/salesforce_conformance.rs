@@ -13,6 +13,8 @@ mod burst;
 mod feed;
 #[path = "salesforce/leads.rs"]
 mod leads;
+#[path = "salesforce/lists.rs"]
+mod lists;
 #[path = "salesforce/lost_edits.rs"]
 mod lost_edits;
 #[path = "salesforce/odd_answers.rs"]
@@ -37,6 +39,17 @@ mod plain {
         money_is_exact_and_dates_never_shift, every_change_appears_in_the_feed,
         an_expired_cursor_is_reported, a_throttle_closes_the_door_for_its_wait,
         an_exact_search_finds_awkward_names, the_schema_describes_the_fields
+    );
+}
+
+mod with_lists {
+    //! Fields of rows below the record too.
+    use crate::crm_laws;
+    use crate::support::World;
+
+    crate::crm_laws!(
+        World::with_lists: a_created_record_is_found, an_update_changes_what_it_names,
+        a_stale_version_is_refused, every_change_appears_in_the_feed
     );
 }
 

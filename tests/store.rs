@@ -563,8 +563,12 @@ async fn notes_are_kept_replaced_and_removed() {
         }
         store.keep_note("token/fabrikam", Some(vec![7; 100_000])).await.expect("durable");
         store.keep_note("tokens", None).await.expect("durable");
+        store.keep_note("begun", Some(vec![1])).await.expect("durable");
+        let forget = vec!["begun".to_owned(), "never there".to_owned()];
+        store.commit(Commit { forget, ..Commit::default() }).await.expect("durable");
         subjected.restart();
         let store = subjected.store();
+        assert_eq!(store.note("begun").await.expect("none"), None, "gone with the commit");
         assert_eq!(store.note("token/contoso").await.expect("a note"), Some(bytes.clone()));
         assert_eq!(store.note("tokens").await.expect("none"), None);
         let notes = store.notes("token/").await.expect("notes");

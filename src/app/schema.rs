@@ -214,13 +214,22 @@ fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
             allowed || live.kind == "lookup"
         })
     };
-    let fitted = mapping.without(&missing).where_writable(may_write);
+    let may_point =
+        |field: &str| find(schema, field).is_some_and(|live| live.creatable || live.updatable);
+    let fitted = mapping.without(&missing).where_writable(may_write).where_pointable(may_point);
     if missing.is_empty() && fitted.parked().is_empty() { mapping } else { Arc::new(fitted) }
 }
 
-/// Whether a table has a field; those of related rows are not looked at.
-fn is_there(schema: &TableSchema, field: &str) -> bool {
-    field.contains('.') || find(schema, field).is_some()
+/// Whether a table has a field. Of a dotted one only the first step is looked at, and that only where
+/// the CRM tells all of them.
+pub(super) fn is_there(schema: &TableSchema, field: &str) -> bool {
+    match field.split_once('.') {
+        None => find(schema, field).is_some(),
+        Some((step, _)) => schema
+            .related
+            .as_ref()
+            .is_none_or(|known| known.iter().any(|name| name.eq_ignore_ascii_case(step))),
+    }
 }
 
 fn find<'s>(schema: &'s TableSchema, field: &str) -> Option<&'s crate::connect::crm::FieldSchema> {

@@ -62,6 +62,7 @@ impl SandboxCommand {
         sandbox
             .write_files(&self.folder, local(8080), local(8081))
             .map_err(|error| error.to_string())?;
+        let _webhooks_of_dynamics = sandbox.dynamics365.deliver_in_background();
         let [partner_center, dynamics365, salesforce] = sandbox.urls();
         let file = self.folder.join("cosell-sync.toml");
         let text = format!(
@@ -71,7 +72,8 @@ impl SandboxCommand {
              Control          http://{control}   (open it for the list of what it can do)\n\n\
              Start the daemon in another terminal:\n  \
              cosell-sync run --config {file}\n  \
-             cosell-sync webhook register --config {file}\n\
+             cosell-sync webhook register --config {file}\n  \
+             cosell-sync provision --apply --config {file}\n\
              Then let a referral arrive:\n  \
              curl -X POST http://{control}/partner-center/referrals -H 'content-type: application/json' -d '{{}}'\n\n\
              Press Ctrl-C to end. What the emulators hold is gone then.\n",

@@ -62,6 +62,18 @@ impl Deal {
         self.links.iter_mut().find(|link| link.record.crm == crm)
     }
 
+    /// Marks everything that is remembered of both sides as old: the deal comes from a backup. The
+    /// next comparison looks at it, whatever versions it finds.
+    pub fn doubt(&mut self) {
+        self.referral_version = None;
+        for link in &mut self.links {
+            link.base.values_mut().for_each(|agreed| agreed.doubtful = true);
+            link.version = None;
+            // What the record shows now, nobody here has written.
+            link.standing = None;
+        }
+    }
+
     /// The hold of any link, if one waits for a person.
     #[must_use]
     pub fn hold(&self) -> Option<&Hold> {
@@ -119,6 +131,10 @@ pub struct Link {
     /// that holds is no edit of anybody's.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub columns: BTreeMap<String, String>,
+    /// What both sides agreed on when a mapping left a field of the record for another one, by value
+    /// and field: the mapping may come back to it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, BTreeMap<String, Agreement>>,
     /// The lead that became this record: it is the same deal under another name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<RecordKey>,
@@ -239,6 +255,10 @@ pub struct Agreement {
     pub referral: Remembered,
     /// What the CRM held.
     pub record: Remembered,
+    /// It came from a backup, and both sides may have agreed on something else since: what is
+    /// overwritten because of it is named. Gone as soon as they agree again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
 }
 
 /// The stages both sides were in when they last agreed. They differ where a CRM has no stage of its
@@ -425,6 +445,9 @@ pub struct Intent {
     pub expect: Option<Version>,
     /// The canonical values sent.
     pub sent: Values,
+    /// For a record that is being made: its field behind each value.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub columns: BTreeMap<String, String>,
     /// The stage sent.
     pub stage: Option<Stage>,
     /// Values that lose by this write.

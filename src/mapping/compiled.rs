@@ -171,6 +171,19 @@ impl Mapping {
         side
     }
 
+    /// Whether `record` is what the row's field takes of a longer text of the referral: its beginning,
+    /// as long as the field or as the row cuts it. `false` where the row knows no length.
+    #[must_use]
+    pub fn holds_cut(&self, rule: &FieldRule, referral: &Value, record: &Value) -> bool {
+        let row = self.rules.iter().zip(&self.rows).find(|(one, _)| *one == rule);
+        match (row, referral, record) {
+            (Some((_, row)), Value::Text(long), Value::Text(short)) => {
+                row.converter.cuts(long).any(|cut| Value::text(&cut) == Value::text(short))
+            }
+            _ => false,
+        }
+    }
+
     /// Rounds amounts half to even to the digits of their side's currency.
     fn round(&self, side: &mut SideValues) {
         let digits = minor_digits(side.values.get(CURRENCY).and_then(Value::as_text));

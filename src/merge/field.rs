@@ -19,6 +19,9 @@ pub struct Sides<'a> {
     pub referral: &'a Value,
     /// What the record holds.
     pub record: &'a Value,
+    /// The record holds exactly as much of the referral's text as its field takes: an earlier write
+    /// that was cut, and no words of anybody's own. Only where the length of the field is known.
+    pub cut: bool,
 }
 
 /// The modification stamps that the two systems gave their records, for [`Policy::Newest`].
@@ -85,18 +88,14 @@ impl Sides<'_> {
             return false;
         }
         match self.base {
-            Some(base) => !base.record.is(self.record),
-            None => self.referral != self.record && !self.record.is_null() && !self.record_is_cut(),
+            Some(base) => !base.record.is(self.record) && !(base.doubtful && self.cut),
+            None => self.referral != self.record && !self.record.is_null() && !self.cut,
         }
     }
 
-    /// Whether the record holds nothing but the beginning of the referral's text: an earlier write,
-    /// cut to the length of its field, and no words of anybody's own.
-    fn record_is_cut(&self) -> bool {
-        match (self.referral, self.record) {
-            (Value::Text(long), Value::Text(short)) => long.starts_with(short.as_str()),
-            _ => false,
-        }
+    /// Whether both sides may have agreed on something else since the base.
+    fn is_doubtful(&self) -> bool {
+        self.base.is_some_and(|base| base.doubtful) && self.rule.direction == Direction::Both
     }
 
     /// Whether this field stands in the way: the values differ, and in a group it moved at all, or
@@ -110,17 +109,31 @@ impl Sides<'_> {
     fn alone(&self) -> Verdict {
         match (self.referral_moved(), self.record_moved()) {
             _ if self.referral == self.record => self.agreed_or_still(),
-            (true, _) => Verdict::ToCrm,
-            (false, true) => Verdict::ToPartnerCenter,
+            (true, _) => self.to_crm(),
+            (false, true) => self.to_partner_center(),
+            (false, false) if self.is_doubtful() => self.agreed_or_still(),
             (false, false) => Verdict::Still,
         }
     }
 
-    /// Equal values become the base, unless they are it already.
+    /// The referral's value goes to the record. After a restore nobody knows whether the record's
+    /// is newer than the base: it is named.
+    fn to_crm(&self) -> Verdict {
+        let overwrites = self.is_doubtful() && !self.record.is_null() && !self.cut;
+        if overwrites { Verdict::PartnerCenterWins } else { Verdict::ToCrm }
+    }
+
+    /// The same the other way.
+    fn to_partner_center(&self) -> Verdict {
+        let overwrites = self.is_doubtful() && !self.referral.is_null();
+        if overwrites { Verdict::CrmWins } else { Verdict::ToPartnerCenter }
+    }
+
+    /// What both hold becomes the base, unless it is for sure already.
     fn agreed_or_still(&self) -> Verdict {
-        let known = self
-            .base
-            .is_some_and(|base| base.referral.is(self.referral) && base.record.is(self.record));
+        let known = self.base.is_some_and(|base| {
+            base.referral.is(self.referral) && base.record.is(self.record) && !base.doubtful
+        });
         if known { Verdict::Still } else { Verdict::Agreed }
     }
 
@@ -129,8 +142,8 @@ impl Sides<'_> {
             return self.agreed_or_still();
         }
         match verdict {
-            Verdict::PartnerCenterWins if !self.record_moved() => Verdict::ToCrm,
-            Verdict::CrmWins if !self.referral_moved() => Verdict::ToPartnerCenter,
+            Verdict::PartnerCenterWins if !self.record_moved() => self.to_crm(),
+            Verdict::CrmWins if !self.referral_moved() => self.to_partner_center(),
             other => other.clone(),
         }
     }
@@ -162,8 +175,11 @@ pub fn agree(
     referral: &Value,
     record: &Value,
 ) {
-    let agreement =
-        Agreement { referral: Remembered::of(referral), record: Remembered::of(record) };
+    let agreement = Agreement {
+        referral: Remembered::of(referral),
+        record: Remembered::of(record),
+        doubtful: false,
+    };
     base.insert(field.to_owned(), agreement);
 }
 

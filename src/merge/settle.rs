@@ -1,5 +1,7 @@
 //! What becomes the base: after a write that was confirmed, and after one whose answer was lost.
 
+use rust_decimal::RoundingStrategy;
+
 use super::field::agree;
 use super::plan::LinkOutcome;
 use super::sentence;
@@ -70,7 +72,11 @@ fn is_shortened(meant: &Value, held: &Value) -> bool {
     match (meant, held) {
         (Value::Text(meant), Value::Text(held)) => meant.starts_with(held.as_str()),
         (Value::Decimal(meant), Value::Decimal(held)) => {
-            meant.round_dp(held.scale()) == *held || meant.trunc_with_scale(held.scale()) == *held
+            let digits = held.scale();
+            let rounded =
+                [RoundingStrategy::MidpointNearestEven, RoundingStrategy::MidpointAwayFromZero]
+                    .map(|way| meant.round_dp_with_strategy(digits, way));
+            rounded.contains(held) || meant.trunc_with_scale(digits) == *held
         }
         _ => false,
     }
@@ -125,6 +131,51 @@ pub fn settle_landed(
             agree(&mut link.base, field, held, value);
         } else {
             agree(&mut link.base, field, value, held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ignored, stuck};
+    use crate::domain::value::Value;
+
+    fn money(text: &str) -> Value {
+        Value::decimal(text.parse().expect("a number"))
+    }
+
+    #[test]
+    fn what_a_system_shortened_is_no_edit_and_anything_else_is_one() {
+        let text = Value::text;
+        let table = [
+            (text("Ask in May"), text("Ask in"), text("Begin"), true, "a text that was cut"),
+            (text("Ask in May"), text("Ask in June"), text("Begin"), false, "somebody's words"),
+            (text("Ask in May"), text("Begin"), text("Begin"), true, "left as it was"),
+            (text("Ask in May"), Value::Null, text("Begin"), false, "somebody emptied it"),
+            (money("12.5"), money("12"), money("1"), true, "rounded half to even, or cut"),
+            (money("12.5"), money("13"), money("1"), true, "rounded half away from zero"),
+            (money("-12.5"), money("-13"), money("1"), true, "the same below zero"),
+            (money("13.5"), money("13"), money("1"), true, "digits cut off"),
+            (money("12.345"), money("12.35"), money("1"), true, "rounded at two digits"),
+            (money("12.4"), money("13"), money("1"), false, "no way of rounding"),
+            (money("12.5"), money("12.6"), money("1"), false, "somebody's amount"),
+        ];
+        for (meant, held, before, by_system, why) in table {
+            let base = if by_system { &held } else { &meant };
+            assert_eq!(stuck(&meant, &held, &before), base, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_value_was_ignored_only_where_it_stays_as_it_was() {
+        let table = [
+            (money("20"), money("10"), money("10"), true, "the products decide the amount"),
+            (money("12.5"), money("13"), money("13"), false, "it was 13 and is 12.5 rounded"),
+            (money("20"), money("20"), money("10"), false, "taken"),
+            (money("20"), money("30"), money("10"), false, "somebody else wrote"),
+        ];
+        for (meant, held, before, expected, why) in table {
+            assert_eq!(ignored(&meant, &held, &before), expected, "{why}");
         }
     }
 }

@@ -160,6 +160,7 @@ impl Sandbox {
         write("secrets/refresh-token", &self.partner_center.refresh_token())?;
         write("secrets/dynamics365", &self.dynamics365.options().client_secret)?;
         write("secrets/salesforce", &SalesforceOptions::default().client_secret)?;
+        write("secrets/dynamics365-webhook", "sandbox-webhook-secret")?;
         write("secrets/store-key", &"5a".repeat(32))?;
         write("secrets/admin-token", "sandbox-admin-token")?;
         write("certs/roots.pem", &self.partner_center.ca_pem())?;
@@ -215,6 +216,7 @@ tenant_id = "{dynamics_tenant}"
 client_id = "{dynamics_client}"
 client_secret = {{ file = "secrets/dynamics365" }}
 token_url = "{dynamics365}/{dynamics_tenant}/oauth2/v2.0/token"
+webhook_secret = {{ file = "secrets/dynamics365-webhook" }}
 poll_secs = 1
 
 [accounts.contoso.salesforce]

@@ -176,6 +176,8 @@ pub struct Commit {
     pub cursors: Vec<CursorMove>,
     /// What happened.
     pub entries: Vec<NewEntry>,
+    /// Names of small values that are needed no more.
+    pub forget: Vec<String>,
     /// When.
     pub now: Option<Timestamp>,
 }

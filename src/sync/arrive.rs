@@ -2,11 +2,14 @@
 
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
+use super::columns;
 use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target};
+use crate::domain::deal::{
+    Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
+};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
@@ -283,6 +286,7 @@ impl Attempt<'_> {
     ) -> ReadRecord {
         let crm = record.key.crm;
         let mut fresh = link(&record);
+        fresh.columns = columns::of(&mapping);
         let read = ReadRecord { record, mapping };
         let token = token_of(&read, &read.record);
         let created_by_us = deal.intents.iter().any(|intent| {
@@ -323,10 +327,13 @@ impl Attempt<'_> {
         let crm = read.record.key.crm;
         let intent = deal.intents.iter().find(|intent| intent.target == Target::Crm(crm));
         let Some(intent) = intent else { return };
-        let meant = read.mapping.write_record(&intent.sent, Some(referral), Occasion::Create);
+        // What a mapping of then put into another field is not what is read in the field of now.
+        let sent = columns::unmoved(&intent.sent, &intent.columns, &read.mapping);
+        let sent: Values = sent.map(|(field, value)| (field.clone(), value.clone())).collect();
+        let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
         let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
         let now = &view(read, referral).record_values.values;
-        settle::settle_landed(fresh, &intent.sent, &meant.unwrap_or_default(), now, false);
+        settle::settle_landed(fresh, &sent, &meant.unwrap_or_default(), now, false);
         if let Some(stage) = intent.stage {
             let seen = view(read, referral).stage;
             let record = stage_meant(read, stage).or(seen).unwrap_or(stage);

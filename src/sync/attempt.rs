@@ -138,9 +138,9 @@ impl<'a> Attempt<'a> {
         }
         self.relink(&mut deal, &mut referral).await?;
         let mut records = self.read_records(&mut deal, &referral).await?;
-        columns::heed(&mut deal, &records);
         self.forget_refusals(&mut deal, &referral, &records);
         self.recover(&mut deal, &referral, &records).await?;
+        columns::heed_all(&mut deal, &records);
         for _ in 0..MOST_ROUNDS {
             let plan = self.plan(&deal, &referral, &records);
             self.note_holds(&mut deal, &plan);
@@ -207,6 +207,8 @@ impl<'a> Attempt<'a> {
         }
         if read_again && over.is_none() {
             *records = self.read_records(deal, referral).await?;
+            // The admin may have brought other mapping files in the meantime.
+            columns::heed_all(deal, records);
         }
         Ok(over)
     }
@@ -284,6 +286,7 @@ pub(super) fn link(record: &Record) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        former: std::collections::BTreeMap::new(),
         lead: None,
         parked: Vec::new(),
         standing: None,

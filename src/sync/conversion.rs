@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
+use super::columns;
 use super::execute::not_convertible;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
@@ -55,6 +56,9 @@ impl Attempt<'_> {
             return Ok(None);
         }
         self.recover_lead(deal, part, lead, &lead_mapping, referral);
+        if let Some(link) = deal.link_mut(part.name()) {
+            columns::heed(link, &lead.fields, &lead_mapping);
+        }
         let status = qualified_status(&lead_mapping);
         let opportunity = match part.crm.qualify(lead, &status, lead_mapping.shape()).await {
             Ok(opportunity) => opportunity,
@@ -153,6 +157,7 @@ impl Attempt<'_> {
             base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
             told: old.told,
             pending: old.pending,
+            columns: columns::of(&mapping),
             lead: Some(old.record),
             ..link(&record)
         };

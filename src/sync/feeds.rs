@@ -349,7 +349,7 @@ impl Poller {
         let link = deal.links.iter().find(|link| link.record == record.key);
         // A new mapping that keeps a value in another field is for deals that nobody touches, too.
         let in_step = |link: &Link| {
-            let moved = !link.columns.is_empty() && link.columns != columns::of(mapping);
+            let moved = columns::have_moved(link, mapping);
             !link.is_cut() && !moved && link.version.as_ref() == Some(&record.version)
         };
         Ok(link.is_none_or(|link| !in_step(link)))

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::account::CrmPart;
 use super::arrive::taken;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
+use super::columns;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
@@ -151,6 +152,9 @@ impl Attempt<'_> {
         deal: &mut Deal,
         read: &ReadRecord,
     ) -> Result<(), StoreError> {
+        if let Some(link) = deal.link_mut(read.record.key.crm) {
+            link.columns = columns::of(&read.mapping);
+        }
         deal.intents.retain(|intent| intent.action != IntentAction::Create);
         deal.intents.push(Intent {
             token: self.around.randomness.guid(),
@@ -158,6 +162,7 @@ impl Attempt<'_> {
             action: IntentAction::Create,
             expect: None,
             sent: values_offered(read),
+            columns: BTreeMap::new(),
             stage: None,
             losers: Vec::new(),
             from: vec![read.record.key.crm],
@@ -417,8 +422,9 @@ impl Attempt<'_> {
             self.entry(None, AuditKind::Wrote, crm.as_str(), wrote);
             let entries = std::mem::take(&mut self.entries);
             let now = Some(self.around.clock.now());
-            store.commit(Commit { entries, now, ..Commit::default() }).await?;
-            store.keep_note(&note, None).await?;
+            // Both or neither: else a try that is cut off in between tells it twice.
+            let forget = vec![note];
+            store.commit(Commit { entries, forget, now, ..Commit::default() }).await?;
         }
         Ok((
             None,

@@ -187,20 +187,28 @@ impl<'a> Attempt<'a> {
             let ids = vec![old.id.to_string(), record.key.id.to_string()];
             return Ok(Err(ConnectError::Ambiguous(ids)));
         }
+        let mut record = record;
+        if let Some(mapping) = part.mapping(record.key.kind) {
+            let read = ReadRecord { record, mapping };
+            // The box of the row that is gone was ticked; nobody has un-ticked it.
+            let rests = !was_live || self.account.behaviour.shadow || is_closed_for_good(&read);
+            let marked = match rests {
+                true => Ok(read),
+                false => self.mark(deal, part, read, referral, sentence::merged()).await,
+            };
+            match marked {
+                Ok(read) => record = read.record,
+                // Not followed before it is marked: an unmarked row reads as one that was un-ticked.
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
         if let Some(link) = deal.link_mut(crm) {
             link.record = record.key.clone();
             link.version = None;
         }
         let summary = format!("{old} was merged into {}; the deal goes on with it.", record.key.id);
         self.entry(Some(deal), AuditKind::Linked, crm.as_str(), summary);
-        let Some(mapping) = part.mapping(record.key.kind) else { return Ok(Ok(record)) };
-        let read = ReadRecord { record, mapping };
-        // The box of the row that is gone was ticked; nobody has un-ticked it.
-        if !was_live || self.account.behaviour.shadow || is_closed_for_good(&read) {
-            return Ok(Ok(read.record));
-        }
-        let marked = self.mark(deal, part, read, referral, sentence::merged()).await;
-        Ok(marked.map(|read| read.record))
+        Ok(Ok(record))
     }
 
     /// Whether a lost record is to be looked for: somebody spoke of it, or everything is compared.

@@ -1,6 +1,7 @@
 //! After a crash or a lost answer: did the write land?
 
 use super::attempt::{Attempt, ReadRecord, view};
+use super::columns;
 use super::execute::{meant_by, stage_meant};
 use super::standing::shown;
 use super::write::token_of;
@@ -145,7 +146,9 @@ impl Attempt<'_> {
         let meant = meant_by(read, &intent.sent, referral);
         if let Some(link) = deal.link_mut(crm) {
             let now = &seen.record_values.values;
-            settle::settle_landed(link, &intent.sent, &meant, now, false);
+            let sent = columns::unmoved(&intent.sent, &link.columns, &read.mapping);
+            let sent: Values = sent.map(|(field, value)| (field.clone(), value.clone())).collect();
+            settle::settle_landed(link, &sent, &meant, now, false);
             link.pending.clear();
             link.standing = shown(read);
             if let Some(sent) = intent.stage

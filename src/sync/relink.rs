@@ -112,11 +112,14 @@ impl Attempt<'_> {
         if let Err(fault) = self.name_record(deal, referral, &read.record.key).await {
             return Ok(Err(fault));
         }
+        // Whatever was written stands in the trail, also if the try is cut off before its end.
+        self.keep(deal).await?;
         if let Some(old) = old
             && let Err(fault) = self.free(deal, part, &old, &read.record.key).await
         {
             return Ok(Err(fault));
         }
+        self.keep(deal).await?;
         let read = match self.mark(deal, part, read, referral, sentence::relinked()).await {
             Ok(read) => read,
             Err(fault) => return Ok(Err(fault)),
@@ -177,7 +180,8 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    /// Gives a record that takes the place of another the referral and the ticked box.
+    /// Gives a record that takes the place of another the referral and the ticked box, unless an
+    /// earlier try has done so.
     pub(super) async fn mark(
         &mut self,
         deal: &Deal,
@@ -188,6 +192,10 @@ impl Attempt<'_> {
     ) -> Result<ReadRecord, ConnectError> {
         let ReadRecord { record, mapping } = &read;
         let control = mapping.control();
+        let ticked = record.fields.get(&control.sync).and_then(Json::as_bool) == Some(true);
+        if ticked && carried(&read) == Some(referral.id()) {
+            return Ok(read);
+        }
         let mut fields: Fields = self.bookkeeping(&read, &[line], Standing::InSync, None);
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
         fields.insert(control.sync.clone(), json!(true));

@@ -70,6 +70,7 @@ impl Attempt<'_> {
             action: IntentAction::Update,
             expect: Some(read.record.version.clone()),
             sent: Values::new(),
+            columns: std::collections::BTreeMap::new(),
             stage: None,
             losers: Vec::new(),
             from: Vec::new(),

@@ -335,6 +335,7 @@ fn panicked() -> Hold {
     )
 }
 
+/// The system failed more often than a try is repeated.
 fn gave_up(target: Target, fault: &ConnectError, tries: u32) -> Hold {
     let reason = format!("{tries} tries failed, the last at {}: {fault}", target.as_str());
     Hold::new("gave_up", reason, "Look at the system with `cosell-sync doctor`, then retry.")

@@ -34,6 +34,7 @@ impl Attempt<'_> {
             action,
             expect: Some(read.record.version.clone()),
             sent: write.values.clone(),
+            columns: std::collections::BTreeMap::new(),
             stage: write.stage,
             losers: write.conflicts.clone(),
             from: Vec::new(),

@@ -104,6 +104,25 @@ async fn an_edit_in_between_refuses_the_close() {
     assert!(matches!(again, Err(ConnectError::Stale)), "without fields too: {again:?}");
 }
 
+/// A closed row takes nothing but to be reopened, by a plain update; the next end is a new one.
+#[tokio::test]
+async fn a_closed_row_is_read_only_until_it_is_reopened() {
+    let world = World::plain().await;
+    let open = opportunity(&world).await;
+    let won = close(&world, &open, &world.winning(), &json!({})).await.expect("a close");
+    let update = async |record: &Record, change: &Json| {
+        world.client.update(record, &record.version, &fields(change), &world.shape()).await
+    };
+    let refused = update(&won, &json!({"name": "After the end"})).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+    let reopened = update(&won, &json!({"statecode": 0, "statuscode": 1})).await.expect("open");
+    assert_eq!(reopened.fields["statecode"], json!(0));
+    let edited = update(&reopened, &json!({"name": "Goes on"})).await.expect("an edit");
+    assert_eq!(world.closings(&open.key).await, Some(1));
+    close(&world, &edited, &losing(5), &json!({})).await.expect("the new end");
+    assert_eq!(world.closings(&open.key).await, Some(2), "two ends, two activities");
+}
+
 fn lead_shape() -> Shape {
     Shape {
         fields: ["subject", "statecode", "statuscode"].map(str::to_owned).to_vec(),

@@ -33,7 +33,18 @@ async fn every_refusal_tells_the_admin_what_to_do() {
     wrong_secret.credential = Credential::Secret(SecretString::from("not-the-secret"));
     let mut wrong_app = settings(&world.serving, &options);
     wrong_app.client_id = "33333333-3333-4333-8333-333333333333".to_owned();
-    for (settings, expected) in [(wrong_secret, "client secret"), (wrong_app, "client_id")] {
+    world.sandbox.configure(|options| options.expired_secret = Some("not-the-secret-now".into()));
+    let mut expired = settings(&world.serving, &options);
+    expired.credential = Credential::Secret(SecretString::from("not-the-secret-now"));
+    let mut wrong_tenant = settings(&world.serving, &options);
+    let nowhere = format!("{}/{}/oauth2/v2.0/token", world.serving.url(), wrong_tenant.client_id);
+    wrong_tenant.token_url = Some(nowhere.parse().expect("an address"));
+    for (settings, expected) in [
+        (wrong_secret, "the client secret is wrong"),
+        (expired, "the client secret has expired"),
+        (wrong_app, "client_id"),
+        (wrong_tenant, "the tenant does not exist: check tenant_id (AADSTS90002)"),
+    ] {
         let refused = client(settings, &world.clock).probe().await;
         let Err(ConnectError::Unauthorized(advice)) = refused else { panic!("{refused:?}") };
         assert!(advice.contains(expected), "{advice}");

@@ -1,24 +1,63 @@
 //! What only Dynamics 365 has: webhooks that the daemon registers itself, and estimates that are
 //! calculated from lines.
 
+use cosell_sync::connect::dynamics365::sandbox::{Throttle, throttled};
+use cosell_sync::connect::sandbox::Fault;
 use serde_json::json;
+use std::time::Duration;
 
 use crate::support::{Setup, World, number, text};
 
 /// A long text: with it the body of a delivery is longer than other systems may send.
 const LONG: usize = 2000;
 
+/// A daemon that hears of changes by webhooks alone, which it has registered itself.
+async fn by_webhook_alone(change: fn(Setup) -> Setup) -> World {
+    let setup = Setup::dynamics_only().with_public_address().set("dynamics365.poll_secs", 86_400);
+    let world = change(setup).start().await;
+    assert_eq!(world.admin("/provision", json!({ "apply": true })).await, 200);
+    world
+}
+
+/// Any number of webhooks about one deal that came while Dynamics 365 had no time are one try: sixty
+/// cost no more reads than one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_burst_of_webhooks_costs_the_reads_of_one() {
+    const PAUSE: u32 = 600;
+    // A try and the look behind its write, and looks at the echoes of what it sent.
+    const MOST_READS: usize = 6;
+    let mut world = by_webhook_alone(Setup::on_the_sandbox_clock).await;
+    let crm = world.sandbox.dynamics365.clone();
+    let id = world.accepted().await;
+    let key = text(&world.dynamics(&id).expect("a row")["opportunityid"]).to_owned();
+    let row = format!("opportunities({key})");
+    for (edits, start) in [(1, 91_000), (60, 92_000)] {
+        world.idle().await;
+        // What our own writes set off is not part of the count.
+        crm.lose_deliveries();
+        let edit = |value: u32| world.edit_dynamics(&id, json!({ "estimatedvalue": value }));
+        crm.faults().add(Fault::once("GET", &row, throttled(Throttle::Requests, PAUSE)));
+        edit(start);
+        assert_eq!(crm.deliver().await, 1);
+        world.until_true("Dynamics 365 asks to wait", || crm.faults().waiting() == 0).await;
+        crm.clear_request_log();
+        (1..=edits).for_each(|step| edit(start + step));
+        assert_eq!(crm.deliver().await, edits as usize, "all are taken in the pause");
+        world.sandbox.clock.advance(Duration::from_secs(u64::from(PAUSE) + 1));
+        let last = f64::from(start + edits);
+        let value = || number(&world.referral(&id)["details"]["dealValue"]);
+        world.until_true("the last edit is sent on", || value() == Some(last)).await;
+        world.idle().await;
+        let log = crm.request_log();
+        let reads = log.iter().filter(|it| it.method == "GET" && it.path.contains(&row)).count();
+        assert!((1..=MOST_READS).contains(&reads), "{reads} reads for {edits} webhooks");
+    }
+    world.check_and_stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sellers_edits_arrive_by_webhook_alone() {
-    let mut secret = toml::Table::new();
-    secret.insert("file".to_owned(), "secrets/admin-token".into());
-    let mut world = Setup::dynamics_only()
-        .with_public_address()
-        .set("dynamics365.poll_secs", 86_400)
-        .set("dynamics365.webhook_secret", secret)
-        .start()
-        .await;
-    assert_eq!(world.admin("/provision", json!({ "apply": true })).await, 200);
+    let mut world = by_webhook_alone(|setup| setup).await;
     let crm = world.sandbox.dynamics365.clone();
     assert_eq!(crm.rows("serviceendpoint").len(), 1, "opportunity and lead share the endpoint");
     assert_eq!(crm.rows("sdkmessageprocessingstep").len(), 6);

@@ -1,7 +1,7 @@
 //! Deals that are tied to another row: by an administrator, by a merge, by Microsoft's connector.
 
 use cosell_sync::domain::audit::AuditKind;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::support::{Setup, World, text};
 
@@ -108,4 +108,45 @@ async fn a_merged_lead_goes_on_under_the_id_that_survived() {
     let deal = world.deal(&id).await.expect("a deal");
     assert_eq!(deal.links[0].record.id.as_str(), survivor);
     world.finish().await;
+}
+
+/// In Dynamics 365 the lead that is gone keeps the unique referral id, and may be closed for good.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_merged_lead_of_dynamics_goes_on_or_waits_for_a_person() {
+    for takes in [true, false] {
+        let world = Setup::dynamics_only().start().await;
+        let crm = &world.sandbox.dynamics365;
+        if takes {
+            let key = vec!["pc_referralidentifier".to_owned()];
+            crm.configure(|options| options.writable_when_closed = key);
+        }
+        let id = world.seed(json!({
+            "name": "Northwind asks for a quote", "qualification": "MarketingQualified",
+            "type": "Independent",
+        }));
+        let carries = |row: &Json| row["pc_referralidentifier"] == id.as_str();
+        let look = || crm.rows("lead").into_iter().find(carries);
+        let lead = world.until("the lead arrives", look).await;
+        world.idle().await;
+        let survivor = crm.seed_lead(&json!({ "lastname": "Buyer" })).expect("a lead");
+        crm.merge_as_person("lead", &survivor, text(&lead["leadid"])).expect("merged");
+        if !takes {
+            world.until_held("empty its Referral Identifier").await;
+            assert!(!carries(&crm.row("lead", &survivor).expect("a lead")));
+            // The person does as told.
+            let gone = text(&lead["leadid"]);
+            let edit = |fields: Json| crm.edit_as_person("lead", gone, &fields).expect("may");
+            edit(json!({ "statecode": 0, "statuscode": 1 }));
+            edit(json!({ "pc_referralidentifier": null }));
+            edit(json!({ "statecode": 2, "statuscode": 7 }));
+            let retry = json!({ "decision": "retry", "all": true });
+            assert_eq!(world.admin("/dead-letters/release", retry).await, 200);
+        }
+        let marked = || carries(&crm.row("lead", &survivor).expect("a lead"));
+        world.until_true("the survivor carries the referral", marked).await;
+        let deal = world.deal(&id).await.expect("a deal");
+        assert_eq!(deal.links[0].record.id.as_str(), survivor);
+        assert_eq!(world.state(&id), "New/Pending", "the referral is not declined");
+        world.finish().await;
+    }
 }

@@ -36,6 +36,16 @@ enum Loss {
 }
 
 impl Plan {
+    /// The process is killed once; 0 is never.
+    pub(crate) fn killed_at(point: u64) -> Self {
+        Self { kills: vec![point], ..Self::default() }
+    }
+
+    /// How often the process could have been killed so far.
+    pub(crate) fn points(&self) -> u64 {
+        self.points
+    }
+
     /// Whether the process ends here.
     pub(crate) fn kills_here(&mut self) -> bool {
         self.points += 1;

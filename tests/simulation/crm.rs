@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 
 use crate::dice::Pause;
 use crate::mutants::Bug;
+use crate::tally::Mishap;
 use crate::world::{Row, Shared, World, Write};
 
 /// The fake of one CRM.
@@ -33,6 +34,13 @@ pub(crate) const QUALIFY: &str = "qualify";
 
 /// So many characters fit into a description.
 const DESCRIPTION: usize = 24;
+
+/// What the description of this Salesforce organisation holds of a text: it takes few characters,
+/// and cuts what is longer. `None` if it takes all of it.
+pub(crate) fn cut(text: &str) -> Option<String> {
+    let longer = text.chars().count() > DESCRIPTION;
+    longer.then(|| text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned())
+}
 
 /// A record as the CRM answers it now.
 pub(crate) fn shown(world: &World, crm: CrmName, id: &str) -> Option<Record> {
@@ -66,12 +74,12 @@ pub(crate) fn put(world: &mut World, crm: CrmName, id: &str, fields: &Fields) {
     let Some(state) = world.crms.get_mut(&crm) else { return };
     let Some(row) = state.rows.get_mut(id) else { return };
     row.fields.extend(fields.clone());
-    // The description of this Salesforce organisation takes few characters, and cuts what is longer.
     if crm == CrmName::Salesforce
         && let Some(Json::String(text)) = row.fields.get_mut("Description")
-        && text.chars().count() > DESCRIPTION
+        && let Some(short) = cut(text)
     {
-        *text = text.chars().take(DESCRIPTION).collect::<String>().trim_end().to_owned();
+        *text = short;
+        world.journal.met.count(Mishap::TextCut);
     }
     if crm == CrmName::Salesforce && row.kind == RecordKind::Opportunity {
         let stage = row.fields.get("StageName").and_then(Json::as_str).unwrap_or("Qualification");
@@ -211,6 +219,7 @@ impl FakeCrm {
         {
             let mut world = self.world.lock();
             let skew = world.crm_now(self.name) - world.now;
+            world.met(Mishap::RunningSecond);
             world.now = world.now.max((second + 1) * 1000 + 100 - skew);
         }
         Pause::default().await;
@@ -242,6 +251,7 @@ impl FakeCrm {
         };
         let lax = world.has(Bug::CrmIgnoresVersion);
         if !lax && now.version.0.trim_end_matches('?') != expect.0 {
+            world.met(Mishap::Overtaken);
             return Err(ConnectError::Stale);
         }
         let same_end = fields.get("statecode").is_some()
@@ -250,11 +260,9 @@ impl FakeCrm {
             return Ok(now);
         }
         if is_sealed(self.name, &now.fields) {
-            // Stamps of whole seconds let a write through that was planned just before the end; the
-            // row refuses it. To write what was seen to have ended is a bug.
-            if is_sealed(self.name, &record.fields) {
-                world.broken("closed", format!("{id} is closed and was written"));
-            }
+            // The version is the one that was read, and the wait rule proves stamps of whole seconds: the
+            // row has not changed since, so that whoever planned this saw it closed.
+            world.broken("closed", format!("{id} is closed and was written"));
             return Err(refused("row_is_closed"));
         }
         let mut fields = fields.clone();
@@ -357,6 +365,7 @@ impl Crm for FakeCrm {
         _shape: &Shape,
     ) -> Result<Option<Record>, ConnectError> {
         let outcome = self.world.begin("fetch", false).await?;
+        self.world.healthy(id.as_str())?;
         let found = shown(&self.world.lock(), self.name, id.as_str());
         let found = found.filter(|record| record.key.kind == kind);
         self.world.end(outcome, found).await
@@ -424,6 +433,7 @@ impl Crm for FakeCrm {
         fields: &Fields,
         shape: &Shape,
     ) -> Result<Record, ConnectError> {
+        let _under_way = self.world.write_begins(referral_id);
         let outcome = self.world.begin("create", true).await?;
         let record = {
             let mut world = self.world.lock();
@@ -431,6 +441,7 @@ impl Crm for FakeCrm {
             match self.with_referral(&world, kind, referral_id, shape).as_slice() {
                 [] => {}
                 [one] if unique => {
+                    world.met(Mishap::KeyTaken);
                     return Err(ConnectError::Exists(Refusal {
                         message: one.key.id.to_string(),
                         ..Refusal::default()
@@ -465,7 +476,9 @@ impl Crm for FakeCrm {
         fields: &Fields,
         shape: &Shape,
     ) -> Result<Record, ConnectError> {
+        let _under_way = self.world.write_begins(record.key.id.as_str());
         let outcome = self.world.begin("update", true).await?;
+        self.world.healthy(record.key.id.as_str())?;
         let expect = self.prove(record, expect).await?;
         let token = shape.token_field.as_ref();
         let written =
@@ -495,6 +508,7 @@ impl Crm for FakeCrm {
         if self.name == CrmName::Salesforce {
             return self.update(record, expect, fields, shape).await;
         }
+        let _under_way = self.world.write_begins(record.key.id.as_str());
         let outcome = self.world.begin("close", true).await?;
         let closed = {
             let mut world = self.world.lock();
@@ -512,6 +526,7 @@ impl Crm for FakeCrm {
         _status: &str,
         _shape: &Shape,
     ) -> Result<Option<RecordId>, ConnectError> {
+        let _under_way = self.world.write_begins(lead.key.id.as_str());
         let outcome = self.world.begin("qualify", true).await?;
         let opportunity = {
             let mut world = self.world.lock();
@@ -544,7 +559,11 @@ impl Crm for FakeCrm {
         _shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         let outcome = self.world.begin("changes", false).await?;
-        let page = self.page(&self.world.lock(), kind, cursor)?;
+        let page = self.page(&self.world.lock(), kind, cursor);
+        if matches!(page, Err(ConnectError::CursorExpired)) {
+            self.world.lock().met(Mishap::CursorExpired);
+        }
+        let page = page?;
         self.world.end(outcome, page).await
     }
 

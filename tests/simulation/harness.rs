@@ -28,6 +28,7 @@ use crate::mishaps;
 use crate::mutants::Bug;
 use crate::partner_center::FakePartnerCenter;
 use crate::store::SimStore;
+use crate::tally::Mishap;
 use crate::world::{Mappings, Shared, World};
 
 /// How an installation is set up.
@@ -168,17 +169,31 @@ impl Sim {
                 let mut world = world.lock();
                 let planned = world.plan.kills_here();
                 let rate = world.chaos.kill;
-                planned || rate > 0 && world.dice.permille(rate)
+                let killed = planned || rate > 0 && world.dice.permille(rate);
+                if killed && !world.under_way.is_empty() {
+                    world.met(Mishap::KilledInWrite);
+                }
+                killed
             },
         );
         if killed {
+            let open = self.deals().iter().any(|deal| !deal.intents.is_empty());
             let mut world = self.world.lock();
             world.journal.kills += 1;
+            world.met(Mishap::Killed);
+            if open {
+                world.met(Mishap::KilledWithIntent);
+            }
             world.note("killed".to_owned());
             drop(world);
             self.restart();
         }
         killed
+    }
+
+    /// Everything that is due is worked on, and no feed is read.
+    pub(crate) fn work(&self) {
+        finish(self.worker.settle()).expect("the store works");
     }
 
     /// Lets time pass.
@@ -189,26 +204,38 @@ impl Sim {
     /// Delivers some of the webhooks that are under way, in any order, some of them twice.
     pub(crate) fn deliver(&self, at_most: usize) {
         for _ in 0..at_most {
-            let (id, event, at) = {
+            let webhook = {
                 let mut world = self.world.lock();
                 if world.webhooks.is_empty() {
                     return;
                 }
                 let many = world.webhooks.len();
                 let at = world.dice.below(many);
-                let (id, event) = world.webhooks.swap_remove(at);
-                (id, event, Timestamp::from_millis(world.now))
+                let webhook = world.webhooks.swap_remove(at);
+                if world.webhooks.iter().any(|other| other.number < webhook.number) {
+                    world.met(Mishap::WebhookReordered);
+                }
+                if world.now - webhook.sent > 60_000 {
+                    world.met(Mishap::WebhookLate);
+                }
+                webhook
             };
-            let notice = NewNotice {
-                account: contoso(),
-                source: Source::PartnerCenterWebhook,
-                subject: Subject::Referral(ReferralId::new(id)),
-                event,
-                dedupe: None,
-                due: at,
-            };
-            finish(self.memory.enqueue(vec![notice], Vec::new(), Vec::new(), at)).expect("stored");
+            self.hand_in(&webhook.referral, &webhook.event);
         }
+    }
+
+    /// An event of Partner Center about a referral arrives now.
+    pub(crate) fn hand_in(&self, referral: &str, event: &str) {
+        let at = self.now();
+        let notice = NewNotice {
+            account: contoso(),
+            source: Source::PartnerCenterWebhook,
+            subject: Subject::Referral(ReferralId::new(referral)),
+            event: event.to_owned(),
+            dedupe: None,
+            due: at,
+        };
+        finish(self.memory.enqueue(vec![notice], Vec::new(), Vec::new(), at)).expect("stored");
     }
 
     /// Polls and settles until nothing more is written and nothing waits that is due soon. Returns
@@ -247,6 +274,7 @@ impl Sim {
     pub(crate) fn retry_all(&self) -> usize {
         let letters = self.dead_letters();
         for letter in &letters {
+            self.world.lock().met(Mishap::Released);
             let entry = NewEntry {
                 at: self.now(),
                 account: contoso(),

@@ -10,6 +10,7 @@ use serde_json::{Value as Json, json};
 use crate::crm;
 use crate::harness::{Mapped, mappings};
 use crate::people::{self, FIELDS, record_value, referral_value};
+use crate::tally::Mishap;
 use crate::world::World;
 
 /// A seller copies a linked record, its Referral Identifier and all. Dynamics 365 refuses the second
@@ -22,6 +23,7 @@ pub(crate) fn copy_a_record(world: &mut World) {
     let copy = crm::insert(world, crm, RecordKind::Opportunity, &without_mark(fields));
     inherits(world, crm, &copy);
     world.note(format!("person {crm} copies {id} to {copy}"));
+    world.met(Mishap::Copied);
 }
 
 /// A seller merges a linked lead into another row that takes over all it held.
@@ -36,6 +38,7 @@ pub(crate) fn merge_a_lead(world: &mut World, crm: CrmName) {
     inherits(world, crm, &master);
     crm::delete(world, crm, &id);
     world.note(format!("person {crm} merges {id} into {master}"));
+    world.met(Mishap::Merged);
 }
 
 /// A linked row that is still there.
@@ -107,7 +110,8 @@ pub(crate) fn answer_questions(world: &mut World, deals: &[Deal]) {
                 let asks = rule.is_some_and(|rule| rule.conflict == Policy::Ask);
                 let there = referral_value(world, &referral, field);
                 let here = record_value(world, crm, id, field);
-                if asks && there != here && !crate::check::is_cut(&there, &here) {
+                if asks && there != here && !crate::check::is_cut(crm, &there, &here) {
+                    world.met(Mishap::Answered);
                     people::copy_to_referral(world, crm, id, &referral, field);
                 }
             }
@@ -122,6 +126,7 @@ pub(crate) fn change_mappings(world: &mut World, to: Mapped) {
         *mapping = mappings(to)[of].clone();
     }
     world.note(format!("the mapping files are now {to:?}"));
+    world.met(if to == Mapped::Moved { Mishap::MappingMoved } else { Mishap::MappingBack });
 }
 
 /// Notes in every record, before another field takes their place.

@@ -15,10 +15,14 @@ use cosell_sync::domain::time::Timestamp;
 use serde_json::{Value as Json, json};
 
 use crate::mutants::Bug;
-use crate::world::{OURS, Shared, StoredReferral, World, Write};
+use crate::tally::Mishap;
+use crate::world::{OURS, Shared, StoredReferral, Webhook, World, Write};
 
 /// The fake.
 pub(crate) struct FakePartnerCenter(pub(crate) Shared);
+
+/// The field that names the record of a referral we made.
+const EXTERNAL: &str = "externalReferenceId";
 
 /// Lists show changes of the last so many milliseconds again.
 const OVERLAP: i64 = 10_000;
@@ -42,9 +46,15 @@ pub(crate) fn touch(world: &mut World, id: &str, event: &str) {
     }
     let event = if ours { event.to_owned() } else { format!("related-{event}") };
     let copies = if world.dice.permille(250) { 0 } else { 1 + world.dice.below(2) };
-    for _ in 0..copies {
-        world.webhooks.push((id.to_owned(), event.clone()));
+    match copies {
+        0 => world.met(Mishap::WebhookLost),
+        2 => world.met(Mishap::WebhookDoubled),
+        _ => {}
     }
+    world.journal.sent += 1;
+    let webhook =
+        Webhook { referral: id.to_owned(), event, number: world.journal.sent, sent: world.now };
+    world.webhooks.extend(std::iter::repeat_n(webhook, copies));
 }
 
 /// A new referral of somebody, and its id.
@@ -80,7 +90,7 @@ fn change_listed(world: &World, stored: &StoredReferral) -> bool {
     stored.updated + world.chaos.lag <= world.partner_now()
 }
 
-fn put(at: &mut Json, path: &str, value: Json) {
+pub(crate) fn put(at: &mut Json, path: &str, value: Json) {
     match path.split_once('.') {
         Some((step, rest)) => put(&mut at[step], rest, value),
         None => at[path] = value,
@@ -108,6 +118,7 @@ impl FakePartnerCenter {
             return Err(ConnectError::NotFound(Refusal::default()));
         };
         if !lax && format!("\"{}\"", stored.version) != expect.0 {
+            world.met(Mishap::Overtaken);
             return Err(ConnectError::Stale);
         }
         if let Some(path) = changes.keys().find(|path| !is_patchable(path)) {
@@ -158,7 +169,7 @@ impl FakePartnerCenter {
             fields["status"] = json!("Active");
             fields["substatus"] = json!("Accepted");
         }
-        let key = if invitation { "engagementId" } else { "externalReferenceId" };
+        let key = if invitation { "engagementId" } else { EXTERNAL };
         let what = fields[key].as_str().unwrap_or_default().to_owned();
         let id = insert(world, fields);
         world.note(format!("write partner_center create {id} for {what}"));
@@ -194,6 +205,7 @@ impl PartnerCenter for FakePartnerCenter {
 
     async fn referral(&self, id: &ReferralId) -> Result<Option<Referral>, ConnectError> {
         let outcome = self.0.begin("referral", false).await?;
+        self.0.healthy(id.as_str())?;
         let found = self.0.lock().referrals.get(id.as_str()).map(shown);
         self.0.end(outcome, found).await
     }
@@ -215,6 +227,9 @@ impl PartnerCenter for FakePartnerCenter {
     }
 
     async fn create(&self, body: &Fields) -> Result<Referral, ConnectError> {
+        let key = if body.contains_key("inviteContext") { "engagementId" } else { EXTERNAL };
+        let made_for = body.get(key).and_then(Json::as_str).unwrap_or_default();
+        let _under_way = self.0.write_begins(made_for);
         let outcome = self.0.begin("create referral", true).await?;
         let made = Self::make(&mut self.0.lock(), body);
         self.0.end(outcome, made).await
@@ -226,7 +241,9 @@ impl PartnerCenter for FakePartnerCenter {
         expect: &Version,
         changes: &BTreeMap<String, Json>,
     ) -> Result<Referral, ConnectError> {
+        let _under_way = self.0.write_begins(id.as_str());
         let outcome = self.0.begin("patch", true).await?;
+        self.0.healthy(id.as_str())?;
         Self::apply(&mut self.0.lock(), id, expect, changes)?;
         // Where the answer has no body the referral is read back, and somebody may have edited it in
         // between.
@@ -247,7 +264,10 @@ impl PartnerCenter for FakePartnerCenter {
     async fn changes(&self, cursor: Option<&str>) -> Result<ReferralPage, ConnectError> {
         let outcome = self.0.begin("list referrals", false).await?;
         let page = {
-            let world = self.0.lock();
+            let mut world = self.0.lock();
+            if world.referrals.values().any(|stored| !change_listed(&world, stored)) {
+                world.met(Mishap::ListLags);
+            }
             let from: i64 = cursor.and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
             let mut found: Vec<&StoredReferral> = world
                 .referrals

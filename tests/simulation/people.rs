@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 
 use crate::crm;
 use crate::partner_center;
+use crate::tally::Mishap;
 use crate::world::{Edit, OURS, World};
 
 /// The fields that people edit on both sides.
@@ -135,6 +136,7 @@ pub(crate) fn move_record(world: &mut World, crm: CrmName, id: &str, stage: Stag
     if lead && stage == Stage::Active {
         let made = crm::turn(world, crm, id);
         world.journal.acts += 1;
+        world.met(Mishap::LeadTurned);
         world.note(format!("person {crm} turns {id} into {made}"));
         return;
     }
@@ -151,6 +153,9 @@ pub(crate) fn move_record(world: &mut World, crm: CrmName, id: &str, stage: Stag
         (CrmName::Salesforce, _) => json!({ "StageName": "Closed Lost" }),
     };
     world.note(format!("person {crm} {id} is now {}", stage.as_str()));
+    if stage.is_closed() {
+        world.met(Mishap::RecordClosed);
+    }
     set_control(world, crm, id, fields);
 }
 
@@ -170,6 +175,9 @@ pub(crate) fn move_referral(world: &mut World, id: &str, status: &str, substatus
         stored.fields["substatus"] = json!(substatus);
     }
     world.journal.acts += 1;
+    if status == "Closed" {
+        world.met(Mishap::ReferralClosed);
+    }
     partner_center::touch(world, id, "referral-updated");
 }
 
@@ -347,17 +355,10 @@ fn edit_a_referral(world: &mut World) {
 
 fn edit_a_record(world: &mut World, which: usize) {
     let Some(crm) = world.crms.keys().nth(which).copied() else { return };
-    let open: Vec<String> = world.crms[&crm]
-        .rows
-        .iter()
-        .filter(|(_, row)| !row.deleted && !crm::is_sealed(crm, &row.fields))
-        .map(|(id, _)| id.clone())
-        .collect();
+    let open = open_rows(world, crm);
     let Some(id) = world.dice.pick(&open).cloned() else { return };
-    let known = world.journal.linked.contains(&crm::key(world, crm, &id));
-    if !known && world.crms[&crm].turned.values().any(|made| *made == id) {
-        // Whoever turns a lead waits until the deal is there before editing what it became: before, an
-        // edit cannot be told from what the CRM fills in by itself.
+    let known = is_known(world, crm, &id);
+    if is_too_new(world, crm, &id) {
         return;
     }
     let lead = world.kind_of(crm, &id) == RecordKind::Lead;
@@ -377,14 +378,19 @@ fn edit_a_record(world: &mut World, which: usize) {
         150..168 => move_record(world, crm, &id, Stage::Active),
         168..170 if !lead => move_record(world, crm, &id, Stage::Won),
         168..172 => move_record(world, crm, &id, Stage::Lost),
-        172..175 => set_control(world, crm, &id, flag(&control.sync, json!(false))),
+        172..175 => {
+            world.met(Mishap::Paused);
+            set_control(world, crm, &id, flag(&control.sync, json!(false)));
+        }
         175..182 => set_control(world, crm, &id, flag(&control.sync, json!(true))),
         182..184 if known => {
             world.note(format!("person {crm} {id} overwrites the identifier"));
+            world.met(Mishap::IdentifierOverwritten);
             set_control(world, crm, &id, flag(&control.referral_id, json!("mine")));
         }
         184..186 if known => {
             world.note(format!("person {crm} {id} deletes"));
+            world.met(Mishap::Deleted);
             world.journal.acts += 1;
             crm::delete(world, crm, &id);
         }
@@ -402,6 +408,35 @@ fn edit_a_record(world: &mut World, which: usize) {
             }
         }
         _ => {}
+    }
+}
+
+/// The rows of a CRM that a person can edit.
+fn open_rows(world: &World, crm: CrmName) -> Vec<String> {
+    let rows = world.crms[&crm].rows.iter();
+    let open = rows.filter(|(_, row)| !row.deleted && !crm::is_sealed(crm, &row.fields));
+    open.map(|(id, _)| id.clone()).collect()
+}
+
+/// Whether a row was ever linked to a deal.
+fn is_known(world: &World, crm: CrmName, id: &str) -> bool {
+    world.journal.linked.contains(&crm::key(world, crm, id))
+}
+
+/// Whoever turns a lead waits until the deal is there before editing what it became: before, an edit
+/// cannot be told from what the CRM fills in by itself.
+fn is_too_new(world: &World, crm: CrmName, id: &str) -> bool {
+    !is_known(world, crm, id) && world.crms[&crm].turned.values().any(|made| made == id)
+}
+
+/// Somebody imports a list: one field of every row of a CRM changes at the same moment.
+pub(crate) fn import(world: &mut World, crm: CrmName, field: &str) {
+    world.note(format!("person {crm} imports {field}"));
+    world.met(Mishap::BulkEdit);
+    for id in open_rows(world, crm) {
+        if !is_too_new(world, crm, &id) {
+            edit_record(world, crm, &id, field);
+        }
     }
 }
 

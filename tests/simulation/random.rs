@@ -9,7 +9,8 @@ use crate::dice::Dice;
 use crate::harness::{Mapped, Setup, Sim};
 use crate::mishaps;
 use crate::mutants::Bug;
-use crate::people;
+use crate::people::{self, FIELDS};
+use crate::tally::{Mishap, Tally};
 use crate::world::{Chaos, World};
 
 /// What a run came to.
@@ -19,12 +20,15 @@ pub(crate) struct Report {
     pub(crate) trace: u64,
     pub(crate) edits: u64,
     pub(crate) writes: usize,
+    /// What went wrong.
+    pub(crate) met: Tally,
     pub(crate) notes: Vec<String>,
 }
 
 /// One run of `seed`.
 pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     let mut dice = Dice::new(seed ^ 0xC0FFEE);
+    let mut imports = Dice::new(seed ^ 0x001A_B0B5);
     let (dynamics, salesforce) = (CrmName::Dynamics365, CrmName::Salesforce);
     let crms: &[CrmName] = match dice.below(4) {
         0 => &[dynamics],
@@ -47,9 +51,15 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     {
         let mut world = sim.world.lock();
         world.partner_skew = dice.below(240_000) as i64 - 120_000;
+        if world.partner_skew.abs() > 60_000 {
+            world.met(Mishap::PartnerCenterSkewed);
+        }
         for crm in crms {
             let skew = dice.below(240_000) as i64 - 120_000;
             world.crms.entry(*crm).or_default().skew = skew;
+            if skew.abs() > 60_000 {
+                world.met(Mishap::CrmSkewed);
+            }
         }
         world.chaos = chaos;
         for _ in 0..1 + dice.below(2) {
@@ -60,11 +70,13 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     if shadow {
         for _ in 0..4 {
             busy_time(&mut sim, &mut dice, crms);
+            something_is_imported(&mut sim.world.lock(), &mut imports, crms);
         }
         broken.extend(leave_shadow(&mut sim));
     }
     for _ in 0..8 + dice.below(16) {
         busy_time(&mut sim, &mut dice, crms);
+        something_is_imported(&mut sim.world.lock(), &mut imports, crms);
     }
     broken.extend(calm_down(&mut sim));
     if broken.is_empty() {
@@ -75,10 +87,11 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     }
     let mut world = sim.world.lock();
     let (edits, writes) = (world.journal.acts, world.journal.writes.len());
+    let met = std::mem::take(&mut world.journal.met);
     // Only of a run that failed: thousands of them would fill the memory.
     let notes = std::mem::take(&mut world.journal.notes);
     let notes = if broken.is_empty() { Vec::new() } else { notes };
-    Report { broken, trace: world.trace(), edits, writes, notes }
+    Report { broken, trace: world.trace(), edits, writes, met, notes }
 }
 
 fn something_arrives(world: &mut World, dice: &mut Dice) {
@@ -88,10 +101,17 @@ fn something_arrives(world: &mut World, dice: &mut Dice) {
     };
 }
 
+fn something_is_imported(world: &mut World, dice: &mut Dice, crms: &[CrmName]) {
+    if dice.below(40) == 0 {
+        people::import(world, crms[dice.below(crms.len())], FIELDS[dice.below(FIELDS.len())]);
+    }
+}
+
 /// Nothing was written while everything was only planned; from now on it is done.
 fn leave_shadow(sim: &mut Sim) -> Vec<String> {
     let writes = std::mem::take(&mut sim.world.lock().journal.writes);
     sim.setup.shadow = false;
+    sim.world.lock().met(Mishap::ShadowLeft);
     sim.restart();
     sim.start_over();
     writes.iter().map(|write| format!("shadow: a write in shadow mode: {write:?}")).collect()
@@ -160,7 +180,9 @@ fn calm_down(sim: &mut Sim) -> Vec<String> {
     if !sim.come_to_rest() {
         return vec!["I6: the daemon never comes to rest".to_owned()];
     }
-    Vec::new()
+    let letters = sim.dead_letters();
+    let endless = letters.iter().filter(|letter| letter.hold.code == "ping_pong");
+    endless.map(|letter| format!("I6: a try never ends: {:?}", letter.notice)).collect()
 }
 
 /// I6 and I8: late and doubled webhooks and ten minutes of polling cause no write.

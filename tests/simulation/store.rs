@@ -12,8 +12,8 @@ use cosell_sync::domain::notice::{NewNotice, Notice};
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::store::memory::MemoryStore;
 use cosell_sync::store::{
-    AuditQuery, Claim, Commit, CursorMove, DeadLetter, DealKey, Lane, LedgerLine, Release, Store,
-    StoreError, Verification,
+    AuditQuery, Claim, Commit, CursorMove, DeadLetter, DealKey, Fate, Lane, LedgerLine, Release,
+    Store, StoreError, Verification,
 };
 
 use crate::mutants::Bug;
@@ -29,8 +29,18 @@ impl SimStore {
     fn spoil(&self, commit: &mut Commit) {
         let mut world = self.world.lock();
         let Some(deal) = &mut commit.deal else { return };
+        let deal_id = deal.id.to_string();
+        for id in [&deal.referral_id, &deal.microsoft_referral_id].into_iter().flatten() {
+            world.journal.deal_of.insert(id.to_string(), deal_id.clone());
+        }
+        if let Some(id) = &deal.engagement_id {
+            world.journal.deal_of.insert(id.to_string(), deal_id.clone());
+        }
         for link in &deal.links {
             world.journal.linked.insert(link.record.clone());
+            for record in link.records() {
+                world.journal.deal_of.insert(record.id.to_string(), deal_id.clone());
+            }
         }
         if world.has(Bug::NoIntent) {
             deal.intents.clear();
@@ -44,6 +54,22 @@ impl SimStore {
         if world.has(Bug::NoTombstone) {
             deal.links.retain(|link| !matches!(link.state, LinkState::Tombstone { .. }));
         }
+    }
+}
+
+impl SimStore {
+    /// I10: whatever was accepted is accounted for at every step, and stays accepted.
+    async fn check_books(&self) -> Result<(), StoreError> {
+        let lines = self.memory.ledger().await?;
+        let mut world = self.world.lock();
+        for line in lines {
+            let source = line.source.as_str();
+            let before = world.journal.accepted.insert(source, line.accepted).unwrap_or(0);
+            if !line.balances() || line.accepted < before {
+                world.broken("I10", format!("{before} were accepted before {line:?}"));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -64,6 +90,7 @@ impl Store for SimStore {
             }
         }
         let fresh = self.memory.enqueue(notices, cursors, entries, now).await?;
+        self.check_books().await?;
         self.world.moment().await;
         Ok(fresh)
     }
@@ -105,11 +132,18 @@ impl Store for SimStore {
                 .note(format!("audit {:?} {} {}", entry.kind, entry.actor, entry.summary));
         }
         if let Some(ending) = &commit.ending {
-            self.world.lock().note(format!("ended {:?}", ending.fate));
+            let mut world = self.world.lock();
+            world.note(format!("ended {:?}", ending.fate));
+            if let Fate::Held(hold) = &ending.fate
+                && hold.code == "internal_error"
+            {
+                world.broken("panic", "a try panicked");
+            }
         }
         let goes_on = commit.ending.is_none();
         if !(goes_on && self.world.lock().has(Bug::IntentNotDurable)) {
             self.memory.commit(commit).await?;
+            self.check_books().await?;
         }
         self.world.moment().await;
         Ok(())

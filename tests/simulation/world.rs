@@ -19,6 +19,7 @@ use crate::creation::Plan;
 use crate::dice::{Dice, Pause};
 use crate::mutants::Bug;
 use crate::people;
+use crate::tally::{Mishap, Tally};
 
 /// Our organisation at Partner Center.
 pub(crate) const OURS: &str = "our-org";
@@ -88,6 +89,17 @@ pub(crate) struct Edit {
     pub(crate) saw: Value,
 }
 
+/// An event of Partner Center that is under way to us.
+#[derive(Debug, Clone)]
+pub(crate) struct Webhook {
+    pub(crate) referral: String,
+    pub(crate) event: String,
+    /// In which order they were sent.
+    pub(crate) number: u64,
+    /// When it was sent, milliseconds.
+    pub(crate) sent: i64,
+}
+
 /// One write of the daemon that took effect.
 #[derive(Debug, Clone)]
 pub(crate) struct Write {
@@ -106,6 +118,14 @@ pub(crate) struct Journal {
     pub(crate) faults: u64,
     pub(crate) kills: u64,
     pub(crate) lost_answers: u64,
+    /// What went wrong, by its kind.
+    pub(crate) met: Tally,
+    /// Webhooks that were sent.
+    pub(crate) sent: u64,
+    /// The deal of each referral and record that a commit named.
+    pub(crate) deal_of: BTreeMap<String, String>,
+    /// Notices that each source ever had accepted.
+    pub(crate) accepted: BTreeMap<&'static str, u64>,
     /// Records made for a referral: the referral's id and the record's.
     pub(crate) created: Vec<(CrmName, RecordKind, String, String)>,
     /// Own referrals made for a record, and Microsoft's made for an engagement.
@@ -126,7 +146,7 @@ pub(crate) struct World {
     pub(crate) now: i64,
     pub(crate) referrals: BTreeMap<String, StoredReferral>,
     pub(crate) partner_skew: i64,
-    pub(crate) webhooks: Vec<(String, String)>,
+    pub(crate) webhooks: Vec<Webhook>,
     pub(crate) crms: BTreeMap<CrmName, CrmState>,
     pub(crate) mappings: Mappings,
     pub(crate) chaos: Chaos,
@@ -134,6 +154,10 @@ pub(crate) struct World {
     pub(crate) journal: Journal,
     pub(crate) counter: u64,
     pub(crate) bug: Option<Bug>,
+    /// A referral or record at which every call fails, and how.
+    pub(crate) sick: Option<(String, ConnectError)>,
+    /// The deals that are being written to.
+    pub(crate) under_way: BTreeSet<String>,
     trace: u64,
     pub(crate) loud: bool,
 }
@@ -154,6 +178,8 @@ impl World {
             journal: Journal::default(),
             counter: 0,
             bug: None,
+            sick: None,
+            under_way: BTreeSet::new(),
             trace: 0xcbf2_9ce4_8422_2325,
             loud: std::env::var_os("COSELL_SYNC_SIMULATION_LOUD").is_some(),
         }
@@ -162,6 +188,11 @@ impl World {
     pub(crate) fn next(&mut self) -> u64 {
         self.counter += 1;
         self.counter
+    }
+
+    /// Counts something that went wrong.
+    pub(crate) fn met(&mut self, mishap: Mishap) {
+        self.journal.met.count(mishap);
     }
 
     pub(crate) fn has(&self, bug: Bug) -> bool {
@@ -233,6 +264,7 @@ impl Shared {
             world.now += passed;
             let rate = world.chaos.edit;
             if rate > 0 && world.dice.permille(rate) {
+                world.met(Mishap::EditInBetween);
                 people::edit_something(&mut world);
             }
         }
@@ -251,6 +283,7 @@ impl Shared {
         let storm = world.chaos.storm;
         if is_write && storm > 0 && world.dice.permille(storm) {
             world.journal.faults += 1;
+            world.met(Mishap::Storm);
             return Err(ConnectError::Stale);
         }
         let rate = world.chaos.fault;
@@ -276,12 +309,43 @@ impl Shared {
             }),
             _ => {
                 world.journal.lost_answers += 1;
+                world.met(Mishap::AnswerLost);
                 world.note(format!("{call}: the answer will be lost"));
                 return Ok(Outcome::Lost);
             }
         };
         world.note(format!("{call}: {fault}"));
+        world.met(match &fault {
+            ConnectError::Unavailable(_) => Mishap::Busy,
+            ConnectError::Throttled(_) => Mishap::Throttled,
+            ConnectError::Unauthorized(_) => Mishap::Unauthorized,
+            ConnectError::Broken(_) => Mishap::Garbled,
+            ConnectError::Unknown(_) => Mishap::NeverArrived,
+            ConnectError::Rejected(_) => Mishap::Refused,
+            _ => Mishap::Storm,
+        });
         Err(fault)
+    }
+
+    /// The fault of a referral or record at which every call fails.
+    pub(crate) fn healthy(&self, object: &str) -> Result<(), ConnectError> {
+        match &self.lock().sick {
+            Some((sick, fault)) if sick == object => Err(fault.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A write of the deal that a referral or record belongs to begins; it ends when what is
+    /// returned is dropped. Two at once break I11.
+    pub(crate) fn write_begins(&self, object: &str) -> UnderWay {
+        let mut world = self.lock();
+        let deal = world.journal.deal_of.get(object).cloned();
+        let deal = deal.unwrap_or_else(|| object.to_owned());
+        let alone = world.under_way.insert(deal.clone());
+        if !alone {
+            world.broken("I11", format!("two writes of {deal} are under way at once"));
+        }
+        UnderWay { world: self.clone(), deal }
     }
 
     /// The end of a call that took effect.
@@ -291,6 +355,18 @@ impl Shared {
             Outcome::Answered => Ok(answer),
             Outcome::Lost => Err(ConnectError::Unknown("the connection was reset".to_owned())),
         }
+    }
+}
+
+/// A write that is under way.
+pub(crate) struct UnderWay {
+    world: Shared,
+    deal: String,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.world.lock().under_way.remove(&self.deal);
     }
 }
 

@@ -118,6 +118,7 @@ fn link(number: u32) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        former: std::collections::BTreeMap::new(),
         lead: None,
         parked: Vec::new(),
         standing: None,

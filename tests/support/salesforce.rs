@@ -115,6 +115,15 @@ impl World {
         world
     }
 
+    /// As [`World::plain`] with lists of rows below the record.
+    pub(crate) async fn with_lists() -> Self {
+        let mut world = Self::plain().await;
+        for path in ["OpportunityLineItems.Product2.Name", "OpportunityTeamMembers.User.Email"] {
+            world.fields.push(path.to_owned());
+        }
+        world
+    }
+
     /// Commits a fault.
     pub(crate) fn fault(&self, method: &str, path: &str, effect: FaultEffect) {
         self.sandbox.faults().add(Fault::once(method, path, effect));

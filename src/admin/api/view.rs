@@ -133,6 +133,7 @@ mod tests {
             state,
             version: None,
             columns: std::collections::BTreeMap::new(),
+            former: std::collections::BTreeMap::new(),
             lead: None,
             parked: Vec::new(),
             standing: None,

@@ -233,6 +233,10 @@ mod tests {
                 "url of [dynamics365]",
             ),
             (json!({"error": "invalid_client", "error_codes": [700_027]}), "upload it to the app"),
+            (
+                json!({"error": "invalid_request", "error_codes": [90_002]}),
+                "tenant does not exist: check tenant_id (AADSTS90002)",
+            ),
             (json!({"error_description": "AADSTS7000222: The provided keys"}), "has expired"),
             (json!({"error": "invalid_scope"}), "scope"),
             (json!({}), "check client_id, tenant_id and credential"),

@@ -1,8 +1,12 @@
 //! Registers the environment's webhooks: one endpoint, and one step for each event of a table.
 //!
 //! Steps are asynchronous: a seller's save never waits for us and never fails because of us. What is
-//! registered is looked at first, so that running it again changes nothing.
+//! registered is looked at first, so that running it again changes nothing. The stored secret cannot
+//! be read back, so a fingerprint of it stands in the endpoint's description, which can.
 
+use std::num::NonZeroU32;
+
+use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use serde_json::{Value as Json, json};
 
 use super::Dynamics365;
@@ -22,6 +26,8 @@ const UPDATE: &str = "Update";
 const WEBHOOK: u8 = 8;
 /// `authtype` of a secret in a header.
 const HTTP_HEADER: u8 = 5;
+/// Rounds of the fingerprint's hash: enough that guessing a weak secret from it is dear.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).expect("not zero");
 /// `statecode` of a step that works.
 const ENABLED: i64 = 0;
 
@@ -64,18 +70,19 @@ impl Dynamics365 {
     ) -> Result<Option<String>, ConnectError> {
         let what = format!("webhook endpoint {}", target.name);
         let address = format!(
-            "serviceendpoints?$select=serviceendpointid,url,authtype&$filter=contract%20eq%20\
-             {WEBHOOK}%20and%20name%20eq%20{}",
+            "serviceendpoints?$select=serviceendpointid,url,authtype,description&$filter=contract\
+             %20eq%20{WEBHOOK}%20and%20name%20eq%20{}",
             text_literal(&target.name)
         );
+        let description = description(&self.organization().await?, target);
         let json = self.client.get(&address).await?;
         let Some(row) = rows(&json)?.first() else {
             if !run.plan(&what) {
                 return Ok(None);
             }
-            let request =
-                Request::write("POST", self.client.url("serviceendpoints")?, &body(target))
-                    .header(SOLUTION, run.wanted.container.as_str());
+            let url = self.client.url("serviceendpoints")?;
+            let request = Request::write("POST", url, &body(target, &description))
+                .header(SOLUTION, run.wanted.container.as_str());
             let answer = self.client.send(&request).await?;
             return made_id(&answer).map(Some).ok_or_else(|| {
                 ConnectError::Unknown("an endpoint was made, its id was not told".to_owned())
@@ -84,12 +91,19 @@ impl Dynamics365 {
         let id = guid(text(row, "serviceendpointid"))
             .ok_or_else(|| ConnectError::Broken("an endpoint without its id".to_owned()))?;
         let kind = row.get("authtype").and_then(Json::as_u64);
-        if text(row, "url") == target.url.as_str() && kind == Some(u64::from(HTTP_HEADER)) {
+        let is_ours = text(row, "url") == target.url.as_str();
+        let difference = if !is_ours || kind != Some(u64::from(HTTP_HEADER)) {
+            format!("our address in place of {}", text(row, "url"))
+        } else if text(row, "description") != description {
+            "our secret in place of the one that is stored there".to_owned()
+        } else {
             run.note(what, "present");
-        } else if run.plan(&format!("{what}: our address in place of {}", text(row, "url"))) {
+            return Ok(Some(id));
+        };
+        if run.plan(&format!("{what}: {difference}")) {
             let url = self.client.url(&format!("serviceendpoints({id})"))?;
-            let request = Request::write("PATCH", url, &body(target)).header("if-match", "*");
-            self.client.send(&request).await?;
+            let body = body(target, &description);
+            self.client.send(&Request::write("PATCH", url, &body).header("if-match", "*")).await?;
         }
         Ok(Some(id))
     }
@@ -182,10 +196,22 @@ impl Dynamics365 {
     }
 }
 
-fn body(target: &WebhookTarget) -> Json {
+/// What tells a reader, and the next run, with which secret and header the endpoint was registered.
+/// Salted with the organization, so that equal secrets do not look equal elsewhere.
+fn description(organization: &str, target: &WebhookTarget) -> String {
+    let salt = format!("{organization} {} {}", target.name, target.header);
+    let mut hash = [0; 8];
+    let secret = target.secret.expose_secret().as_bytes();
+    derive(PBKDF2_HMAC_SHA256, ROUNDS, salt.as_bytes(), secret, &mut hash);
+    let digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("Registered by cosell-sync. Fingerprint of the secret: {digits}")
+}
+
+fn body(target: &WebhookTarget, description: &str) -> Json {
     let secret = escaped(target.secret.expose_secret());
     json!({
         "name": target.name,
+        "description": description,
         "url": target.url.as_str(),
         "contract": WEBHOOK,
         "authtype": HTTP_HEADER,

@@ -12,7 +12,8 @@ use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
 const HOUR_MILLIS: i64 = 3_600_000;
-const DAY: Duration = Duration::from_secs(24 * 3600);
+/// From the beginning of an hour until a day after its end.
+const COUNTS_FOR: Duration = Duration::from_secs(25 * 3600);
 
 /// Requests between two savings of the count. As many are taken for made after a start, so that
 /// what was not saved before a crash is never made twice.
@@ -21,7 +22,8 @@ const UNSAVED: u64 = 100;
 /// Hour since 1970 and the requests made in it, oldest first.
 type Hours = VecDeque<(i64, u64)>;
 
-/// Counts requests over a sliding day, in hours; with a ledger, across restarts.
+/// Counts requests over a sliding day, in hours; with a ledger, across restarts. An hour counts until
+/// its last minute is a day old, so that no window of a day ever holds more.
 pub(super) struct Budget {
     usable: u64,
     state: Mutex<Counted>,
@@ -79,13 +81,13 @@ impl Budget {
     fn take(&self, requests: u64, now: Timestamp) -> Result<Option<String>, Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let hour = hour_of(now);
-        while state.hours.front().is_some_and(|(oldest, _)| *oldest <= hour - 24) {
+        while state.hours.front().is_some_and(|(oldest, _)| *oldest <= hour - 25) {
             state.hours.pop_front();
         }
         let used: u64 = state.hours.iter().map(|(_, count)| count).sum();
         if used + requests > self.usable {
             let oldest = state.hours.front().map_or(hour, |(oldest, _)| *oldest);
-            let free_at = Timestamp::from_millis(oldest * HOUR_MILLIS).plus(DAY);
+            let free_at = Timestamp::from_millis(oldest * HOUR_MILLIS).plus(COUNTS_FOR);
             return Err(free_at.since(now).max(Duration::from_secs(1)));
         }
         match state.hours.back_mut() {
@@ -212,11 +214,45 @@ mod tests {
         assert_eq!(budget.take(2, start), Ok(None));
         assert_eq!(budget.take(1, start.plus(Duration::from_secs(3600))), Ok(None));
         let later = start.plus(Duration::from_secs(7200));
-        let wait = Duration::from_secs(22 * 3600 - 1800);
-        assert_eq!(budget.take(1, later), Err(wait), "to 10:00 tomorrow");
+        let wait = Duration::from_secs(23 * 3600 - 1800);
+        assert_eq!(budget.take(1, later), Err(wait), "to 11:00 tomorrow");
         assert_eq!(budget.take(2, later.plus(wait)), Ok(None), "two are free then");
-        assert!(budget.take(1, later.plus(wait)).is_err(), "the third not before 11:00");
+        assert!(budget.take(1, later.plus(wait)).is_err(), "the third not before 12:00");
         assert_eq!(budget.state(), (3, 3));
+    }
+
+    /// I18: whenever requests come, in however large groups, no window of 24 hours holds more of them
+    /// than may be made; whoever waits as long as was said gets at least one.
+    #[test]
+    fn no_window_of_a_day_holds_more_than_the_budget() {
+        const USABLE: u64 = 40;
+        const DAY: i64 = 24 * 3_600_000;
+        for seed in 1..=20_u64 {
+            let mut bits = seed;
+            let mut below = |end: u64| {
+                bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(seed);
+                (bits >> 33) % end
+            };
+            let budget = Budget::new(USABLE, None);
+            let mut now = Timestamp::from_millis(1_790_000_000_000);
+            let mut made: Vec<(i64, u64)> = Vec::new();
+            for _ in 0..2000 {
+                now = now.plus(Duration::from_millis(below(4_000_000)));
+                let requests = 1 + below(12);
+                match budget.take(requests, now) {
+                    Ok(_) => made.push((now.as_millis(), requests)),
+                    Err(wait) => {
+                        now = now.plus(wait);
+                        assert!(budget.take(1, now).is_ok(), "seed {seed}: the wait was enough");
+                        made.push((now.as_millis(), 1));
+                    }
+                }
+                let since = now.as_millis() - DAY;
+                let recent = made.iter().rev().take_while(|(at, _)| *at > since);
+                let spent: u64 = recent.map(|(_, requests)| requests).sum();
+                assert!(spent <= USABLE, "seed {seed}: {spent} within a day");
+            }
+        }
     }
 
     /// Keeps a text in memory, and may refuse to.
@@ -253,7 +289,7 @@ mod tests {
         assert!(second.spend(800, start).await.is_err(), "spent before the restart");
 
         let tomorrow = begin();
-        let later = start.plus(Duration::from_secs(24 * 3600));
+        let later = start.plus(Duration::from_secs(25 * 3600));
         tomorrow.spend(1, later).await.expect("a new day");
         assert_eq!(tomorrow.state(), (1, 1000));
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::client::{Client, rows};
+use super::merged::only_survivors;
 use super::metadata::Table;
 use super::odata::{guid, literal, refuse};
 use crate::connect::error::ConnectError;
@@ -102,10 +103,11 @@ async fn search(
         String::new()
     };
     let address = format!(
-        "{}?$select={}&$filter={}%20eq%20{literal}{able}&$top=2",
+        "{}?$select={}&$filter={}%20eq%20{literal}{able}{}&$top=2",
         table.set,
         table.id,
-        attribute.wire_name()
+        attribute.wire_name(),
+        only_survivors(table)
     );
     let json = client.get(&address).await?;
     match rows(&json)?.as_slice() {

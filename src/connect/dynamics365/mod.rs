@@ -20,6 +20,7 @@ mod forms;
 mod hooks;
 mod limits;
 mod lookup;
+mod merged;
 mod metadata;
 mod odata;
 mod provision;

@@ -8,6 +8,7 @@ use super::Dynamics365;
 use super::batch;
 use super::body::{Body, Occasion, Writer};
 use super::client::{Request, made_id, rows};
+use super::merged::{MOST_MERGES, WITH_MERGES, can_be_merged, only_survivors, survivor};
 use super::metadata::Table;
 use super::odata::{guid, is_key_value, literal, refuse, text_literal};
 use super::select::{Selection, columns, names};
@@ -37,6 +38,8 @@ impl Dynamics365 {
         Writer { client: &self.client, metadata: &self.metadata, lookups: &self.lookups }
     }
 
+    /// One record. For a lead that was merged into another the answer is the surviving one, under
+    /// its own id.
     pub(super) async fn fetch_record(
         &self,
         kind: RecordKind,
@@ -44,9 +47,17 @@ impl Dynamics365 {
         shape: &Shape,
     ) -> Result<Option<Record>, ConnectError> {
         let (table, selection) = self.plan(kind, shape).await?;
-        let address = format!("{}?{}", row_address(&table, id)?, selection.query(ALWAYS));
-        let row = self.client.find(&address).await?;
-        row.map(|row| selection.record(kind, &table, &row)).transpose()
+        let always = if can_be_merged(&table) { WITH_MERGES } else { ALWAYS };
+        let mut id = id.clone();
+        for _ in 0..MOST_MERGES {
+            let address = format!("{}?{}", row_address(&table, &id)?, selection.query(always));
+            let Some(row) = self.client.find(&address).await? else { return Ok(None) };
+            match survivor(&row) {
+                Some(survivor) => id = survivor,
+                None => return selection.record(kind, &table, &row).map(Some),
+            }
+        }
+        Err(ConnectError::Broken(format!("{id} was merged again and again, without an end")))
     }
 
     pub(super) async fn find_records(
@@ -57,14 +68,22 @@ impl Dynamics365 {
     ) -> Result<Vec<Record>, ConnectError> {
         let (table, selection) = self.plan(kind, shape).await?;
         let field = &table.attribute(&shape.referral_field)?.name;
+        let always = if can_be_merged(&table) { WITH_MERGES } else { ALWAYS };
         let address = format!(
             "{}?{}&$filter={field}%20eq%20{}&$top=10",
             table.set,
-            selection.query(ALWAYS),
+            selection.query(always),
             text_literal(referral_id)
         );
         let json = self.client.get(&address).await?;
-        rows(&json)?.iter().map(|row| selection.record(kind, &table, row)).collect()
+        let mut found = Vec::new();
+        for row in rows(&json)? {
+            match survivor(row) {
+                Some(id) => found.extend(self.fetch_record(kind, &id, shape).await?),
+                None => found.push(selection.record(kind, &table, row)?),
+            }
+        }
+        Ok(found)
     }
 
     pub(super) async fn search_rows(&self, search: &Search) -> Result<Vec<Row>, ConnectError> {
@@ -85,10 +104,11 @@ impl Dynamics365 {
             return Err(refuse(&[], "a search needs a field to compare"));
         }
         let address = format!(
-            "{}?{}&$filter={}&$top={}",
+            "{}?{}&$filter={}{}&$top={}",
             table.set,
             selection.query(&[&table.id]),
             conditions.join("%20and%20"),
+            only_survivors(&table),
             search.limit.clamp(1, 5000)
         );
         let json = self.client.get(&address).await?;
@@ -186,11 +206,19 @@ impl Dynamics365 {
         let table = self.metadata.table_with(&self.client, &table.name, sent).await?;
         let body = self.writer().body(&table, Occasion::Update, fields).await?;
         let address = row_address(&table, &record.key.id)?;
-        let condition = Condition::IfMatch(expect.0.clone());
-        let row = self
-            .write_row(&selection, &address, condition, &body)
-            .await
-            .map_err(|error| self.write_failed(error, &body, fields))?;
+        let write = || {
+            let condition = Condition::IfMatch(expect.0.clone());
+            self.write_row(&selection, &address, condition, &body)
+        };
+        let key = shape.referral_field.as_str();
+        let row = match (write().await, fields.get(key).and_then(Json::as_str)) {
+            (Err(ConnectError::Exists(taken)), Some(value)) if can_be_merged(&table) => {
+                self.release_key(&table, (key, value), &record.key.id, taken).await?;
+                write().await
+            }
+            (written, _) => written,
+        };
+        let row = row.map_err(|error| self.write_failed(error, &body, fields))?;
         landed(selection.record(kind, &table, &row))
     }
 

@@ -84,6 +84,7 @@ const CODES: &[(u32, Class)] = &[
     (0x8004_4330, Class::Rejected),
     (0x8004_431a, Class::Rejected),
     (0x8006_0890, Class::Rejected),
+    (0x8006_0893, Class::Rejected),
     (0x8004_f01f, Class::Rejected),
     (0x8004_4410, Class::Rejected),
     (0x8004_700c, Class::Rejected),

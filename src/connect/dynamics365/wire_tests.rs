@@ -97,6 +97,7 @@ fn every_code_lands_in_the_class_the_worker_expects() {
         (412, &["0x80040237", "0x80060892"], "Exists", "the key is taken"),
         (412, &["0x80040333"], "Rejected", "a duplicate rule of the customer needs a person"),
         (412, &["0x80073002"], "Rejected", "some other unique constraint"),
+        (412, &["0x80060893"], "Rejected", "no versions in this table: trying again does not help"),
         (413, &["0x8004418a"], "Rejected", "too long"),
         (429, &["0x80072321", "0x80072322", "0x80072326"], "Throttled", "service protection"),
         (403, &["0x80072321", "0x80072322", "0x80072326"], "Throttled", "sent as 403 by proxies"),

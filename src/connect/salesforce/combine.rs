@@ -19,11 +19,14 @@ use crate::domain::time::Timestamp;
 
 /// So many questions in [`SPAN`] are a burst, and so many are waited for.
 const BURST: usize = 24;
+/// So many that come as fast are the beginning of one.
+const FEW: usize = 8;
 /// Longer than the longest wait: a burst that trickles in a little slower is still one, and without
 /// any wait each of its questions would fly alone.
 const SPAN: Duration = Duration::from_secs(15);
-/// Nobody waits longer for others.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// Nobody waits longer for others. In the slowest burst ten questions come in this time: a change,
+/// which is a read and a write, then costs a fifth of a call, however slowly the machine works.
+const LONGEST_WAIT: Duration = Duration::from_millis(6_500);
 /// How long the passengers of a shared flight take to ask again: the time of a few conversions.
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -139,9 +142,12 @@ impl<B: Batch> Shared<B> {
     fn patience(&self) -> Duration {
         let now = self.batch.now();
         let waiting = self.lock();
-        let burst = waiting.came.front().filter(|_| waiting.came.len() == BURST);
-        let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= SPAN);
-        let burst = burst.map(|took| took.min(LONGEST_WAIT));
+        let burst = [BURST, FEW].into_iter().find_map(|count| {
+            let first = waiting.came.get(waiting.came.len().checked_sub(count)?)?;
+            // As long as a whole burst takes at this pace.
+            let whole = now.since(*first) * intervals(BURST) / intervals(count);
+            (whole <= SPAN).then(|| whole.min(LONGEST_WAIT))
+        });
         let shared = self.crowd.0.load(Ordering::Relaxed) > 1;
         burst.unwrap_or_default().max(if shared { MOMENT } else { Duration::ZERO })
     }
@@ -196,6 +202,11 @@ impl<B: Batch> Shared<B> {
     }
 }
 
+/// The times between so many questions.
+fn intervals(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(1).max(1)
+}
+
 /// Counted as in the air until it has landed; a panic lands it too.
 struct Flight<B: Batch>(Arc<Shared<B>>);
 
@@ -238,13 +249,13 @@ async fn fly<B: Batch>(flight: Flight<B>, mut start: Start) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use async_trait::async_trait;
 
-    use super::{Batch, Combiner, Crowd};
+    use super::{Batch, Combiner, Crowd, FEW};
     use crate::connect::error::ConnectError;
     use crate::domain::time::Timestamp;
 
@@ -295,5 +306,81 @@ mod tests {
         let flown = flights.load(Ordering::SeqCst);
         assert!((10..=12).contains(&flown), "{flown} flights for 100 questions of two kinds");
         assert_eq!(combiner.ask(7).await.expect("an answer"), 14, "at rest it flies alone");
+    }
+
+    /// Notes how many travel together, on a clock that the test moves.
+    struct Noting {
+        millis: Arc<AtomicI64>,
+        loads: Arc<Mutex<Vec<usize>>>,
+    }
+
+    #[async_trait]
+    impl Batch for Noting {
+        type Question = ();
+        type Answer = ();
+        const FULL: usize = 200;
+        const FLIGHTS: usize = 4;
+
+        fn fits(&self, _taken: &[()], _next: &()) -> bool {
+            true
+        }
+
+        async fn run(&self, questions: &[()]) -> Vec<Result<(), ConnectError>> {
+            self.loads.lock().expect("the loads").push(questions.len());
+            questions.iter().map(|()| Ok(())).collect()
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.millis.load(Ordering::SeqCst))
+        }
+
+        async fn gather(&self, wait: Duration) {
+            let end = self.now().plus(wait);
+            while self.now() < end {
+                tokio::task::yield_now().await;
+            }
+        }
+
+        fn lost() -> ConnectError {
+            ConnectError::Unavailable("lost".to_owned())
+        }
+    }
+
+    /// Loads of 240 questions that come one by one, so many milliseconds apart.
+    async fn trickle(apart: i64) -> Vec<usize> {
+        let (millis, loads) = (Arc::<AtomicI64>::default(), Arc::<Mutex<Vec<usize>>>::default());
+        let batch = Noting { millis: millis.clone(), loads: loads.clone() };
+        let combiner = Arc::new(Combiner::new(batch, Crowd::default()));
+        let mut asked = Vec::new();
+        for _ in 0..240 {
+            let combiner = combiner.clone();
+            asked.push(tokio::spawn(async move { combiner.ask(()).await }));
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+            millis.fetch_add(apart, Ordering::SeqCst);
+        }
+        millis.fetch_add(60_000, Ordering::SeqCst);
+        for answer in asked {
+            answer.await.expect("no panic").expect("an answer");
+        }
+        let loads = loads.lock().expect("the loads").clone();
+        assert_eq!(loads.iter().sum::<usize>(), 240);
+        loads
+    }
+
+    #[tokio::test]
+    async fn whatever_counts_as_a_burst_shares_its_calls() {
+        for (apart, most, why) in [
+            (50, FEW + 12, "as fast as Partner Center answers"),
+            (150, FEW + 12, "three calls to Partner Center each"),
+            (400, FEW + 16, "a machine that is busy"),
+            (650, FEW + 24, "the slowest burst: its first questions fly alone"),
+            (700, 240, "no burst: each flies alone, at once"),
+        ] {
+            let flights = trickle(apart).await.len();
+            let least = if apart == 700 { 240 } else { 1 };
+            assert!((least..=most).contains(&flights), "{apart} ms: {flights} flights: {why}");
+        }
     }
 }

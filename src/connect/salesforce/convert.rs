@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 
 use super::describe::Table;
-use super::soql;
+use super::{lists, soql};
 use crate::connect::error::ConnectError;
 use crate::domain::deal::hex;
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
@@ -36,13 +36,17 @@ pub(super) fn paths(kind: RecordKind, shape: &Shape) -> Vec<String> {
 }
 
 /// `Id, SystemModstamp, ...`: the field list of a query for `paths`.
-pub(super) fn select(paths: &[String]) -> String {
+pub(super) fn select(table: &Table, paths: &[String]) -> String {
     let mut select = String::from("Id, SystemModstamp");
-    for path in paths {
+    for path in paths.iter().filter(|path| table.list(path).is_none()) {
         if !path.eq_ignore_ascii_case("Id") && !path.eq_ignore_ascii_case("SystemModstamp") {
             select.push_str(", ");
             select.push_str(path);
         }
+    }
+    for list in lists::mapped(table, paths) {
+        select.push_str(", ");
+        select.push_str(&lists::within(&list));
     }
     select
 }
@@ -105,8 +109,18 @@ pub(super) fn fields(table: &Table, paths: &[String], row: &Json) -> Fields {
     paths
         .iter()
         .map(|path| {
-            let kind = table.field(path).map(|field| field.kind.as_str());
-            (path.clone(), value(kind, at_path(row, path)))
+            let value = match table.list(path) {
+                Some((way, column)) => {
+                    let rows = at_path(row, &way.name).get("records").and_then(Json::as_array);
+                    let rows = rows.into_iter().flatten();
+                    lists::joined(rows.map(|below| at_path(below, column)))
+                }
+                None => {
+                    let kind = table.field(path).map(|field| field.kind.as_str());
+                    value(kind, at_path(row, path))
+                }
+            };
+            (path.clone(), value)
         })
         .collect()
 }
@@ -173,6 +187,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::{at_path, paths, select, stamp_of, value, version};
+    use crate::connect::salesforce::describe::Table;
     use crate::domain::id::RecordKind;
     use crate::domain::record::Shape;
     use crate::domain::time::Timestamp;
@@ -238,8 +253,13 @@ mod tests {
             sync_field: "Sync__c".to_owned(),
             token_field: None,
         };
-        let select = select(&paths(RecordKind::Opportunity, &shape));
+        let select = select(&Table::of(&[]), &paths(RecordKind::Opportunity, &shape));
         assert_eq!(select, "Id, SystemModstamp, Name, Account.Name, Ref__c, Sync__c");
+        let table = Table::of(&[("Lines", "Line", "OpportunityId")]);
+        let listed = ["Lines.Product2.Name", "Name", "lines.Code"].map(str::to_owned);
+        let expected = "Id, SystemModstamp, Name, \
+                        (SELECT Product2.Name, Code FROM Lines WHERE IsDeleted = FALSE)";
+        assert_eq!(super::select(&table, &listed), expected);
         let lead = paths(RecordKind::Lead, &shape);
         assert!(lead.iter().any(|path| path == "ConvertedOpportunityId"));
     }

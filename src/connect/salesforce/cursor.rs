@@ -38,6 +38,9 @@ pub(super) struct Cursor {
     fresh: Seen,
     /// Up to when deletions are known, a whole minute; `None` before the first pass has begun.
     pub(super) deleted: Option<Timestamp>,
+    /// Up to when changes of mapped lists are known; `None` before the first pass has begun.
+    #[serde(default)]
+    pub(super) lists: Option<Timestamp>,
 }
 
 /// Fingerprints of rows, packed.
@@ -79,6 +82,7 @@ impl Cursor {
             seen: Seen::default(),
             fresh: Seen::default(),
             deleted: None,
+            lists: None,
         }
     }
 

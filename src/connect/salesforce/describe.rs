@@ -78,6 +78,34 @@ struct Described {
     #[serde(default)]
     updateable: bool,
     fields: Vec<Field>,
+    #[serde(rename = "childRelationships", default)]
+    ways_down: Vec<Json>,
+}
+
+/// A way from one row to the many that point to it.
+#[derive(Debug)]
+pub(super) struct WayDown {
+    /// Its name in a query.
+    pub(super) name: String,
+    /// The table of those rows.
+    pub(super) table: String,
+    /// Their field that points back.
+    pub(super) field: String,
+}
+
+impl WayDown {
+    /// `None` for a way without a name, which cannot be asked for. All of it becomes part of queries.
+    fn read(json: &Json) -> Option<Self> {
+        let name = |member: &str| {
+            let text = json.get(member).and_then(Json::as_str);
+            text.filter(|text| soql::is_name(text)).map(str::to_owned)
+        };
+        Some(Self {
+            name: name("relationshipName")?,
+            table: name("childSObject")?,
+            field: name("field")?,
+        })
+    }
 }
 
 /// One table as described.
@@ -93,6 +121,7 @@ pub(super) struct Table {
     fields: Vec<Field>,
     by_name: HashMap<String, usize>,
     by_relation: HashMap<String, usize>,
+    ways_down: Vec<WayDown>,
     read: Timestamp,
 }
 
@@ -107,6 +136,7 @@ impl Table {
             }
         }
         Self {
+            ways_down: described.ways_down.iter().filter_map(WayDown::read).collect(),
             name: described.name,
             createable: described.createable,
             updateable: described.updateable,
@@ -115,6 +145,27 @@ impl Table {
             by_name,
             by_relation,
             read,
+        }
+    }
+
+    /// One with nothing but these ways down, given as way, table and field.
+    #[cfg(test)]
+    pub(super) fn of(ways: &[(&str, &str, &str)]) -> Self {
+        let way = |(name, table, field): &(&str, &str, &str)| WayDown {
+            name: (*name).to_owned(),
+            table: (*table).to_owned(),
+            field: (*field).to_owned(),
+        };
+        Self {
+            name: "Opportunity".to_owned(),
+            createable: true,
+            updateable: true,
+            replicateable: true,
+            fields: Vec::new(),
+            by_name: HashMap::new(),
+            by_relation: HashMap::new(),
+            ways_down: ways.iter().map(way).collect(),
+            read: Timestamp::from_millis(0),
         }
     }
 
@@ -128,13 +179,28 @@ impl Table {
         self.by_relation.get(&name.to_ascii_lowercase()).and_then(|at| self.fields.get(*at))
     }
 
+    /// The way down that a path begins with, and the rest of the path (`OpportunityLineItems` and
+    /// `Product2.Name` of `OpportunityLineItems.Product2.Name`).
+    pub(super) fn list<'p>(&self, path: &'p str) -> Option<(&WayDown, &'p str)> {
+        let (name, rest) = path.split_once('.')?;
+        let way = self.ways_down.iter().find(|way| way.name.eq_ignore_ascii_case(name))?;
+        Some((way, rest)).filter(|_| self.relation(name).is_none())
+    }
+
     /// Whether a field or path exists as far as this table tells.
     pub(super) fn knows(&self, path: &str) -> bool {
         soql::is_path(path)
             && match path.split_once('.') {
                 None => self.field(path).is_some(),
-                Some((relation, _)) => self.relation(relation).is_some(),
+                Some((relation, _)) => {
+                    self.relation(relation).is_some() || self.list(path).is_some()
+                }
             }
+    }
+
+    fn related(&self) -> Vec<String> {
+        let above = self.fields.iter().filter_map(|field| field.relationship_name.clone());
+        above.chain(self.ways_down.iter().map(|way| way.name.clone())).collect()
     }
 
     fn schema(&self) -> TableSchema {
@@ -143,6 +209,7 @@ impl Table {
             fields: self.fields.iter().map(Field::schema).collect(),
             keys: self.fields.iter().filter(|field| field.external_id).map(name_of).collect(),
             tracks_changes: self.replicateable,
+            related: Some(self.related()),
         }
     }
 }

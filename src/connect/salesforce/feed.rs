@@ -8,7 +8,7 @@ use super::client::Request;
 use super::cursor::Cursor;
 use super::describe::Table;
 use super::validator::fingerprint;
-use super::{Salesforce, convert, soql, table_of};
+use super::{Salesforce, convert, lists, soql, table_of};
 use crate::connect::crm::ChangePage;
 use crate::connect::error::ConnectError;
 use crate::connect::http::address;
@@ -18,6 +18,9 @@ use crate::domain::time::Timestamp;
 
 /// How far back the delete log reaches. Source: the guide of the get-deleted resource.
 const DELETE_LOG: Duration = Duration::from_secs(15 * 24 * 60 * 60);
+
+/// How often changes of mapped lists are looked for.
+const LIST_LOOK: Duration = Duration::from_secs(60);
 
 impl Salesforce {
     /// One page of changes after `cursor`.
@@ -34,13 +37,19 @@ impl Salesforce {
         };
         let paths = convert::paths(kind, shape);
         let table = self.schemas.table_with(table_of(kind), &paths).await?;
-        let (changed, mut deleted, more) =
+        let (mut changed, mut deleted, more) =
             self.page(kind, &table, &paths, shape, &mut cursor).await?;
         if !more {
             cursor.end();
             deleted.extend(self.delete_log(&table, &mut cursor).await?);
             deleted.sort();
             deleted.dedup();
+            let lists = self.below(kind, &table, &paths, shape, &mut cursor).await?;
+            for record in lists {
+                if changed.iter().all(|known| known.key != record.key) {
+                    changed.push(record);
+                }
+            }
         }
         Ok(ChangePage { changed, deleted, cursor: cursor.store(), more })
     }
@@ -57,13 +66,15 @@ impl Salesforce {
         let most = self.client.settings().page_rows;
         let soql = page_query(table, paths, shape, cursor, most);
         let path = soql::path(&self.client.data(""), "queryAll", &soql);
-        let batch = self.client.batch(&Request::get(path).in_background()).await?;
+        let mut batch = self.client.batch(&Request::get(path).in_background()).await?;
+        self.client.complete_lists(&mut batch.rows).await?;
         let server = batch
             .moment
             .date
             .ok_or_else(|| ConnectError::Broken("an answer without the server's time".into()))?;
         cursor.begin(server.minus(batch.moment.elapsed), self.client.settings().feed_overlap);
         cursor.deleted.get_or_insert(whole_minute(server));
+        cursor.lists.get_or_insert(server);
         let (mut changed, mut deleted) = (Vec::new(), Vec::new());
         for row in &batch.rows {
             let record = self.seen(kind, table, paths, row, batch.moment)?;
@@ -83,6 +94,46 @@ impl Salesforce {
         let full = u32::try_from(batch.rows.len()).is_ok_and(|rows| rows >= most);
         let more = !batch.rows.is_empty() && (full || batch.next.is_some());
         Ok((changed, deleted, more))
+    }
+
+    /// Records with changes in a mapped list, once a minute: such a change need not move the stamp of
+    /// the record above it.
+    async fn below(
+        &self,
+        kind: RecordKind,
+        table: &Table,
+        paths: &[String],
+        shape: &Shape,
+        cursor: &mut Cursor,
+    ) -> Result<Vec<Record>, ConnectError> {
+        let Some(known) = cursor.lists else { return Ok(Vec::new()) };
+        if self.client.server_now().since(known) < LIST_LOOK {
+            return Ok(Vec::new());
+        }
+        let settings = self.client.settings();
+        let from = soql::instant(known.minus(settings.feed_overlap));
+        let mut records = Vec::new();
+        let mut until = self.client.server_now();
+        for (way, _) in lists::mapped(table, paths) {
+            let soql = format!(
+                "SELECT {} FROM {} WHERE {} AND IsDeleted = FALSE AND Id IN \
+                 (SELECT {} FROM {} WHERE SystemModstamp >= {from})",
+                convert::select(table, paths),
+                table.name,
+                ours(shape),
+                way.field,
+                way.table
+            );
+            let (rows, moment) = self.client.query_all(&soql).await?;
+            if let Some(date) = moment.date {
+                until = until.min(date.minus(moment.elapsed));
+            }
+            for row in &rows {
+                records.push(self.seen(kind, table, paths, row, moment)?);
+            }
+        }
+        cursor.lists = Some(until.max(known));
+        Ok(records)
     }
 
     /// Deletions that are no longer in the recycle bin, once a minute: the log knows minutes only.
@@ -127,6 +178,11 @@ impl Salesforce {
     }
 }
 
+/// What concerns us.
+fn ours(shape: &Shape) -> String {
+    format!("({} = TRUE OR {} != NULL)", shape.sync_field, shape.referral_field)
+}
+
 fn page_query(
     table: &Table,
     paths: &[String],
@@ -134,7 +190,7 @@ fn page_query(
     cursor: &Cursor,
     most: u32,
 ) -> String {
-    let ours = format!("({} = TRUE OR {} != NULL)", shape.sync_field, shape.referral_field);
+    let ours = ours(shape);
     let from = match (&cursor.at, cursor.low) {
         (Some((stamp, id)), _) => {
             let stamp = soql::instant(*stamp);
@@ -148,7 +204,7 @@ fn page_query(
     };
     format!(
         "SELECT {}, IsDeleted FROM {} WHERE {ours}{from} ORDER BY SystemModstamp, Id LIMIT {most}",
-        convert::select(paths),
+        convert::select(table, paths),
         table.name
     )
 }

@@ -40,6 +40,11 @@ impl Lookups {
                     let field = table.field(path).ok_or_else(|| unwritable(path, "is unknown"))?;
                     body.insert(field.name.clone(), plain(field, value)?);
                 }
+                Some(_) if table.list(path).is_some() => {
+                    let what = "belongs to rows below the record, which are not written: give the \
+                                row direction = \"to_partner_center\"";
+                    return Err(unwritable(path, what));
+                }
                 Some((relation, attribute)) => {
                     let field =
                         table.relation(relation).ok_or_else(|| unwritable(path, "is unknown"))?;

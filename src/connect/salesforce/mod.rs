@@ -21,6 +21,7 @@ mod feed;
 mod grants;
 mod identity;
 mod limits;
+mod lists;
 mod lookup;
 mod privileges;
 mod provision;

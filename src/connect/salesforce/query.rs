@@ -36,25 +36,35 @@ impl Client {
     ///
     /// A locator that died on the way restarts the query once.
     pub(super) async fn query(&self, soql: &str) -> Result<(Vec<Json>, Moment), ConnectError> {
-        let path = soql::path(&self.data(""), "query", soql);
-        match self.all_batches(&path).await? {
+        let first = Request::get(soql::path(&self.data(""), "query", soql));
+        match self.all_batches(&first).await? {
             Some(rows) => Ok(rows),
-            None => self.all_batches(&path).await?.ok_or_else(dead_locator),
+            None => self.all_batches(&first).await?.ok_or_else(dead_locator),
         }
+    }
+
+    /// All rows of a query in the background, those among them that only the recycle bin knows.
+    pub(super) async fn query_all(&self, soql: &str) -> Result<(Vec<Json>, Moment), ConnectError> {
+        let path = soql::path(&self.data(""), "queryAll", soql);
+        self.all_batches(&Request::get(path).in_background()).await?.ok_or_else(dead_locator)
     }
 
     /// All rows of a query of the metadata tables.
     pub(super) async fn tooling_query(&self, soql: &str) -> Result<Vec<Json>, ConnectError> {
         let path = soql::path(&self.data("/tooling"), "query", soql);
-        self.all_batches(&path).await?.map(|(rows, _)| rows).ok_or_else(dead_locator)
+        self.all_batches(&Request::get(path)).await?.map(|(rows, _)| rows).ok_or_else(dead_locator)
     }
 
     /// All rows; `None` if the locator died on the way.
-    async fn all_batches(&self, path: &str) -> Result<Option<(Vec<Json>, Moment)>, ConnectError> {
-        let first = self.batch(&Request::get(path.to_owned())).await?;
+    async fn all_batches(
+        &self,
+        first: &Request,
+    ) -> Result<Option<(Vec<Json>, Moment)>, ConnectError> {
+        let first = self.batch(first).await?;
         let (mut rows, moment, mut next) = (first.rows, first.moment, first.next);
         for _ in 0..MOST_BATCHES {
             let Some(path) = next else {
+                self.complete_lists(&mut rows).await?;
                 return Ok(Some((rows, moment)));
             };
             let reply = self.send(&Request::get(path)).await?;

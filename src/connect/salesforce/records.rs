@@ -84,7 +84,7 @@ impl Salesforce {
         let table = self.schemas.table_with(table_of(kind), paths).await?;
         let read = Read {
             table: table.name.clone(),
-            select: convert::select(paths),
+            select: convert::select(&table, paths),
             key: table.field(key).map_or_else(|| key.to_owned(), |field| field.name.clone()),
             value,
         };
@@ -162,7 +162,7 @@ impl Salesforce {
     fn proof(&self, table: &Table, paths: &[String], key: &str, value: &str) -> Read {
         Read {
             table: table.name.clone(),
-            select: convert::select(paths),
+            select: convert::select(table, paths),
             key: table.field(key).map_or_else(|| key.to_owned(), |field| field.name.clone()),
             value: value.to_owned(),
         }
@@ -286,7 +286,7 @@ impl Salesforce {
         };
         let soql = format!(
             "SELECT {} FROM {}{filter} ORDER BY Id LIMIT {}",
-            convert::select(&search.fields),
+            convert::select(&table, &search.fields),
             table.name,
             search.limit
         );

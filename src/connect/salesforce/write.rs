@@ -95,9 +95,27 @@ impl WriteBatch {
         for (name, value) in headers(self.client.settings()) {
             request = request.header(name, value);
         }
-        let (answer, moment) = self.client.json(&request).await?;
+        let (mut answer, moment) = self.client.json(&request).await?;
+        if session_ended(&answer) {
+            self.client.forget_session().await;
+        }
+        self.complete(&mut answer).await?;
         let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
         Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
+    }
+
+    /// Completes the lists of the records that were read back.
+    async fn complete(&self, answer: &mut Json) -> Result<(), ConnectError> {
+        let parts = answer.get_mut("compositeResponse").and_then(Json::as_array_mut);
+        for part in parts.into_iter().flatten() {
+            let rows = part.pointer_mut("/body/records").and_then(Json::as_array_mut);
+            let Some(rows) = rows else { continue };
+            // What was written is written, whatever becomes of these reads.
+            self.client.complete_lists(rows).await.map_err(|error| {
+                ConnectError::Unknown(format!("written, but it could not be read back: {error}"))
+            })?;
+        }
+        Ok(())
     }
 
     fn part(&self, at: usize, write: &Write) -> Json {
@@ -188,7 +206,18 @@ impl Answers<'_> {
     }
 }
 
+/// Whether a session ended between two parts of a composite call. The call itself then is a success.
+fn session_ended(answer: &Json) -> bool {
+    let parts = answer.get("compositeResponse").and_then(Json::as_array);
+    let mut parts = parts.into_iter().flatten();
+    parts.any(|part| part.get("httpStatusCode").and_then(Json::as_u64) == Some(401))
+}
+
 fn failure(purpose: Purpose, status: u16, body: &Json) -> ConnectError {
+    if status == 401 {
+        // The part was not carried out, and the next call signs in afresh.
+        return ConnectError::Unavailable("the session ended within the call".to_owned());
+    }
     Failure { purpose, status, errors: wire::errors(body), quota_left: None, retry_after: None }
         .class()
 }

@@ -76,6 +76,19 @@ impl Converter {
         Ok(json)
     }
 
+    /// What the record's field takes of a text that is too long for it: cut as the row does it, and
+    /// as a field does it. Nothing if the text fits, or no length is known.
+    pub(crate) fn cuts(&self, text: &str) -> impl Iterator<Item = String> {
+        let length = self.steps.iter().find_map(|step| match step {
+            Step::Max(length) | Step::Limit(length) => Some(*length),
+            _ => None,
+        });
+        let length = length.filter(|length| text.chars().count() > *length);
+        length
+            .into_iter()
+            .flat_map(|length| [cut(text, length), text.chars().take(length).collect()])
+    }
+
     /// What the referral is to hold. A list item that `current` has too keeps its other members.
     pub(crate) fn to_referral(&self, value: &Value, current: Option<&Json>) -> Result<Json, Fault> {
         let json = match (value, &self.list) {

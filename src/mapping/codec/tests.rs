@@ -240,6 +240,21 @@ fn what_a_field_cannot_hold_is_refused_or_cut_as_the_row_says() {
 }
 
 #[test]
+fn a_text_is_cut_at_a_known_length_only() {
+    let long = "one two three four";
+    let table = [
+        (&["limit:10"][..], long, vec!["one two...", "one two th"], "as long as the field takes"),
+        (&["max:10"][..], long, vec!["one two...", "one two th"], "as the row cuts it, and raw"),
+        (&["limit:18"][..], long, vec![], "it fits"),
+        (&[][..], long, vec![], "no length is known"),
+    ];
+    for (steps, text, expected, why) in table {
+        let cuts: Vec<String> = converter(FieldKind::Text, steps).cuts(text).collect();
+        assert_eq!(cuts, expected, "{why}");
+    }
+}
+
+#[test]
 fn unknown_words_follow_the_table() {
     let pairs = vec![(json!("10"), json!("Open"))];
     let table = [

@@ -129,13 +129,14 @@ pub(crate) fn record_field(crm: CrmName, kind: RecordKind, field: &str) -> Known
             None => Known::Unknown,
         };
     };
-    let Some((_, table)) = related(crm).iter().find(|(name, _)| *name == lookup) else {
+    let mut known = related(crm).iter().chain(lists(crm, kind));
+    let Some((_, table)) = known.find(|(name, _)| *name == lookup) else {
         let custom = is_custom(crm, lookup) || lookup.ends_with("__r");
         return if custom && is_name(rest) { Known::Custom } else { Known::Unknown };
     };
     match standard(table_columns(crm, table), rest) {
         Some(column) => Known::Related { column, finds: *table == "transactioncurrency" },
-        None if is_custom(crm, rest) => Known::Custom,
+        None if is_custom(crm, rest.rsplit('.').next().unwrap_or(rest)) => Known::Custom,
         None => Known::Unknown,
     }
 }
@@ -174,6 +175,14 @@ pub(crate) fn related(crm: CrmName) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Ways to the rows below a record that a dotted field may take, with the table behind each.
+fn lists(crm: CrmName, kind: RecordKind) -> &'static [(&'static str, &'static str)] {
+    match (crm, kind) {
+        (CrmName::Salesforce, RecordKind::Opportunity) => salesforce::LISTS,
+        _ => &[],
+    }
+}
+
 /// Columns that a new record cannot do without.
 pub(crate) fn required(crm: CrmName, kind: RecordKind) -> &'static [&'static str] {
     match (crm, kind) {
@@ -188,7 +197,7 @@ pub(crate) fn required(crm: CrmName, kind: RecordKind) -> &'static [&'static str
 pub(crate) fn field_names(crm: CrmName, kind: RecordKind) -> Vec<String> {
     let mut names: Vec<String> =
         columns(crm, kind).iter().map(|column| column.name.to_owned()).collect();
-    for (lookup, table) in related(crm) {
+    for (lookup, table) in related(crm).iter().chain(lists(crm, kind)) {
         let columns = table_columns(crm, table).iter();
         names.extend(columns.map(|column| format!("{lookup}.{}", column.name)));
     }

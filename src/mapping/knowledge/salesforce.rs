@@ -7,6 +7,14 @@ use super::{Column, column, read_only};
 pub(super) const RELATED: &[(&str, &str)] =
     &[("Account", "Account"), ("Contact", "Contact"), ("Owner", "User")];
 
+/// Ways to the rows below an opportunity, with the object behind each. Their values are read as one
+/// text.
+pub(super) const LISTS: &[(&str, &str)] = &[
+    ("OpportunityContactRoles", "OpportunityContactRole"),
+    ("OpportunityLineItems", "OpportunityLineItem"),
+    ("OpportunityTeamMembers", "OpportunityTeamMember"),
+];
+
 /// `Opportunity`.
 pub(super) const OPPORTUNITY: &[Column] = &[
     read_only("Id", Text),
@@ -111,12 +119,31 @@ const USER: &[Column] = &[
     read_only("Title", Text),
 ];
 
+const CONTACT_ROLE: &[Column] =
+    &[read_only("Role", Text), read_only("Contact.Email", Text), read_only("Contact.Name", Text)];
+
+const LINE_ITEM: &[Column] = &[
+    read_only("Name", Text),
+    read_only("Description", Text),
+    read_only("Product2.Name", Text),
+    read_only("Product2.ProductCode", Text),
+];
+
+const TEAM_MEMBER: &[Column] = &[
+    read_only("TeamMemberRole", Text),
+    read_only("User.Email", Text),
+    read_only("User.Name", Text),
+];
+
 /// The fields of another object.
 pub(super) fn table(name: &str) -> &'static [Column] {
     match name {
         "Account" => ACCOUNT,
         "Contact" => CONTACT,
         "User" => USER,
+        "OpportunityContactRole" => CONTACT_ROLE,
+        "OpportunityLineItem" => LINE_ITEM,
+        "OpportunityTeamMember" => TEAM_MEMBER,
         _ => &[],
     }
 }

@@ -34,7 +34,17 @@ fn agreement(referral: i64, record: i64) -> Agreement {
     Agreement {
         referral: Remembered::of(&number(referral)),
         record: Remembered::of(&number(record)),
+        doubtful: false,
     }
+}
+
+fn both<'a>(
+    rule: &'a FieldRule,
+    base: Option<&'a Agreement>,
+    referral: &'a Value,
+    record: &'a Value,
+) -> Sides<'a> {
+    Sides { rule, base, referral, record, cut: false }
 }
 
 fn stamps(referral_secs: i64, record_secs: i64) -> Stamps {
@@ -87,8 +97,7 @@ fn one_field_goes_where_it_should() {
         let rule = rule(direction, policy);
         let base = base.map(|(referral, record)| agreement(referral, record));
         let (referral, record) = (number(referral), number(record));
-        let sides =
-            Sides { rule: &rule, base: base.as_ref(), referral: &referral, record: &record };
+        let sides = both(&rule, base.as_ref(), &referral, &record);
         assert_eq!(decide(&[sides], stamps(0, 0)), vec![expected], "{why}");
     }
 }
@@ -98,7 +107,7 @@ fn newest_asks_when_the_stamps_are_too_close() {
     let rule = rule(Direction::Both, Policy::Newest);
     let base = agreement(1, 1);
     let (referral, record) = (number(2), number(3));
-    let sides = Sides { rule: &rule, base: Some(&base), referral: &referral, record: &record };
+    let sides = both(&rule, Some(&base), &referral, &record);
     let table = [
         (100, 90, Verdict::PartnerCenterWins, "Partner Center is newer"),
         (90, 100, Verdict::CrmWins, "the CRM is newer"),
@@ -116,10 +125,7 @@ fn a_group_is_won_or_lost_as_one() {
     let currency = FieldRule { name: "details.currency".to_owned(), ..value.clone() };
     let base = agreement(1, 1);
     let (one, two, three) = (number(1), number(2), number(3));
-    let unit = [
-        Sides { rule: &value, base: Some(&base), referral: &one, record: &two },
-        Sides { rule: &currency, base: Some(&base), referral: &three, record: &one },
-    ];
+    let unit = [both(&value, Some(&base), &one, &two), both(&currency, Some(&base), &three, &one)];
     let verdicts = decide(&unit, stamps(0, 0));
     assert_eq!(verdicts, vec![Verdict::ToPartnerCenter, Verdict::CrmWins]);
 }
@@ -142,7 +148,7 @@ proptest! {
             (true, true) => referral,
         };
         let (left, right) = (number(referral), number(record));
-        let sides = Sides { rule: &rule, base: Some(&base), referral: &left, record: &right };
+        let sides = both(&rule, Some(&base), &left, &right);
         let verdict = decide(&[sides], stamps(0, 0)).remove(0);
         let (left, right) = match verdict {
             Verdict::ToCrm | Verdict::PartnerCenterWins => (left.clone(), left),
@@ -152,23 +158,59 @@ proptest! {
         };
         prop_assert_eq!(&left, &number(winner));
         prop_assert_eq!(&right, &number(winner));
-        let base = Agreement { referral: Remembered::of(&left), record: Remembered::of(&right) };
-        let again = Sides { rule: &rule, base: Some(&base), referral: &left, record: &right };
+        let base = Agreement {
+            referral: Remembered::of(&left), record: Remembered::of(&right), doubtful: false,
+        };
+        let again = both(&rule, Some(&base), &left, &right);
         prop_assert_eq!(decide(&[again], stamps(0, 0)), vec![Verdict::Still]);
     }
 }
 
 #[test]
-fn a_record_that_holds_the_beginning_of_a_text_has_no_words_of_its_own() {
+fn a_record_that_holds_a_cut_text_has_no_words_of_its_own() {
     let rule = rule(Direction::Both, Policy::Crm);
     let long = Value::text("Ask again in May, when the budget is known");
     let table = [
-        ("Ask again in May", Verdict::ToCrm, "an earlier write that was cut"),
-        ("Ask again in June", Verdict::CrmWins, "somebody's own words"),
+        ("Ask again in May", true, Verdict::ToCrm, "as much as the field takes"),
+        ("Ask again in May", false, Verdict::CrmWins, "a seller may have shortened it"),
+        ("Ask again in June", false, Verdict::CrmWins, "somebody's own words"),
     ];
-    for (text, expected, why) in table {
+    for (text, cut, expected, why) in table {
         let record = Value::text(text);
-        let sides = Sides { rule: &rule, base: None, referral: &long, record: &record };
+        let sides = Sides { cut, ..both(&rule, None, &long, &record) };
         assert_eq!(decide(&[sides], stamps(0, 0)), vec![expected], "{why}");
     }
+}
+
+#[test]
+fn after_a_restore_whatever_is_overwritten_is_named() {
+    use Direction::{Both, ToCrm};
+    let table = [
+        (Both, (1, 1), 1, 1, Verdict::Agreed, "as in the backup: certain again"),
+        (Both, (1, 1), 2, 2, Verdict::Agreed, "synced since the backup"),
+        (Both, (9, 8), 9, 8, Verdict::Agreed, "a lossy pair, as in the backup"),
+        (Both, (1, 1), 2, 1, Verdict::PartnerCenterWins, "was it 2 on both sides, and is 1 newer?"),
+        (Both, (1, 1), 1, 2, Verdict::CrmWins, "the same the other way"),
+        (Both, (1, 0), 2, 0, Verdict::ToCrm, "nothing is overwritten"),
+        (Both, (0, 1), 0, 2, Verdict::ToPartnerCenter, "nothing is overwritten there"),
+        (Both, (1, 1), 2, 3, Verdict::CrmWins, "both moved: the policy decides as always"),
+        (ToCrm, (1, 1), 2, 3, Verdict::ToCrm, "one way: overwritten by contract"),
+    ];
+    for (direction, (there, here), referral, record, expected, why) in table {
+        let rule = rule(direction, Policy::Crm);
+        let base = Agreement { doubtful: true, ..agreement(there, here) };
+        let (referral, record) = (number(referral), number(record));
+        let sides = both(&rule, Some(&base), &referral, &record);
+        assert_eq!(decide(&[sides], stamps(0, 0)), vec![expected], "{why}");
+    }
+}
+
+#[test]
+fn after_a_restore_a_group_names_what_goes_along_too() {
+    let value = FieldRule { group: Some("money".to_owned()), ..rule(Direction::Both, Policy::Crm) };
+    let currency = FieldRule { name: "details.currency".to_owned(), ..value.clone() };
+    let base = Agreement { doubtful: true, ..agreement(1, 1) };
+    let (one, two, three) = (number(1), number(2), number(3));
+    let unit = [both(&value, Some(&base), &one, &two), both(&currency, Some(&base), &three, &one)];
+    assert_eq!(decide(&unit, stamps(0, 0)), vec![Verdict::CrmWins, Verdict::CrmWins]);
 }

@@ -76,7 +76,8 @@ impl Draft<'_> {
             return;
         }
         self.to_crm.insert(name.to_owned(), kept.clone());
-        if self.link.base.get(name).is_some_and(|base| base.record.is(&lost)) {
+        let base = self.link.base.get(name);
+        if base.is_some_and(|base| base.record.is(&lost) && !base.doubtful) {
             // It only went along with its group: nobody wrote it here since it was agreed on, and who
             // overwrote it elsewhere has named it.
             return;

@@ -46,12 +46,11 @@ impl Draft<'_> {
 
     /// Both sides of one field; `None` if either could not be read, which parks the field.
     fn sides<'b>(&'b self, rule: &'b FieldRule) -> Option<Sides<'b>> {
-        Some(Sides {
-            rule,
-            base: self.link.base.get(&rule.name),
-            referral: self.view.referral_values.values.get(&rule.name)?,
-            record: self.view.record_values.values.get(&rule.name)?,
-        })
+        let referral = self.view.referral_values.values.get(&rule.name)?;
+        let record = self.view.record_values.values.get(&rule.name)?;
+        let base = self.link.base.get(&rule.name);
+        let cut = self.view.mapping.holds_cut(rule, referral, record);
+        Some(Sides { rule, base, referral, record, cut })
     }
 
     fn apply(&mut self, rule: &FieldRule, referral: Value, record: Value, verdict: &Verdict) {
@@ -87,7 +86,9 @@ impl Draft<'_> {
     fn conflict(&self, rule: &FieldRule, winner: Target, kept: Value, lost: Value) -> Conflict {
         let crm = Target::Crm(self.view.crm());
         let loser = if winner == crm { Target::PartnerCenter } else { crm };
-        let policy = rule.conflict.as_str().to_owned();
+        let agreed = self.link.base.get(&rule.name);
+        let doubtful = agreed.is_some_and(|agreed| agreed.doubtful);
+        let policy = if doubtful { "restored" } else { rule.conflict.as_str() }.to_owned();
         Conflict { field: rule.name.clone(), winner, kept, loser, lost, policy }
     }
 

@@ -158,6 +158,7 @@ fn deal() -> Deal {
             told: Vec::new(),
             pending: Vec::new(),
             columns: std::collections::BTreeMap::new(),
+            former: std::collections::BTreeMap::new(),
             lead: None,
             parked: Vec::new(),
             standing: Some(Standing::InSync),
@@ -192,6 +193,49 @@ fn a_value_that_does_not_fit_rests_alone_is_told_once_and_goes_on_when_changed()
     assert_eq!(last.crms[0].standing, Standing::InSync);
     bench.carry_out(&last);
     assert!(bench.plan().writes_nothing() && bench.plan().links[0].parked.is_empty());
+}
+
+/// A deal that another tool linked, so that nothing is known of what both sides agreed on: only a text
+/// as long as the column is taken for one that was cut.
+#[test]
+fn a_shorter_text_of_an_adopted_record_is_the_seller_s_own_unless_its_column_is_full() {
+    let long = "Ask again in May. ".repeat(130);
+    let full: String = long.chars().take(2000).collect();
+    let table = [
+        (full.as_str(), false, "as much as the column holds"),
+        ("Ask again in May.", true, "the seller's own, shorter words"),
+        (&full[..1999], true, "one letter less than the column holds"),
+    ];
+    for (held, is_named, why) in table {
+        let mut bench = Bench::new();
+        bench.referral["details"]["notes"] = json!(long);
+        bench.record.insert("description".to_owned(), json!(held));
+        bench.deal.links[0].base.remove("details.notes");
+        let plan = bench.plan();
+        let of_crms = plan.crms.iter().flat_map(|write| &write.conflicts);
+        let of_referral = plan.partner_center.iter().flat_map(|write| &write.conflicts);
+        let named = of_crms.chain(of_referral).any(|one| one.field == "details.notes");
+        let asked = plan.holds.len() == 1;
+        assert_eq!(named || asked, is_named, "{why}: {plan:?}");
+    }
+}
+
+#[test]
+fn a_seller_is_told_of_a_row_without_a_field_once_and_beside_something_else() {
+    let mut bench = Bench::new();
+    bench.mapping = bench.mapping.without(&["description"]);
+    assert!(bench.plan().writes_nothing(), "not for its own sake");
+    let mut told = Vec::new();
+    for value in [250, 300] {
+        bench.referral["details"]["dealValue"] = json!(value);
+        let plan = bench.plan();
+        told.extend(plan.crms[0].lines.iter().map(|line| line.0.clone()));
+        bench.carry_out(&plan);
+    }
+    let expected = "Not synced: Notes; the opportunity of Dynamics 365 has no field description. Your \
+                    administrator knows what to do.";
+    assert_eq!(told, [expected]);
+    assert!(bench.plan().writes_nothing());
 }
 
 #[test]

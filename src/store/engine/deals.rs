@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keys::{self, Key, Table};
+use super::rows::Row;
 use super::{Rows, Work, codec};
 use crate::domain::deal::Deal;
 use crate::domain::id::{AccountName, DealId};
@@ -51,6 +52,16 @@ pub(crate) fn put(
     work.put(keys::deal(&deal.id), deal)
 }
 
+/// A row of an export; what it remembers of a deal is marked as old.
+pub(crate) fn doubted((key, value): Row) -> Result<Row, StoreError> {
+    if key.first() != Some(&(Table::Deal as u8)) {
+        return Ok((key, value));
+    }
+    let mut deal: Deal = codec::decode(&value)?;
+    deal.doubt();
+    Ok((key, codec::encode(&deal)?))
+}
+
 /// One deal.
 pub(crate) fn load(rows: &dyn Rows, id: &DealId) -> Result<Option<Deal>, StoreError> {
     rows.load(&keys::deal(id))
@@ -66,6 +77,21 @@ pub(crate) fn find(
         Some(id) => load(rows, &id),
         None => Ok(None),
     }
+}
+
+/// The id of the deal that a subject belongs to.
+pub(crate) fn holder(
+    rows: &dyn Rows,
+    account: &AccountName,
+    subject: &Subject,
+) -> Result<Option<DealId>, StoreError> {
+    let key = match subject {
+        Subject::Deal(id) => keys::account_deal(account, id.as_str()),
+        Subject::Referral(id) => index_key(account, &DealKey::Referral(id.clone())),
+        Subject::Record(key) => index_key(account, &DealKey::Record(key.clone())),
+        Subject::Unusable(_) => return Ok(None),
+    };
+    rows.load(&key)
 }
 
 /// The first `limit` deals after `after` by id, of one account or of all.

@@ -33,6 +33,9 @@ pub(crate) fn commit(work: &mut Work<'_>, commit: Commit) -> Result<(), StoreErr
     for entry in commit.entries {
         trail::append(work, entry)?;
     }
+    for note in &commit.forget {
+        named::keep_note(work, note, None)?;
+    }
     turn::settle(work, &touched)
 }
 

@@ -63,8 +63,9 @@ pub(crate) fn recount(work: &mut Work<'_>, subject: &Lane) -> Result<(), StoreEr
 pub(crate) fn settle(work: &mut Work<'_>, subjects: &BTreeSet<Lane>) -> Result<(), StoreError> {
     let mut settled = BTreeSet::new();
     for subject in subjects {
-        let (lane, deal) = lanes::lane_of(work.rows(), subject)?;
+        let lane = lanes::name_of(work.rows(), subject)?;
         if settled.insert(lane.clone()) {
+            let (_, deal) = lanes::lane_of(work.rows(), &lane)?;
             let members = lanes::members(work.rows(), &lane, deal.as_ref())?;
             settle_lane(work, &members)?;
         }

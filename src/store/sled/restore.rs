@@ -8,9 +8,9 @@ use super::directory::{self, Directory};
 use super::failed;
 use super::marker::Marker;
 use crate::store::StoreError;
-use crate::store::engine::export;
 use crate::store::engine::identity;
 use crate::store::engine::{Change, Rows};
+use crate::store::engine::{deals, export};
 
 /// Rows that are applied together.
 const ROWS_AT_ONCE: usize = 1000;
@@ -20,6 +20,11 @@ const ROWS_AT_ONCE: usize = 1000;
 /// A store that is already there is moved to `replaced-1` (or the next free number) beside it, and
 /// only after the export has been read to its end. Interrupted at any point, the directory either
 /// opens as before or is refused as behind its marker, and restoring can be repeated.
+///
+/// What both sides of a deal last agreed on is marked as old ([`Deal::doubt`]): they may have agreed
+/// on something else since the export.
+///
+/// [`Deal::doubt`]: crate::domain::deal::Deal::doubt
 ///
 /// # Errors
 ///
@@ -41,7 +46,8 @@ pub fn restore(from: &Path, path: &Path) -> Result<u64, StoreError> {
 fn build(from: &Path, building: &Path) -> Result<(u64, identity::Identity), StoreError> {
     let (rows, mut sync) = directory::open_rows(building)?;
     let mut changes = Change::new();
-    let count = export::read_file(from, &mut |(key, value)| {
+    let count = export::read_file(from, &mut |row| {
+        let (key, value) = deals::doubted(row)?;
         changes.insert(key, Some(value));
         if changes.len() >= ROWS_AT_ONCE {
             rows.apply(std::mem::take(&mut changes))?;

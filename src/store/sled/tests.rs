@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use super::writer::Sync;
 use super::{SledStore, directory, restore};
 use crate::domain::audit::{AuditKind, NewEntry};
+use crate::domain::deal::Deal;
 use crate::domain::id::{AccountName, DealId, ReferralId};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::domain::time::Timestamp;
 use crate::store::engine::keys::{self, Table};
 use crate::store::engine::trail::Kept;
 use crate::store::engine::{Change, Rows, codec};
-use crate::store::{Store, StoreError};
+use crate::store::{Commit, Store, StoreError};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
@@ -353,6 +354,32 @@ async fn a_store_comes_back_from_its_export() {
     assert_eq!(put(&restored, 99).await.expect("durable"), 1, "and it takes writes");
     drop(restored);
     assert_eq!(open(target.path()).verify_audit().await.expect("a walk").broken_at, None);
+}
+
+#[tokio::test]
+async fn what_a_backup_remembers_of_a_deal_is_marked_as_old() {
+    let (source, target) = (folder(), folder());
+    let store = open(source.path());
+    let json = serde_json::json!({
+        "id": "d1", "account": "contoso", "links": [{
+            "record": { "crm": "salesforce", "kind": "opportunity", "id": "006000000000000001" },
+            "state": { "is": "live" }, "standing": "in_sync",
+            "base": { "name": { "referral": { "value": { "type": "null" } }, "record": { "value": { "type": "null" } } } },
+        }],
+        "intents": [], "created": "2026-09-01T00:00:00Z", "changed": "2026-09-01T00:00:00Z",
+    });
+    let deal: Deal = serde_json::from_value(json).expect("a deal");
+    let commit = Commit { deal: Some(deal.clone()), ..Commit::default() };
+    store.commit(commit).await.expect("durable");
+    let export = source.path().join("export.gz");
+    store.export(&export).await.expect("an export");
+    drop(store);
+    restore(&export, target.path()).expect("restored");
+    let id = DealId::new("d1");
+    let restored = open(target.path()).deal(&id).await.expect("a deal").expect("there");
+    assert!(restored.links[0].base["name"].doubtful && restored.links[0].standing.is_none());
+    let kept = open(source.path()).deal(&id).await.expect("a deal");
+    assert_eq!(kept, Some(deal), "the store itself is as it was");
 }
 
 /// Rows large and small are changed, added and removed while a snapshot is read both ways round.

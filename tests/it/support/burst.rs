@@ -35,6 +35,8 @@ pub(crate) struct Measured {
     pub(crate) salesforce_calls: usize,
     /// Those of them that polled the feed, which costs the same whether anything changed or not.
     pub(crate) salesforce_polls: usize,
+    /// Those of them that read records, and those that wrote them, each perhaps many.
+    pub(crate) salesforce_flights: (usize, usize),
     /// Calls that Partner Center saw in the same time.
     pub(crate) partner_center_calls: usize,
     /// From the change to its arrival on the other side, shortest first.
@@ -74,12 +76,14 @@ impl std::fmt::Display for Measured {
         write!(
             formatter,
             "{} changes: {speed:.1} a second, latency p50 {:.2} s, p99 {:.2} s; calls for each change: \
-             Salesforce {:.3} ({:.3} without polls), Partner Center {:.2}",
+             Salesforce {:.3} ({:.3} without polls; {} reads, {} writes), Partner Center {:.2}",
             self.changes,
             self.latency(0.5).as_secs_f64(),
             self.latency(0.99).as_secs_f64(),
             self.salesforce_calls_per_change(),
             self.salesforce_calls_beside_polls(),
+            self.salesforce_flights.0,
+            self.salesforce_flights.1,
             ratio(self.partner_center_calls, self.changes),
         )
     }
@@ -157,10 +161,12 @@ impl World {
         let whole = start.elapsed();
         let log = self.sandbox.salesforce.request_log();
         let is_poll = |path: &str| path.contains("/queryAll") || path.contains("/deleted/");
+        let calls = |part: &str| log.requests.iter().filter(|it| it.path.contains(part)).count();
         Measured {
             changes: deals.len(),
             salesforce_calls: log.api_calls,
             salesforce_polls: log.requests.iter().filter(|it| is_poll(&it.path)).count(),
+            salesforce_flights: (calls("/query?"), calls("/composite")),
             partner_center_calls: self.sandbox.partner_center.request_log().len()
                 - partner_center_before,
             latencies,

@@ -63,7 +63,11 @@ fn number(value: &Value) -> u8 {
 }
 
 fn agreement((there, here): (u8, u8)) -> Agreement {
-    Agreement { referral: Remembered::Value(value(there)), record: Remembered::Value(value(here)) }
+    Agreement {
+        referral: Remembered::Value(value(there)),
+        record: Remembered::Value(value(here)),
+        doubtful: false,
+    }
 }
 
 fn named(values: &[Option<u8>; FIELDS]) -> Values {
@@ -86,6 +90,7 @@ fn link(durable: &Durable) -> Link {
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
+        former: std::collections::BTreeMap::new(),
         lead: None,
         parked: Vec::new(),
         standing: None,
@@ -101,6 +106,7 @@ fn intent(promise: &Promise) -> Intent {
         action: if promise.create { IntentAction::Create } else { IntentAction::Update },
         expect: Some(Version("read".to_owned())),
         sent: named(&promise.sent.values),
+        columns: std::collections::BTreeMap::new(),
         stage: promise.sent.stage,
         losers: Vec::<Conflict>::new(),
         from: vec![CRM],
@@ -291,7 +297,8 @@ impl State {
             let (there, here) = (partner.values[at], crm.values[at]);
             let base = durable.base[at].filter(|_| off != Off::Base).map(agreement);
             let (referral, record) = (value(there), value(here));
-            let sides = Sides { rule, base: base.as_ref(), referral: &referral, record: &record };
+            let (base, cut) = (base.as_ref(), false);
+            let sides = Sides { rule, base, referral: &referral, record: &record, cut };
             match decide(&[sides], stamps).remove(0) {
                 Verdict::ToCrm => to_crm.values[at] = Some(there),
                 Verdict::PartnerCenterWins => {

@@ -85,7 +85,8 @@ impl State {
         Ok(())
     }
 
-    fn platform_update(
+    /// A change that the platform itself makes.
+    pub(super) fn platform_update(
         &mut self,
         table: &str,
         id: &str,
@@ -247,7 +248,8 @@ fn copy_address(from: &Map<String, Json>, to: &mut Map<String, Json>) {
     }
 }
 
-fn bind(body: &mut Json, navigation: &str, set: &str, id: Option<&str>) {
+/// Points `navigation` to a row of `set`, if there is an `id`.
+pub(super) fn bind(body: &mut Json, navigation: &str, set: &str, id: Option<&str>) {
     if let (Some(id), Json::Object(body)) = (id, body) {
         body.insert(format!("{navigation}@odata.bind"), json!(format!("/{set}({id})")));
     }
@@ -258,7 +260,8 @@ fn required_integer(body: &Map<String, Json>, name: &str) -> Result<i64, Problem
     value.ok_or_else(|| Problem::invalid(format!("Required parameter '{name}' is missing.")))
 }
 
-fn required_boolean(body: &Map<String, Json>, name: &str) -> Result<bool, Problem> {
+/// A parameter that an action cannot do without.
+pub(super) fn required_boolean(body: &Map<String, Json>, name: &str) -> Result<bool, Problem> {
     let value = body.get(name).and_then(Json::as_bool);
     value.ok_or_else(|| Problem::invalid(format!("Required parameter '{name}' is missing.")))
 }

@@ -19,7 +19,8 @@
 //!    organisation, states of opportunity and lead, deep insert, impersonation by `MSCRMCallerID`.
 //! 4. `$select`, `$filter`, `$orderby`, `$top`, `$count`, `$expand`, pages; `$skip` is refused.
 //! 5. The change feed with tombstones, forbidden options and expiry by time and by schema change.
-//! 6. `WinOpportunity`, `LoseOpportunity`, `QualifyLead`, reopening and disqualifying.
+//! 6. `WinOpportunity`, `LoseOpportunity`, `QualifyLead`, reopening and disqualifying; `Merge` of
+//!    leads, accounts and contacts.
 //! 7. Definitions of tables, columns and keys; new columns and keys; change tracking; publishing.
 //! 8. Webhooks: endpoints, steps, asynchronous delivery to loopback, one more try after 502 to
 //!    504, stripping of large bodies, failure rows.
@@ -40,7 +41,8 @@
 //!
 //! Where the reference marks a fact as unverified, this emulator does the documented or more likely
 //! thing: an estimate that is *System Calculated* ignores what is written to it, status 400 for business errors, nulls do not collide in alternate keys, an empty text is
-//! stored as null, a written date must have no time, every column of a closed row is read-only, a
+//! stored as null, a written date must have no time, every column of a closed row is read-only
+//! (unless [`SandboxOptions::writable_when_closed`] names it), a merged row keeps what it held, a
 //! second close is `0x80040203`, reopening leaves the close activities completed.
 
 mod call;
@@ -51,6 +53,7 @@ mod faults;
 mod forms;
 mod http;
 mod lifecycle;
+mod merging;
 mod metadata;
 mod options;
 mod people;

@@ -20,8 +20,10 @@ pub struct SandboxOptions {
     pub tenant_id: String,
     /// The one registered application.
     pub client_id: String,
-    /// Its secret. A secret of the past or of another application is answered `invalid_client`.
+    /// Its secret. A secret of another application is answered `invalid_client`.
     pub client_secret: String,
+    /// Its secret of the past: as another, but with the code that says that it has expired.
+    pub expired_secret: Option<String>,
     /// Certificate of the application in DER, for `client_assertion`. Without one every assertion
     /// whose claims are right is accepted.
     pub certificate_der: Option<Vec<u8>>,
@@ -43,6 +45,9 @@ pub struct SandboxOptions {
     /// Whether the co-sell columns, their alternate key and change tracking are there from the
     /// start. Without them the organisation is as delivered, for tests of provisioning.
     pub has_cosell_columns: bool,
+    /// Columns that a closed opportunity or lead still takes. Which ones do is not documented; none
+    /// by default.
+    pub writable_when_closed: Vec<String>,
     /// Bytes over which a webhook body is stripped.
     pub webhook_body_limit: usize,
     /// Privileges that the application user does not have, by name: `prvWriteOpportunity`. It has
@@ -59,6 +64,7 @@ impl Default for SandboxOptions {
             tenant_id: "11111111-1111-4111-8111-111111111111".to_owned(),
             client_id: "22222222-2222-4222-8222-222222222222".to_owned(),
             client_secret: "sandbox-secret".to_owned(),
+            expired_secret: None,
             certificate_der: None,
             token_life: Duration::from_secs(3599),
             is_member: true,
@@ -68,6 +74,7 @@ impl Default for SandboxOptions {
             key_activation: KeyActivation::Immediate,
             refuse_odd_webhook_ports: false,
             has_cosell_columns: true,
+            writable_when_closed: Vec::new(),
             webhook_body_limit: 256 * 1024,
             withheld_privileges: Vec::new(),
             basic_privileges: Vec::new(),

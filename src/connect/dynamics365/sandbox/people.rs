@@ -116,6 +116,29 @@ impl Dynamics365Sandbox {
             .ok_or_else(|| Problem::invalid("No opportunity was made.").into())
     }
 
+    /// A person merges `subordinate` into `target`, both rows of `table` (lead, account, contact).
+    ///
+    /// # Errors
+    ///
+    /// If one is not there, was merged already, or the table cannot be merged.
+    pub fn merge_as_person(
+        &self,
+        table: &str,
+        target: &str,
+        subordinate: &str,
+    ) -> Result<(), SandboxRefusal> {
+        let entity = |id: &str| {
+            let kind = format!("Microsoft.Dynamics.CRM.{table}");
+            json!({ "@odata.type": kind, format!("{table}id"): id })
+        };
+        let body = object(&json!({
+            "Target": entity(target),
+            "Subordinate": entity(subordinate),
+            "PerformParentingChecks": false,
+        }));
+        self.as_person(|state, actor| state.merge(&body, actor))
+    }
+
     fn end_as_person(&self, ending: Ending, id: &str, status: i64) -> Result<(), SandboxRefusal> {
         let body = object(&json!({
             "Status": status,

@@ -111,6 +111,10 @@ impl State {
         if field("client_secret") == self.options.client_secret {
             return Ok(());
         }
+        if self.options.expired_secret.as_deref() == Some(field("client_secret")) {
+            let text = "The provided client secret keys are expired.";
+            return Err(refusal(401, "invalid_client", 7_000_222, text));
+        }
         Err(refusal(401, "invalid_client", 7_000_215, "Invalid client secret provided."))
     }
 

@@ -19,7 +19,8 @@
 //!    validation rules, triggers, duplicate rules, converted-lead and approval locks.
 //! 5. `OpportunityStage` and `LeadStatus` drive the derived fields.
 //! 6. SOQL: columns through relationships, `AND OR NOT`, `IN`, `LIKE`, `ORDER BY`, `LIMIT`,
-//!    `OFFSET`, `COUNT()`, `FIELDS()`, date literals; page size, cursors that go stale.
+//!    `OFFSET`, `COUNT()`, `FIELDS()`, date literals, one level of rows below a row, ids that are
+//!    `IN` another query; page size, cursors that go stale.
 //! 7. Stamps per calling user, moved by equal values too; edits as a person between two requests.
 //!    Contact roles, team members and line items, as far as an opportunity depends on them.
 //! 8. `If-Unmodified-Since` and `If-Modified-Since` on rows, also inside composites; entity tags
@@ -33,7 +34,7 @@
 //! 14. With the cargo feature `pubsub`: change events over gRPC, see `pubsub`.
 //!
 //! Not implemented: SOSL, `composite/tree`, Bulk, Metadata and Streaming APIs (501 or 404), XML
-//! answers, state and country picklists, `GROUP BY`, sub-queries, multi-select picklists, record types,
+//! answers, state and country picklists, `GROUP BY`, multi-select picklists, record types,
 //! sharing, `defaultNamespace`, conditions on describes, roll-back of triggers' side effects.
 
 mod auth;

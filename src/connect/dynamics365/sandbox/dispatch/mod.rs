@@ -46,6 +46,7 @@ impl State {
             ("POST", "$batch") => self.batch(call),
             ("POST", "WinOpportunity") => self.end(call, Ending::Won),
             ("POST", "LoseOpportunity") => self.end(call, Ending::Lost),
+            ("POST", "Merge") => self.merge_answer(call),
             ("POST", "PublishXml" | "PublishAllXml") => self.publish(call),
             ("POST", "ReactivateEntityKey") => self.reactivate_key(call),
             (_, "EntityDefinitions") => self.definitions(call),

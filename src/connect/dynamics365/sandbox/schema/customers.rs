@@ -29,6 +29,8 @@ fn account() -> Table {
         Column::new("exchangerate", Kind::Decimal(10)).read_only(),
         Column::new("numberofemployees", Kind::Integer(0, 1_000_000_000)),
         Column::lookup("primarycontactid", &[("contact", "primarycontactid")]),
+        Column::lookup("masterid", &[("account", "masterid")]).read_only(),
+        Column::boolean("merged").read_only(),
         Column::lookup("transactioncurrencyid", CURRENCY),
         Column::lookup("ownerid", OWNER),
     ];
@@ -50,6 +52,8 @@ fn contact() -> Table {
         Column::text("emailaddress1", 100),
         Column::text("telephone1", 50),
         Column::text("mobilephone", 50),
+        Column::lookup("masterid", &[("contact", "masterid")]).read_only(),
+        Column::boolean("merged").read_only(),
         Column::lookup(
             "parentcustomerid",
             &[("account", "parentcustomerid_account"), ("contact", "parentcustomerid_contact")],

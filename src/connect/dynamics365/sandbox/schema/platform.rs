@@ -23,6 +23,7 @@ fn endpoint() -> Table {
         "name",
         vec![
             Column::text("name", 256),
+            Column::text("description", 100),
             Column::text("url", 2000),
             Column::text("path", 160),
             Column::text("solutionnamespace", 160),

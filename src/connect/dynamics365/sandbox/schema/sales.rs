@@ -136,6 +136,8 @@ fn lead() -> Table {
         Column::lookup("customerid", CUSTOMER),
         Column::lookup("parentaccountid", &[("account", "parentaccountid")]),
         Column::lookup("parentcontactid", &[("contact", "parentcontactid")]),
+        Column::lookup("masterid", &[("lead", "masterid")]).read_only(),
+        Column::boolean("merged").read_only(),
         Column::lookup("qualifyingopportunityid", &[("opportunity", "qualifyingopportunityid")]),
         Column::lookup("transactioncurrencyid", CURRENCY),
         Column::lookup("ownerid", OWNER),

@@ -161,3 +161,65 @@ async fn a_lead_is_disqualified_and_reactivated_by_a_plain_update() {
         assert_eq!(reply.status, status, "{why}: {}", reply.text);
     }
 }
+
+#[tokio::test]
+async fn a_merge_moves_what_pointed_to_the_row_that_is_gone() {
+    let org = Org::new().await;
+    let account = |name: &str| org.sandbox.seed_account(&json!({ "name": name })).unwrap();
+    let (kept, gone, other) = (account("Fabrikam"), account("Fabrikam Ltd"), account("Contoso"));
+    let deal = |id: &str| {
+        let bind = format!("/accounts({id})");
+        let new =
+            json!({"customerid_account@odata.bind": bind, "parentaccountid@odata.bind": bind});
+        org.sandbox.seed_opportunity(&new).unwrap()
+    };
+    let (moved, closed, stays) = (deal(&gone), deal(&gone), deal(&other));
+    org.sandbox.win_as_person(&closed).unwrap();
+    let entity =
+        |id: &str| json!({"@odata.type": "Microsoft.Dynamics.CRM.account", "accountid": id});
+    let merge = |target: &str, subordinate: &str| {
+        json!({
+            "Target": entity(target), "Subordinate": entity(subordinate),
+            "UpdateContent": {"@odata.type": "Microsoft.Dynamics.CRM.account", "telephone1": "1"},
+            "PerformParentingChecks": false,
+        })
+    };
+    let reply = org.post("Merge", &merge(&kept, &gone)).await;
+    assert_eq!((reply.status, reply.text.as_str()), (204, ""));
+    let row = org.sandbox.row("account", &gone).unwrap();
+    for (name, value) in [
+        ("merged", json!(true)),
+        ("_masterid_value", json!(kept)),
+        ("statecode", json!(1)),
+        ("name", json!("Fabrikam Ltd")),
+    ] {
+        assert_eq!(row[name], value, "{name}");
+    }
+    assert_eq!(org.sandbox.row("account", &kept).unwrap()["telephone1"], "1");
+    for (deal, account) in [(&moved, &kept), (&closed, &kept), (&stays, &other)] {
+        let row = org.sandbox.row("opportunity", deal).unwrap();
+        assert_eq!(row["_customerid_value"], **account);
+        assert_eq!(row["_parentaccountid_value"], **account);
+    }
+    let lead = org.sandbox.seed_lead(&json!({})).unwrap();
+    let typed = |kind: &str, id: &str| json!({"@odata.type": format!("Microsoft.Dynamics.CRM.{kind}"), format!("{kind}id"): id});
+    let mixed = json!({
+        "Target": typed("account", &kept), "Subordinate": typed("lead", &lead),
+        "PerformParentingChecks": false,
+    });
+    let deals = json!({
+        "Target": typed("opportunity", &moved), "Subordinate": typed("opportunity", &stays),
+        "PerformParentingChecks": false,
+    });
+    let mut unsure = merge(&kept, &other);
+    unsure.as_object_mut().unwrap().remove("PerformParentingChecks");
+    for (body, why) in [
+        (merge(&kept, &gone), "gone already"),
+        (merge(&kept, &kept), "with itself"),
+        (mixed, "of two kinds"),
+        (deals, "opportunities cannot be merged"),
+        (unsure, "a parameter is missing"),
+    ] {
+        assert_eq!(org.post("Merge", &body).await.status, 400, "{why}");
+    }
+}

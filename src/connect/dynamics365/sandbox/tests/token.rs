@@ -16,12 +16,14 @@ const BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[tokio::test]
 async fn a_wrong_grant_is_refused_with_its_own_code() {
-    let org = Org::new().await;
+    let expired_secret = Some("last year's".to_owned());
+    let org = Org::with(SandboxOptions { expired_secret, ..SandboxOptions::default() }).await;
     let elsewhere = "https://other.example/.default";
     let doubled = format!("{}//.default", org.serving.url());
     let table = [
         // (field, value, status, error, code, why)
         ("client_secret", "old", 401, "invalid_client", 7_000_215, "wrong secret"),
+        ("client_secret", "last year's", 401, "invalid_client", 7_000_222, "expired secret"),
         ("client_id", "someone", 400, "unauthorized_client", 700_016, "unknown application"),
         ("scope", elsewhere, 400, "invalid_resource", 500_011, "another host"),
         ("scope", &doubled, 400, "invalid_resource", 500_011, "a doubled slash"),

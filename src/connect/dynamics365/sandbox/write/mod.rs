@@ -94,7 +94,8 @@ impl State {
             changes.values.insert(lookup, reference(&parent, &id));
         }
         if !actor.platform {
-            check_state(&table, &row, &mut changes.values)?;
+            let still = &self.options.writable_when_closed;
+            check_state(&table, &row, &mut changes.values, still)?;
         }
         let sent: Vec<String> = changes.values.keys().cloned().collect();
         self.stamp_change(&mut row, actor);
@@ -232,8 +233,14 @@ impl State {
     }
 }
 
-/// Refuses what the state of a row forbids; completes a change of state with its default reason.
-fn check_state(table: &Table, row: &Row, values: &mut Map<String, Json>) -> Result<(), Problem> {
+/// Refuses what the state of a row forbids; completes a change of state with its default reason. A
+/// closed row takes the columns of `still` only.
+fn check_state(
+    table: &Table,
+    row: &Row,
+    values: &mut Map<String, Json>,
+    still: &[String],
+) -> Result<(), Problem> {
     let (Some(state_column), Some(status_column)) =
         (table.columns.get("statecode"), table.columns.get("statuscode"))
     else {
@@ -252,7 +259,7 @@ fn check_state(table: &Table, row: &Row, values: &mut Map<String, Json>) -> Resu
         return Err(Problem::new(400, "0x80100005", message));
     }
     let sales = matches!(table.logical.as_str(), "opportunity" | "lead");
-    if sales && now != 0 && wanted == now {
+    if sales && now != 0 && wanted == now && !values.keys().all(|name| still.contains(name)) {
         let message =
             format!("The {} is closed and read-only; reactivate it first.", table.logical);
         return Err(Problem::new(400, "0x80040203", message));

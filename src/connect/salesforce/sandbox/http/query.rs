@@ -1,6 +1,6 @@
 //! `/query`, `/queryAll` and their further pages.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::data::only;
 use super::{Answer, Call};
@@ -45,8 +45,21 @@ pub(super) fn answer(
         return Ok(Answer::json(200, body));
     }
     let page = page_size(org, call);
+    let records = records.into_iter().map(|record| cut_lists(org, record, page, &root)).collect();
     let first = org.cursors.first_page(records, page, &root, &mut org.ids, now);
     Ok(Answer::json(200, first))
+}
+
+/// A record whose lists of rows below it are no longer than a page; the rest waits.
+fn cut_lists(org: &mut Org, mut record: Value, page: usize, root: &str) -> Value {
+    let now = org.now();
+    for member in record.as_object_mut().into_iter().flat_map(|record| record.values_mut()) {
+        let rows = member.get_mut("records").and_then(Value::as_array_mut);
+        if let Some(rows) = rows.filter(|rows| rows.len() > page).map(std::mem::take) {
+            *member = org.cursors.first_page(rows, page, root, &mut org.ids, now);
+        }
+    }
+    record
 }
 
 /// The organisation's page, made smaller by a wish between 200 and 2,000.

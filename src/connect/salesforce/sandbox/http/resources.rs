@@ -89,5 +89,6 @@ pub(super) fn describe(
         .collect();
     let may = |what: &str| org.may(object, &call.user, what);
     let rights = (may("PermissionsCreate"), may("PermissionsEdit"));
-    Ok(Answer::json(200, schema::object(object, &call.version, rights, &visible)))
+    let ways_down: Vec<_> = org.schema.ways_down(&object.name).collect();
+    Ok(Answer::json(200, schema::object(object, &call.version, rights, &visible, &ways_down)))
 }

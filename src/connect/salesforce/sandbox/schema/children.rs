@@ -1,24 +1,25 @@
-//! What hangs on an opportunity: contact roles, team members, line items.
+//! What hangs on an opportunity: contact roles, team members, line items and their products.
 
 use super::Object;
 use super::field::{Field, Kind, checkbox, picklist, reference, text};
 
 /// All objects of this area.
 pub(crate) fn objects() -> Vec<Object> {
-    vec![contact_role(), team_member(), line_item()]
+    vec![contact_role(), team_member(), line_item(), product()]
 }
 
-/// A reference that is set once.
-fn parent() -> Field {
+/// A reference that is set once, with the way back.
+fn parent(way_down: &str) -> Field {
     let mut field = reference("OpportunityId", "Opportunity").required();
     field.updateable = false;
+    field.way_down = Some(way_down.to_owned());
     field
 }
 
 fn contact_role() -> Object {
     let roles = ["Business User", "Decision Maker", "Evaluator", "Executive Sponsor", "Other"];
     let fields = vec![
-        parent(),
+        parent("OpportunityContactRoles"),
         reference("ContactId", "Contact").required(),
         picklist("Role", &roles),
         checkbox("IsPrimary"),
@@ -31,7 +32,7 @@ fn team_member() -> Object {
     let mut user = reference("UserId", "User").required();
     user.updateable = false;
     let fields = vec![
-        parent(),
+        parent("OpportunityTeamMembers"),
         user,
         picklist("TeamMemberRole", &roles),
         picklist("OpportunityAccessLevel", &["Read", "Edit"]).default_choice("Read"),
@@ -41,7 +42,8 @@ fn team_member() -> Object {
 
 fn line_item() -> Object {
     let fields = vec![
-        parent(),
+        parent("OpportunityLineItems"),
+        reference("Product2Id", "Product2"),
         text("Name", 376).read_only(),
         Field::new("Quantity", Kind::Currency, 0).digits(12, 2).required(),
         Field::new("UnitPrice", Kind::Currency, 0).digits(18, 2).required(),
@@ -49,4 +51,14 @@ fn line_item() -> Object {
         text("Description", 255),
     ];
     Object::new("OpportunityLineItem", "Opportunity Products", "00k", fields)
+}
+
+fn product() -> Object {
+    let fields = vec![
+        text("Name", 255).required(),
+        text("ProductCode", 255),
+        checkbox("IsActive"),
+        text("Description", 255),
+    ];
+    Object::new("Product2", "Products", "01t", fields)
 }

@@ -31,11 +31,12 @@ pub(crate) fn object(
     version: &str,
     (create, edit): (bool, bool),
     visible: &[(&Field, bool)],
+    ways_down: &[(&Object, &Field)],
 ) -> Value {
     let mut full = global(object, version);
     full["createable"] = json!(object.createable && create);
     full["updateable"] = json!(object.updateable && edit);
-    full["childRelationships"] = json!([]);
+    full["childRelationships"] = ways_down.iter().map(|way| describe_way_down(*way)).collect();
     full["recordTypeInfos"] = json!([{
         "active": true, "available": true, "defaultRecordTypeMapping": true, "master": true,
         "developerName": "Master", "name": "Master", "recordTypeId": "012000000000000AAA",
@@ -44,6 +45,14 @@ pub(crate) fn object(
     full["fields"] =
         visible.iter().map(|(field, editable)| describe_field(field, *editable)).collect();
     full
+}
+
+fn describe_way_down((object, field): (&Object, &Field)) -> Value {
+    json!({
+        "childSObject": object.name, "field": field.name, "relationshipName": field.way_down,
+        "cascadeDelete": true, "deprecatedAndHidden": false, "restrictedDelete": false,
+        "junctionIdListNames": [], "junctionReferenceTo": [],
+    })
 }
 
 fn describe_field(field: &Field, editable: bool) -> Value {

@@ -75,6 +75,8 @@ pub(crate) struct Field {
     pub(crate) choices: Vec<Choice>,
     pub(crate) reference_to: Vec<String>,
     pub(crate) relationship: Option<String>,
+    /// The way back: from the row it points to, to the rows that point there.
+    pub(crate) way_down: Option<String>,
     pub(crate) custom: bool,
     /// Readable by everyone; otherwise a permission set must grant it.
     pub(crate) open_to_read: bool,
@@ -102,6 +104,7 @@ impl Field {
             choices: Vec::new(),
             reference_to: Vec::new(),
             relationship: None,
+            way_down: None,
             custom: name.ends_with("__c"),
             open_to_read: true,
             open_to_edit: true,

@@ -120,6 +120,21 @@ impl Schema {
         self.objects.values_mut().find(|object| object.name.eq_ignore_ascii_case(name))
     }
 
+    /// The object whose rows a way leads down to, and the field by which they point back.
+    pub(crate) fn below(&self, above: &str, way: &str) -> Option<(&Object, &Field)> {
+        self.ways_down(above).find(|(_, field)| {
+            field.way_down.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(way))
+        })
+    }
+
+    /// Every way down from an object.
+    pub(crate) fn ways_down(&self, above: &str) -> impl Iterator<Item = (&Object, &Field)> {
+        let all = self.objects.values();
+        all.flat_map(|object| object.fields.iter().map(move |field| (object, field)))
+            .filter(|(_, field)| field.way_down.is_some())
+            .filter(move |(_, field)| field.reference_to.iter().any(|target| target == above))
+    }
+
     /// Every object.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
         self.objects.values()

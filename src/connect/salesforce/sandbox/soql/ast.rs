@@ -7,6 +7,8 @@ pub(crate) type Path = Vec<String>;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Query {
     pub(crate) select: Select,
+    /// Queries of the rows below each row; `from` names the way to them.
+    pub(crate) below: Vec<Query>,
     pub(crate) from: String,
     pub(crate) filter: Option<Condition>,
     pub(crate) order: Vec<Order>,
@@ -40,6 +42,8 @@ pub(crate) enum Condition {
     Not(Box<Self>),
     Compare(Path, Operator, Literal),
     In(Path, bool, Vec<Literal>),
+    /// Whether the value is among those of another query's one column.
+    InRows(Path, bool, Box<Query>),
 }
 
 /// A comparison.

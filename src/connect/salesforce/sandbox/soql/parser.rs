@@ -17,26 +17,12 @@ const CLAUSES: [&str; 9] =
 ///
 /// `MALFORMED_QUERY` with the place marked.
 pub(crate) fn parse(query: &str) -> Result<Query, Failure> {
-    let mut parser = Parser { query, tokens: tokens(query)?, at: 0, depth: 0 };
-    parser.keyword("SELECT")?;
-    let select = parser.select()?;
-    parser.keyword("FROM")?;
-    let from = parser.name()?;
-    let filter = if parser.takes("WHERE") { Some(parser.condition()?) } else { None };
-    let mut order = Vec::new();
-    if parser.takes("ORDER") {
-        parser.keyword("BY")?;
-        order.push(parser.order()?);
-        while parser.sign(",") {
-            order.push(parser.order()?);
-        }
-    }
-    let limit = if parser.takes("LIMIT") { Some(parser.count()?) } else { None };
-    let offset = if parser.takes("OFFSET") { parser.count()? } else { 0 };
+    let mut parser = Parser { query, tokens: tokens(query)?, at: 0, depth: 0, inside: false };
+    let whole = parser.whole()?;
     if parser.at < parser.tokens.len() {
         return Err(parser.unexpected());
     }
-    Ok(Query { select, from, filter, order, limit, offset })
+    Ok(whole)
 }
 
 struct Parser<'a> {
@@ -44,9 +30,45 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
+    /// Within a query in brackets, which holds no further one.
+    inside: bool,
 }
 
 impl Parser<'_> {
+    fn whole(&mut self) -> Result<Query, Failure> {
+        self.keyword("SELECT")?;
+        let (select, below) = self.select()?;
+        self.keyword("FROM")?;
+        let from = self.name()?;
+        let filter = if self.takes("WHERE") { Some(self.condition()?) } else { None };
+        let mut order = Vec::new();
+        if self.takes("ORDER") {
+            self.keyword("BY")?;
+            order.push(self.order()?);
+            while self.sign(",") {
+                order.push(self.order()?);
+            }
+        }
+        let limit = if self.takes("LIMIT") { Some(self.count()?) } else { None };
+        let offset = if self.takes("OFFSET") { self.count()? } else { 0 };
+        Ok(Query { select, below, from, filter, order, limit, offset })
+    }
+
+    /// A query behind its opening bracket, up to the closing one.
+    fn in_brackets(&mut self) -> Result<Query, Failure> {
+        if self.inside {
+            return Err(self.unexpected());
+        }
+        self.inside = true;
+        let query = self.whole()?;
+        self.inside = false;
+        self.close()?;
+        if query.select == Select::Count {
+            return Err(malformed(self.query, self.at, "a nested query lists columns"));
+        }
+        Ok(query)
+    }
+
     fn peek(&self) -> Option<&What> {
         self.tokens.get(self.at).map(|token| &token.what)
     }
@@ -112,26 +134,33 @@ impl Parser<'_> {
         Ok(path)
     }
 
-    fn select(&mut self) -> Result<Select, Failure> {
-        let mut columns = Vec::new();
+    fn select(&mut self) -> Result<(Select, Vec<Query>), Failure> {
+        let (mut columns, mut below) = (Vec::new(), Vec::new());
         loop {
+            if self.sign("(") {
+                below.push(self.in_brackets()?);
+                if !self.sign(",") {
+                    return Ok((Select::Columns(columns), below));
+                }
+                continue;
+            }
             let function = self.is("COUNT") || self.is("FIELDS");
             let path = self.path()?;
             if self.sign("(") {
-                if !function || !columns.is_empty() {
+                if !function || !columns.is_empty() || !below.is_empty() {
                     return Err(self.unexpected());
                 }
                 if path[0].eq_ignore_ascii_case("COUNT") {
                     self.close()?;
-                    return Ok(Select::Count);
+                    return Ok((Select::Count, below));
                 }
                 let group = self.name()?.to_uppercase();
                 self.close()?;
-                return Ok(Select::Fields(group));
+                return Ok((Select::Fields(group), below));
             }
             columns.push(path);
             if !self.sign(",") {
-                return Ok(Select::Columns(columns));
+                return Ok((Select::Columns(columns), below));
             }
         }
     }
@@ -202,10 +231,10 @@ impl Parser<'_> {
         let path = self.path()?;
         if self.takes("NOT") {
             self.keyword("IN")?;
-            return Ok(Condition::In(path, false, self.list()?));
+            return self.among(path, false);
         }
         if self.takes("IN") {
-            return Ok(Condition::In(path, true, self.list()?));
+            return self.among(path, true);
         }
         let operator = self.operator()?;
         Ok(Condition::Compare(path, operator, self.literal()?))
@@ -226,10 +255,18 @@ impl Parser<'_> {
         Ok(operator)
     }
 
-    fn list(&mut self) -> Result<Vec<Literal>, Failure> {
+    /// What follows `IN`: values, or a query of them.
+    fn among(&mut self, path: Path, inside: bool) -> Result<Condition, Failure> {
         if !self.sign("(") {
             return Err(self.unexpected());
         }
+        if self.is("SELECT") {
+            return Ok(Condition::InRows(path, inside, Box::new(self.in_brackets()?)));
+        }
+        Ok(Condition::In(path, inside, self.list()?))
+    }
+
+    fn list(&mut self) -> Result<Vec<Literal>, Failure> {
         let mut values = vec![self.literal()?];
         while self.sign(",") {
             values.push(self.literal()?);

@@ -28,33 +28,20 @@ pub(crate) struct Source<'a> {
 pub(crate) fn run(source: &Source<'_>, query: &Query) -> Result<(usize, Vec<Value>), Failure> {
     let object = source.object(&query.from)?;
     let columns = source.columns(object, query)?;
-    let filter = query.filter.as_ref().map(|filter| source.bind(object, filter)).transpose()?;
-    let mut kinds = Vec::new();
-    for order in &query.order {
-        let field = source.resolve(object, &order.path)?;
-        kinds.push(field.kind);
-        if field.is_long_text() {
-            let message = format!("field '{}' can not be sorted in a query call", field.name);
-            return Err(Failure::new("INVALID_FIELD", message));
-        }
-    }
-    if query.offset > 2_000 {
-        let message = "Maximum SOQL offset allowed is 2000";
-        return Err(Failure::new("NUMBER_OUTSIDE_VALID_RANGE", message));
-    }
-    let mut rows: Vec<&Fields> = source
-        .org
-        .table(&object.name)
-        .filter(|(_, row)| source.deleted || row.deleted_at.is_none())
-        .map(|(_, row)| &row.fields)
-        .filter(|row| filter.as_ref().is_none_or(|filter| source.holds(object, row, filter)))
-        .collect();
-    rows.sort_by(|left, right| source.compare(object, &query.order, &kinds, left, right));
-    let wanted = rows.into_iter().skip(query.offset).take(query.limit.unwrap_or(usize::MAX));
+    let below = query.below.iter().map(|below| Below::new(source, object, below));
+    let below = below.collect::<Result<Vec<_>, _>>()?;
+    let rows = source.rows(object, query)?;
     if query.select == Select::Count {
-        return Ok((wanted.count(), Vec::new()));
+        return Ok((rows.len(), Vec::new()));
     }
-    let records: Vec<Value> = wanted.map(|row| source.record(object, row, &columns)).collect();
+    let records = rows.into_iter().map(|row| {
+        let mut record = source.record(object, row, &columns);
+        for below in &below {
+            record[&below.way] = below.of(row);
+        }
+        record
+    });
+    let records: Vec<Value> = records.collect();
     Ok((records.len(), records))
 }
 
@@ -67,7 +54,92 @@ enum Bound {
     In(Path, bool, Vec<Operand>),
 }
 
+/// The rows below, ready to be handed out with the row that they belong to.
+struct Below {
+    /// The way to them under its own name.
+    way: String,
+    /// Each with the id of the row above it.
+    records: Vec<(String, Value)>,
+}
+
+impl Below {
+    fn new(source: &Source<'_>, above: &Object, query: &Query) -> Result<Self, Failure> {
+        let found = source.org.schema.below(&above.name, &query.from);
+        let (object, field) = found.ok_or_else(|| {
+            let message = format!(
+                "\nDidn't understand relationship '{}' in FROM part of query call. If you are \
+                 attempting to use a custom relationship, be sure to append the '__r' after the \
+                 custom relationship name.",
+                query.from
+            );
+            Failure::new("INVALID_TYPE", message)
+        })?;
+        let columns = source.columns(object, query)?;
+        let records = source.rows(object, query)?.into_iter().map(|row| {
+            let above = row.get(&field.name).and_then(Value::as_str).unwrap_or_default();
+            (above.to_owned(), source.record(object, row, &columns))
+        });
+        let way = field.way_down.clone().unwrap_or_default();
+        Ok(Self { way, records: records.collect() })
+    }
+
+    /// Those of one row; null where there are none.
+    fn of(&self, above: &Fields) -> Value {
+        let id = above.get("Id").and_then(Value::as_str).unwrap_or_default();
+        let own = self.records.iter().filter(|(above, _)| above == id);
+        let own: Vec<&Value> = own.map(|(_, record)| record).collect();
+        match own.is_empty() {
+            true => Value::Null,
+            false => json!({ "totalSize": own.len(), "done": true, "records": own }),
+        }
+    }
+}
+
 impl<'a> Source<'a> {
+    /// The rows of a query in their order, within its limit.
+    fn rows(&self, object: &'a Object, query: &Query) -> Result<Vec<&'a Fields>, Failure> {
+        let filter = query.filter.as_ref().map(|filter| self.bind(object, filter)).transpose()?;
+        let mut kinds = Vec::new();
+        for order in &query.order {
+            let field = self.resolve(object, &order.path)?;
+            kinds.push(field.kind);
+            if field.is_long_text() {
+                let message = format!("field '{}' can not be sorted in a query call", field.name);
+                return Err(Failure::new("INVALID_FIELD", message));
+            }
+        }
+        if query.offset > 2_000 {
+            let message = "Maximum SOQL offset allowed is 2000";
+            return Err(Failure::new("NUMBER_OUTSIDE_VALID_RANGE", message));
+        }
+        let mut rows: Vec<&Fields> = self
+            .org
+            .table(&object.name)
+            .filter(|(_, row)| self.deleted || row.deleted_at.is_none())
+            .map(|(_, row)| &row.fields)
+            .filter(|row| filter.as_ref().is_none_or(|filter| self.holds(object, row, filter)))
+            .collect();
+        rows.sort_by(|left, right| self.compare(object, &query.order, &kinds, left, right));
+        let wanted = rows.into_iter().skip(query.offset);
+        Ok(wanted.take(query.limit.unwrap_or(usize::MAX)).collect())
+    }
+
+    /// The values of a query's one column, which holds ids.
+    fn ids(&self, query: &Query) -> Result<Vec<Operand>, Failure> {
+        let object = self.object(&query.from)?;
+        let columns = self.columns(object, query)?;
+        let [path] = columns.as_slice() else {
+            let message = "Semi join sub-selects must have exactly one column";
+            return Err(Failure::new("MALFORMED_QUERY", message));
+        };
+        if !matches!(self.resolve(object, path)?.kind, Kind::Id | Kind::Reference) {
+            let message = "Semi join sub-selects can only query id fields";
+            return Err(Failure::new("MALFORMED_QUERY", message));
+        }
+        let values = self.rows(object, query)?.into_iter().map(|row| self.value(object, row, path));
+        Ok(values.filter_map(|value| Some(Operand::Id(value.as_str()?.to_owned()))).collect())
+    }
+
     fn object(&self, name: &str) -> Result<&'a Object, Failure> {
         let found = self.org.object(name, self.tooling);
         found.ok_or_else(|| {
@@ -139,7 +211,17 @@ impl<'a> Source<'a> {
         let now = self.org.now();
         Ok(match condition {
             Condition::All(parts) => Bound::All(all(parts)?),
-            Condition::Any(parts) => Bound::Any(all(parts)?),
+            Condition::Any(parts) => {
+                if parts.iter().any(|part| matches!(part, Condition::InRows(..))) {
+                    let message = "Semi join sub-selects are not allowed with the 'OR' operator";
+                    return Err(Failure::new("MALFORMED_QUERY", message));
+                }
+                Bound::Any(all(parts)?)
+            }
+            Condition::InRows(path, inside, query) => {
+                self.resolve(object, path)?;
+                Bound::In(path.clone(), *inside, self.ids(query)?)
+            }
             Condition::Not(part) => Bound::Not(Box::new(self.bind(object, part)?)),
             Condition::Compare(path, operator, literal) => {
                 let field = self.resolve(object, path)?;

@@ -106,3 +106,81 @@ async fn system_permissions_are_told_and_obeyed() {
     let refused = site.call("POST", "/tooling/sobjects/CustomField", field).await;
     assert_eq!(refused.code(), "INSUFFICIENT_ACCESS_OR_READONLY");
 }
+
+#[tokio::test]
+async fn rows_below_a_row_are_read_within_its_query() {
+    let site = super::site_with(super::SandboxOptions { page_size: 2, ..Default::default() }).await;
+    let full = site.opportunity("Full");
+    site.opportunity("Empty");
+    for code in ["A", "B", "C", "Gone"] {
+        let product = json!({ "Name": format!("Product {code}"), "ProductCode": code });
+        let product = site.sandbox.create_as_person("Product2", &product).unwrap();
+        let item = json!({
+            "OpportunityId": full, "Product2Id": product, "Quantity": 1, "UnitPrice": 10,
+        });
+        let item = site.sandbox.create_as_person("OpportunityLineItem", &item).unwrap();
+        if code == "Gone" {
+            site.sandbox.delete_as_person("OpportunityLineItem", &item).unwrap();
+        }
+    }
+    let describe = site.get("/sobjects/Opportunity/describe").await.body;
+    let ways = describe["childRelationships"].as_array().unwrap();
+    let lines = ways.iter().find(|way| way["relationshipName"] == "OpportunityLineItems").unwrap();
+    assert_eq!(
+        (&lines["childSObject"], &lines["field"]),
+        (&json!("OpportunityLineItem"), &json!("OpportunityId"))
+    );
+    let soql = "SELECT Id, (SELECT Product2.Name, Quantity FROM opportunitylineitems ORDER BY Id) \
+                FROM Opportunity ORDER BY Name DESC";
+    let found = site.query(soql).await.body;
+    let list = &found["records"][0]["OpportunityLineItems"];
+    assert_eq!((&list["totalSize"], &list["done"]), (&json!(3), &json!(false)), "{list}");
+    assert_eq!(list["records"][0]["Product2"]["Name"], "Product A");
+    let next = list["nextRecordsUrl"].as_str().unwrap();
+    let rest = site.raw("GET", next, Value::Null, &[]).await.body;
+    assert_eq!(
+        (&rest["done"], &rest["records"][0]["Product2"]["Name"]),
+        (&json!(true), &json!("Product C"))
+    );
+    assert_eq!(found["records"][1]["OpportunityLineItems"], Value::Null, "no rows: {found}");
+    let all = soql.replace("ORDER BY Id", "WHERE IsDeleted = TRUE").replace(' ', "+");
+    let all = site.get(&format!("/queryAll?q={all}")).await.body;
+    assert_eq!(all["records"][0]["OpportunityLineItems"]["totalSize"], json!(1), "the recycle bin");
+    let with_lines = "SELECT Name FROM Opportunity WHERE Id IN \
+                      (SELECT OpportunityId FROM OpportunityLineItem WHERE Quantity = 1)";
+    assert_eq!(site.names(with_lines).await, ["Full"]);
+    let without = with_lines.replace(" IN", " NOT IN");
+    assert_eq!(site.names(&without).await, ["Empty"]);
+    let wrong = [
+        ("SELECT Id, (SELECT Id FROM Nothing) FROM Opportunity", "INVALID_TYPE", "no such way"),
+        (
+            "SELECT Id, (SELECT Nothing FROM OpportunityLineItems) FROM Opportunity",
+            "INVALID_FIELD",
+            "no such column",
+        ),
+        (
+            "SELECT Id, (SELECT COUNT() FROM OpportunityLineItems) FROM Opportunity",
+            "MALFORMED_QUERY",
+            "a number",
+        ),
+        (
+            "SELECT Id, (SELECT Id, (SELECT Id FROM X) FROM OpportunityLineItems) FROM Opportunity",
+            "MALFORMED_QUERY",
+            "deeper than is emulated",
+        ),
+        (
+            "SELECT Id FROM Opportunity WHERE Id IN (SELECT Quantity FROM OpportunityLineItem)",
+            "MALFORMED_QUERY",
+            "no ids",
+        ),
+        (
+            "SELECT Id FROM Opportunity WHERE Name = 'x' OR Id IN (SELECT OpportunityId FROM OpportunityLineItem)",
+            "MALFORMED_QUERY",
+            "beside OR",
+        ),
+    ];
+    for (soql, code, why) in wrong {
+        let reply = site.query(soql).await;
+        assert_eq!((reply.status, reply.code()), (400, code), "{why}: {}", reply.body);
+    }
+}
