@@ -229,6 +229,18 @@ fn a_misspelt_setting_is_told_with_its_line_and_the_right_name() {
         let expected = "cosell.toml:11:1: `tenantid` is not a setting; did you mean `tenant_id`?";
         assert_eq!(ended.err.trim(), expected, "{command}");
     }
+    place.change("cosell.toml", "client_id = ", "poll_secs = 0\nclient_id = ");
+    let all = place.run(&["check", "--json", "--mappings", "mappings"]);
+    assert_eq!(all.code, Some(2), "all of them at once: {}", all.err);
+    let json: Json = serde_json::from_str(&all.out).expect("JSON");
+    let problems = json["problems"].as_array().expect("problems");
+    assert_eq!((problems.len(), &json["ok"]), (3, &Json::Bool(false)), "{json}");
+    assert_eq!(problems[0]["place"], "cosell.toml:11:1", "{json}");
+    assert_eq!(
+        json["mappings"][0]["problems"],
+        Json::Array(Vec::new()),
+        "mappings are checked too"
+    );
 }
 
 #[test]

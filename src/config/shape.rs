@@ -67,7 +67,8 @@ fn below(path: &[String], name: &str) -> Vec<String> {
 /// The keys that lead to where an error is. The error shows them and does not give them.
 fn path_of(error: &Error) -> Vec<String> {
     let shown = error.to_string();
-    let line = shown.lines().filter_map(|line| line.strip_prefix("in `")?.strip_suffix('`')).last();
+    let mut lines = shown.lines().filter_map(|line| line.strip_prefix("in `")?.strip_suffix('`'));
+    let line = lines.next_back();
     line.map(|keys| keys.split('.').map(str::to_owned).collect()).unwrap_or_default()
 }
 
