@@ -149,6 +149,7 @@ impl Operations for Offline {
         _: &AccountName,
         _: &str,
         _: Option<&str>,
+        _: Option<&str>,
     ) -> Result<MappingState, OperationError> {
         Ok(MappingState::default())
     }

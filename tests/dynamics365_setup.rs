@@ -13,6 +13,19 @@ use cosell_sync::sandbox::{Addresses, Sandbox};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+/// Columns of every kind that a deal registration asks for.
+const REGISTRATION: &str = r#"
+[registration]
+register = "pc_register"
+status = "pc_registrationstatus"
+value = "pc_contractvalue"
+currency = "pc_contractcurrency"
+usd_rate = "pc_usdrate"
+start = "pc_contractstart"
+signed = "pc_contractsigned"
+perpetual = "pc_perpetual"
+"#;
+
 /// The emulators, of which Dynamics 365 is replaced by an empty organisation, and a daemon.
 struct World {
     crm: Dynamics365Sandbox,
@@ -45,6 +58,9 @@ impl World {
             1,
         );
         std::fs::write(&file, text).expect("written");
+        let mapping = folder.path().join("mappings/dynamics365-opportunity.toml");
+        let rules = std::fs::read_to_string(&mapping).expect("the mapping") + REGISTRATION;
+        std::fs::write(&mapping, rules).expect("written");
         let config = Config::load(&file, std::iter::empty()).expect("good");
         let app = App::start(&config).await.expect("it starts");
         let routes = InProcess::new(&app.parts);
@@ -94,6 +110,10 @@ async fn an_empty_organisation_is_set_up_in_one_run() {
 
     let made = world.provision(true).await;
     assert_eq!(count(&made, "waiting") + count(&made, "advice"), 0, "{made:?}");
+    for column in REGISTRATION.split('"').skip(1).step_by(2) {
+        let what = format!("column {column} on opportunity");
+        assert!(made.contains(&("created".to_owned(), what)), "{column}: {made:?}");
+    }
     let well = world.doctor().await;
     let not_well: Vec<_> = well.iter().filter(|(level, _)| level != "ok").collect();
     assert!(not_well.is_empty(), "{not_well:#?}");

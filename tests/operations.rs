@@ -141,6 +141,25 @@ async fn the_doctor_says_how_to_repair_refused_credentials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_the_role_that_is_missing() {
+    let world = World::start().await;
+    let role = cosell_sync::connect::partner_center::sandbox::Role::ProfileAdmin;
+    world.sandbox.partner_center.set_options(|options| options.role = role);
+    let report = world.get("doctor").await;
+    let findings = report["findings"].as_array().expect("findings");
+    let problem = findings
+        .iter()
+        .find(|finding| finding["level"] == "problem" && finding["area"] == "partner_center")
+        .expect("a problem");
+    assert!(
+        problem["fix"].as_str().is_some_and(|fix| fix.contains("Referrals admin")),
+        "{problem}"
+    );
+    assert!(!problem.to_string().contains(".."), "one full stop: {problem}");
+    world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_first_load_is_previewed_and_a_mapping_too() {
     let world = World::start().await;
     let id = world.sandbox.partner_center.seed_incoming(json!({ "name": "Northwind ERP" }));

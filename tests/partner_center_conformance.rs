@@ -5,6 +5,8 @@
 
 #[path = "partner_center_conformance/errors.rs"]
 mod errors;
+#[path = "partner_center_conformance/hostile.rs"]
+mod hostile;
 #[path = "partner_center_conformance/page/mod.rs"]
 mod page;
 
@@ -26,7 +28,7 @@ use cosell_sync::connect::partner_center::{
     VerifierSettings,
 };
 use cosell_sync::connect::partner_center_seam::PartnerCenter;
-use cosell_sync::connect::sandbox::{Fault, FaultEffect, SandboxClock, Serving};
+use cosell_sync::connect::sandbox::{Fault, FaultEffect, SandboxClock, Serving, serve};
 use cosell_sync::connect::webhook::{Hint, WebhookSource};
 use cosell_sync::domain::clock::{Clock, Randomness};
 use cosell_sync::domain::id::ReferralId;
@@ -88,6 +90,22 @@ struct World {
 
 impl World {
     async fn new(change: impl FnOnce(&mut Options)) -> Self {
+        Self::behind(change, |_, router| router).await
+    }
+
+    /// With something between us and the service.
+    async fn behind(
+        change: impl FnOnce(&mut Options),
+        front: impl FnOnce(&PartnerCenterSandbox, axum::Router) -> axum::Router,
+    ) -> Self {
+        Self::with(change, |_| (), front).await
+    }
+
+    async fn with(
+        change: impl FnOnce(&mut Options),
+        set: impl FnOnce(&mut Settings),
+        front: impl FnOnce(&PartnerCenterSandbox, axum::Router) -> axum::Router,
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut options = Options::default();
         change(&mut options);
@@ -95,13 +113,16 @@ impl World {
         let clock = SandboxClock::frozen(start);
         let sandbox = PartnerCenterSandbox::new(options.clone(), clock.clone());
         let listen = "127.0.0.1:0".parse().expect("an address");
-        let serving = sandbox.serve(listen).await.expect("serving");
+        let router = front(&sandbox, sandbox.router());
+        let serving = serve(router, listen).await.expect("serving");
+        sandbox.set_base_url(&serving.url());
         let url = |path: &str| Url::parse(&format!("{}/{path}", serving.url())).expect("a url");
         let mut settings =
             Settings::public(&options.tenant_id, &options.client_id).expect("settings");
         settings.token_url = url(&format!("{}/oauth2/v2.0/token", options.tenant_id));
         settings.referrals_url = url("v1.0/engagements/");
         settings.webhooks_url = url("");
+        set(&mut settings);
         let client = Client::new(
             settings,
             Credential::Secret(SecretString::from(options.client_secret)),

@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use cosell_sync::app::App;
 use cosell_sync::app::clock::SystemClock;
+use cosell_sync::app::{App, InProcess};
 use cosell_sync::config::Config;
 use cosell_sync::connect::salesforce::sandbox::CustomField;
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
@@ -49,6 +49,10 @@ impl World {
         for (_, name, kind) in FIELDS {
             sandbox.salesforce.add_field("Opportunity", name, kind);
         }
+        Self::with(sandbox, mapped).await
+    }
+
+    async fn with(sandbox: Sandbox, mapped: bool) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let free = SocketAddr::from(([127, 0, 0, 1], 0));
         sandbox.write_files(folder.path(), free, free).expect("the files are written");
@@ -114,6 +118,19 @@ impl World {
             fields.as_object_mut().expect("an object").remove(*name);
         }
         self.edit(&fields).await;
+    }
+
+    /// Microsoft decides on the registration.
+    fn review(&self, status: &str, reason: &str) {
+        let review =
+            self.sandbox.partner_center.review_registration(&self.referral, status, Some(reason));
+        review.expect("reviewed");
+    }
+
+    /// How many PATCHes of the referral were worked on.
+    fn patches(&self) -> usize {
+        let log = self.sandbox.partner_center.request_log();
+        log.iter().filter(|it| it.method == "PATCH" && it.landed && it.if_match).count()
     }
 
     /// Waits for a state of the opportunity and the referral.
@@ -185,12 +202,7 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
     let solution = world.referral()["registrations"][0]["solutionDetails"][0].clone();
     assert_eq!(solution["id"], "SOL-00001-XYZ");
     assert_eq!(solution["primaryDeploymentOn"], "Customer");
-    let review = world.sandbox.partner_center.review_registration(
-        &world.referral,
-        "Approved",
-        Some("within the rules"),
-    );
-    review.expect("reviewed");
+    world.review("Approved", "within the rules");
     world
         .reached("the status comes back", |row, _| row["Registration_Status__c"] == "Approved")
         .await;
@@ -198,6 +210,108 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
     let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
     assert_eq!(told.matches("Not registered with Microsoft yet").count(), 1, "told once: {told}");
     assert_eq!(told.matches("sent to Microsoft for registration").count(), 1, "told once: {told}");
+    world.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_correction_that_microsoft_asks_for_is_sent_once() {
+    let world = World::start(true).await;
+    world.win(&[]).await;
+    let shows = |status: &'static str| {
+        move |row: &Json, referral: &Json| {
+            row["Registration_Status__c"] == status && referral["registrationStatus"] == status
+        }
+    };
+    world.reached("it is registered", shows("ReviewPending")).await;
+    let before = world.patches();
+    // Nothing is asked for: a change waits.
+    world.edit(&json!({ "Contract_Value__c": 6_500_000 })).await;
+    world.review("ActionRequired", "The last day is not the one of the contract");
+    world
+        .reached("the change goes out and the seller is told", |row, referral| {
+            shows("ReviewPending")(row, referral)
+                && referral["registrations"][0]["contract"]["value"] == json!(6_500_000)
+                && says(row, "asks for a correction of the registration: The last day is not")
+                && says(row, "contract value 6,500,000 (was 6,000,000.5)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 1);
+    // Meanwhile somebody corrects the value in Partner Center; the seller's old one stays behind.
+    let mut theirs = world.referral()["registrations"].clone();
+    theirs[0]["contract"]["value"] = json!(6_400_000);
+    theirs[0]["solutionDetails"][0]["value"] = json!(6_400_000);
+    let theirs = json!({ "registrations": theirs });
+    world.sandbox.partner_center.edit_as_microsoft(&world.referral, theirs).expect("edited");
+    world.review("ActionRequired", "The last day is still wrong");
+    world
+        .reached("the reason is told again", |row, referral| {
+            shows("ActionRequired")(row, referral) && says(row, "The last day is still wrong")
+        })
+        .await;
+    // The answer to the correction is lost: it must not be sent twice.
+    let lost = Fault::once("PATCH", world.referral.as_str(), FaultEffect::ApplyThenDrop);
+    world.sandbox.partner_center.faults().add(lost);
+    world.edit(&json!({ "Contract_End__c": "2098-12-31" })).await;
+    world
+        .reached("the correction is there", |row, referral| {
+            shows("ReviewPending")(row, referral)
+                && says(row, "last day of the contract 31 Dec 2098 (was 31 Dec 2099)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 2, "once");
+    let contract = world.referral()["registrations"][0]["contract"].clone();
+    assert_eq!(contract["value"], json!(6_400_000), "what Partner Center corrected stays");
+    assert_eq!(registrations(&world.referral()), 1);
+    // A correction that never arrives is planned anew.
+    world.review("ActionRequired", "One day too many");
+    world.reached("it is asked for once more", shows("ActionRequired")).await;
+    let dropped = Fault::once("PATCH", world.referral.as_str(), FaultEffect::Drop);
+    world.sandbox.partner_center.faults().add(dropped);
+    world.edit(&json!({ "Contract_End__c": "2098-12-30" })).await;
+    world
+        .reached("it arrives after all", |row, referral| {
+            shows("ReviewPending")(row, referral) && says(row, "31 Dec 2098)")
+        })
+        .await;
+    assert_eq!(world.patches(), before + 3, "once");
+    world.review("Approved", "within the rules");
+    world.reached("the status goes on", shows("Approved")).await;
+    let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(told.matches("last day of the contract").count(), 2, "each told once: {told}");
+    assert_eq!(told.matches("is still wrong").count(), 1, "told once: {told}");
+    assert_eq!(world.patches(), before + 3, "nothing is pushed again");
+    world.app.stop().await;
+}
+
+/// As the mapping guide says: the table, then `provision --apply` and `mapping reload`.
+#[tokio::test(flavor = "multi_thread")]
+async fn provisioning_makes_the_fields_of_a_registration() {
+    let sandbox = Sandbox::start(Addresses::free()).await.expect("the emulators start");
+    let world = World::with(sandbox, true).await;
+    let routes = InProcess::new(&world.app.parts);
+    let ask = async |path: &str, body: Json| {
+        let (status, bytes) = routes.ask("POST", path, Some(&body)).await.expect("an answer");
+        let text = String::from_utf8(bytes.to_vec()).expect("text");
+        assert_eq!(status, 200, "{path}: {text}");
+        text
+    };
+    let made = ask("provision", json!({ "apply": true })).await;
+    for (_, name, _) in FIELDS {
+        assert!(made.contains(&format!("field {name} on Opportunity")), "{name}: {made}");
+    }
+    assert!(!made.contains("but should be"), "{made}");
+    ask("mappings/reload", json!({})).await;
+    world.edit(&json!({ "Pricing__c": false })).await;
+    world.win(&["Pricing__c", "Deployment__c"]).await;
+    world
+        .reached("it is registered", |row, referral| {
+            registrations(referral) == 1 && row["Registration_Status__c"] == "ReviewPending"
+        })
+        .await;
+    let contract = world.referral()["registrations"][0]["contract"].clone();
+    assert_eq!(contract["value"], json!(6_000_000.5));
+    let again = ask("provision", json!({ "apply": true })).await;
+    assert!(!again.contains("\"created\"") && !again.contains("but should be"), "{again}");
     world.app.stop().await;
 }
 

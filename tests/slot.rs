@@ -126,6 +126,9 @@ async fn what_another_tool_holds_is_taken_only_when_asked() {
     assert_eq!(status, 409, "{refused}");
     assert!(refused.to_string().contains("--take-over"), "the way is told: {refused}");
     assert_eq!(world.url(), FOREIGN, "it is left alone");
+    let (status, refused) = world.ask("webhook/test", Some(json!({ "account": "contoso" }))).await;
+    assert_eq!(status, 409, "{refused}");
+    assert!(refused.to_string().contains("not to us"), "no test event for others: {refused}");
     let (status, view) = world.register(true).await;
     assert_eq!((status, &view["owner"]), (200, &json!("ours")));
     assert_eq!(world.url(), world.own);

@@ -155,12 +155,13 @@ pub trait Operations: Send + Sync {
     ) -> Result<Vec<MappingVersion>, OperationError>;
 
     /// Uses the mapping files on the disk now, if they are good; tells why not otherwise. `why` is
-    /// kept with the version.
+    /// kept with the version. `confirmed` names the version that is wanted however much it writes.
     async fn reload_mappings(
         &self,
         account: &AccountName,
         who: &str,
         why: Option<&str>,
+        confirmed: Option<&str>,
     ) -> Result<MappingState, OperationError>;
 
     /// Puts the files of an earlier version back in place and uses them.

@@ -119,13 +119,13 @@ fn both(first: OperationError, second: OperationError) -> OperationError {
 }
 
 /// At most `samples` deals, taken evenly from all.
-fn spread(deals: &[Deal], samples: usize) -> impl Iterator<Item = &Deal> {
+pub(super) fn spread(deals: &[Deal], samples: usize) -> impl Iterator<Item = &Deal> {
     let count = samples.min(deals.len());
     (0..count).map(move |at| &deals[at * deals.len() / count])
 }
 
 /// Both sides of deals, read with the fields of both mappings.
-async fn pairs<'d>(
+pub(super) async fn pairs<'d>(
     account: &Account,
     part: &CrmPart,
     old: &Mapping,
@@ -151,7 +151,7 @@ async fn pairs<'d>(
 }
 
 /// The deals of an account that have a referral and a record of this kind.
-async fn linked(
+pub(super) async fn linked(
     parts: &Parts,
     account: &Account,
     crm: CrmName,

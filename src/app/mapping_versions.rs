@@ -133,6 +133,14 @@ pub(super) async fn kept(
     Ok(versions)
 }
 
+/// The files of the newest kept version; `None` if none is kept.
+pub(super) async fn newest(
+    parts: &Parts,
+    account: &AccountName,
+) -> Result<Option<Files>, StoreError> {
+    Ok(kept(parts, account).await?.pop().map(|(_, kept)| kept.files))
+}
+
 /// Lines that only one of two sets of files has.
 fn changed_lines(old: &Files, new: &Files) -> Vec<String> {
     let only = |files: &Files, others: &Files, sign: char| {
@@ -201,7 +209,7 @@ pub(super) async fn roll_back(
         // No daemon runs: the files are used at its next start.
         parts.mappings.remember(&account.name, &folder);
         record(parts, &account.name, who, Some(&reason)).await?;
-    } else if let Some(why) = reload(parts, account, who, Some(&reason)).await {
+    } else if let Some(why) = reload(parts, account, who, Some(&reason), Some(wanted)).await {
         return Err(refused(format!("The files are back, but not in use: {why}"), "Repair them."));
     }
     Ok(found.version)

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::alert;
+use super::mapping_budget::{NotUsed, weigh};
 use super::mapping_versions::{Files, give_reason, record, version};
 use super::parts::Parts;
 use super::schema::{current, fitted, look_again, use_fitted};
@@ -42,6 +43,8 @@ struct InUse {
     /// What the files say, whatever the CRMs have.
     whole: Vec<Arc<Mapping>>,
     rejected: Option<String>,
+    /// The files on the disk, if they only wait for a person's word.
+    waiting: Option<Files>,
     /// What was told of each CRM: its parked rows, and when it was looked at.
     told: BTreeMap<CrmName, (Vec<ParkedRow>, Timestamp)>,
 }
@@ -90,7 +93,18 @@ impl MappingFiles {
         if self.in_use(account).rejected.as_deref() != Some(why) {
             tracing::error!(account = %account, "The mapping files are not used: {why}");
         }
-        self.change(account, |own| own.rejected = Some(why.to_owned()));
+        self.change(account, |own| {
+            own.rejected = Some(why.to_owned());
+            own.waiting = None;
+        });
+    }
+
+    /// Begins with other files than those on the disk.
+    pub(super) fn begin_with(&self, account: &AccountName, files: Files, whole: Vec<Arc<Mapping>>) {
+        self.change(account, |own| {
+            own.files = files;
+            own.whole = whole;
+        });
     }
 
     /// The rows of a CRM that were told to be parked.
@@ -161,31 +175,39 @@ pub(super) async fn watch(parts: Arc<Parts>, stop: CancellationToken) {
             () = stop.cancelled() => return,
         }
         for account in &parts.accounts {
-            reload(&parts, account, WATCHER, None).await;
+            reload(&parts, account, WATCHER, None, None).await;
             look_again(&parts, account).await;
         }
     }
 }
 
 /// Uses the files on the disk if they changed and are good; tells why they are not in use otherwise.
-/// `why` is the reason that a person gives for the change.
+/// `why` is the reason that a person gives for the change, `confirmed` the version that one wants
+/// whatever it writes.
 pub(super) async fn reload(
     parts: &Parts,
     account: &Account,
     who: &str,
     why: Option<&str>,
+    confirmed: Option<&str>,
 ) -> Option<String> {
     let _turn = parts.mappings.turn.lock().await;
     let folder = folder(parts, &account.name)?;
     let before = parts.mappings.in_use(&account.name);
     let read = tokio::task::spawn_blocking(move || MappingFolder::read(&folder)).await;
     let result = match read {
-        Err(error) => Err(error.to_string()),
-        Ok(Err(problems)) => Err(problems.to_string()),
+        Err(error) => Err(error.to_string().into()),
+        Ok(Err(problems)) => Err(problems.to_string().into()),
         // Asked for by a person, the live schema is compared again too: `provision` may have made
         // fields.
         Ok(Ok(read)) if who == WATCHER && is_same(&read, &before) => return before.rejected,
-        Ok(Ok(read)) => use_files(parts, account, read).await,
+        Ok(Ok(read)) => match confirmed.filter(|wanted| version(&read.texts()) != **wanted) {
+            Some(wanted) => {
+                let now = version(&read.texts());
+                return Some(format!("the files are version {now} now, not {wanted}"));
+            }
+            None => use_files(parts, account, read, confirmed.is_some()).await,
+        },
     };
     match result {
         Ok(files) => {
@@ -201,20 +223,33 @@ pub(super) async fn reload(
             }
             None
         }
-        Err(why) => {
+        Err(NotUsed::Refused(why)) => {
             parts.mappings.reject(&account.name, &why);
+            Some(why)
+        }
+        Err(NotUsed::Waiting(why, files)) => {
+            parts.mappings.reject(&account.name, &why);
+            parts.mappings.change(&account.name, |own| own.waiting = Some(files));
             Some(why)
         }
     }
 }
 
-/// Whether nothing is to be done: the files are those in use, and were not refused.
+/// Whether nothing is to be done: the files are those in use, and were not refused, or they wait for
+/// a person.
 fn is_same(read: &MappingFolder, before: &InUse) -> bool {
-    read.is_whole() && read.texts() == before.files && before.rejected.is_none()
+    let files = read.texts();
+    let used = files == before.files && before.rejected.is_none();
+    read.is_whole() && (used || before.waiting.as_ref() == Some(&files))
 }
 
 /// Compiles the files, runs their cases, compares them with the live schema and uses them.
-async fn use_files(parts: &Parts, account: &Account, read: MappingFolder) -> Result<Files, String> {
+async fn use_files(
+    parts: &Parts,
+    account: &Account,
+    read: MappingFolder,
+    confirmed: bool,
+) -> Result<Files, NotUsed> {
     let files = read.texts();
     let compiled = tokio::task::spawn_blocking(move || compiled(&read)).await;
     let mappings = compiled.map_err(|error| error.to_string())??;
@@ -225,11 +260,15 @@ async fn use_files(parts: &Parts, account: &Account, read: MappingFolder) -> Res
         still_mapped(part, &own)?;
         ready.push((part, fitted(part, own).await.map_err(|unfit| unreadable(part, &unfit))?));
     }
+    if !confirmed {
+        weigh(parts, account, &files, &mappings, &ready).await?;
+    }
     let gained: Vec<String> = ready.iter().flat_map(|(part, own)| gained(part, own)).collect();
     // All or nothing: every part is ready before the first is replaced.
     parts.mappings.change(&account.name, |own| {
         own.whole = mappings;
         own.rejected = None;
+        own.waiting = None;
     });
     for (part, own) in ready {
         use_fitted(parts, account, part, own).await;

@@ -15,12 +15,14 @@ mod live;
 mod live_again;
 mod live_diff;
 pub mod login;
+mod mapping_budget;
 mod mapping_versions;
 mod mappings;
 mod nightly;
 mod operations;
 mod parts;
 mod provisioning;
+mod refused;
 mod relay;
 mod relink;
 mod schema;
@@ -145,6 +147,7 @@ impl App {
         );
         let token = systems::admin_token(config)?;
         live_again::settle(&parts).await.map_err(|error| AppError::Settings(error.to_string()))?;
+        mapping_budget::begin(&parts).await?;
         let public = bind("the public listener", config.server.listen).await?;
         let admin = bind("the admin listener", config.admin.listen).await?;
         let app = Self {

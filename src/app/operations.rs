@@ -170,10 +170,11 @@ impl Operations for Desk {
         account: &AccountName,
         who: &str,
         why: Option<&str>,
+        confirmed: Option<&str>,
     ) -> Result<MappingState, OperationError> {
         let account = self.account(account)?;
-        mappings::reload(&self.0, account, who, why).await;
-        Ok(self.0.mappings.state(account))
+        let rejected = mappings::reload(&self.0, account, who, why, confirmed).await;
+        Ok(MappingState { rejected, ..self.0.mappings.state(account) })
     }
 
     async fn roll_back_mappings(

@@ -93,6 +93,7 @@ pub(super) fn wanted(mapping: &Mapping) -> Provision {
         }
     }
     add_optional(mapping, &mut fields);
+    add_registration(mapping, &mut fields);
     let prefix = match mapping.crm() {
         CrmName::Dynamics365 => control.referral_id.split('_').next().unwrap_or_default(),
         CrmName::Salesforce => {
@@ -121,6 +122,43 @@ fn add_optional(mapping: &Mapping, fields: &mut Vec<WantedField>) {
         }
         let mut wanted = field(name, &rule.label, kind_of(rule.kind), TEXT);
         if rule.direction != Direction::ToCrm {
+            wanted.sellers = SellerAccess::Edit;
+        }
+        fields.push(wanted);
+    }
+}
+
+/// The columns of `[registration]`: the seller fills all but the status.
+fn add_registration(mapping: &Mapping, fields: &mut Vec<WantedField>) {
+    let Some(rule) = mapping.registration() else { return };
+    let table = [
+        (&rule.register, "Register deal with Microsoft", "boolean", 0),
+        (&rule.status, "Registration status", "text", TEXT),
+        (&rule.value, "Contract value", "amount", 0),
+        (&rule.currency, "Contract currency", "text", TEXT),
+        (&rule.usd_rate, "US dollars for one unit", "rate", 0),
+        (&rule.start, "Contract start", "date", 0),
+        (&rule.end, "Contract end", "date", 0),
+        (&rule.perpetual, "Perpetual contract", "flag", 0),
+        (&rule.signed, "Contract signed", "date", 0),
+        (&rule.solution, "Registered solution", "text", TEXT),
+        (&rule.solution_value, "Solution value", "amount", 0),
+        (&rule.deployed_on_azure, "Runs on Azure", "flag", 0),
+        (&rule.customer_deployment, "Runs in the subscription of the customer", "flag", 0),
+        (&rule.pay_as_you_go, "Pay as you go", "flag", 0),
+        (&rule.marketplace, "Bought in the marketplace", "flag", 0),
+        (&rule.marketplace_date, "Marketplace transaction", "date", 0),
+        (&rule.managed_customer, "Customer managed by Microsoft", "flag", 0),
+        (&rule.eligible_solution, "Solution eligible for Azure IP co-sell", "flag", 0),
+        (&rule.solution_assessment, "Came from a solution assessment", "flag", 0),
+    ];
+    for (name, label, kind, length) in table {
+        let Some(name) = name else { continue };
+        if name.contains('.') || fields.iter().any(|known| known.name == *name) {
+            continue;
+        }
+        let mut wanted = field(name, label, kind, length);
+        if rule.status.as_ref() != Some(name) {
             wanted.sellers = SellerAccess::Edit;
         }
         fields.push(wanted);
@@ -166,6 +204,9 @@ fn field(name: &str, label: &str, kind: &str, max_length: u32) -> WantedField {
 fn kind_of(kind: FieldKind) -> &'static str {
     match kind {
         FieldKind::Boolean => "boolean",
+        FieldKind::Date => "date",
+        FieldKind::Money => "amount",
+        FieldKind::Decimal => "rate",
         _ => "text",
     }
 }

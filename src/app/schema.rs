@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
+use super::refused;
 use crate::connect::crm::TableSchema;
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
@@ -79,15 +80,17 @@ async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), Unf
     Ok(())
 }
 
-/// Takes fitted mappings into use, and tells which rows are parked that were not.
+/// Takes fitted mappings into use, and tells which rows are parked that were not. Where that has
+/// changed, what the CRM refused before is tried again. Returns whether it has.
 pub(super) async fn use_fitted(
     parts: &Parts,
     account: &Account,
     part: &CrmPart,
     fitted: Vec<Arc<Mapping>>,
-) {
+) -> bool {
     let before = parts.mappings.told(&account.name, part.name());
     let now: Vec<ParkedRow> = parked(&fitted).cloned().collect();
+    let changed = !parked(&current(part)).eq(&now);
     part.replace_mappings(fitted);
     for row in now.iter().filter(|row| !row.optional && !before.contains(row)) {
         let ParkedRow { label, reason, fix, place, .. } = row;
@@ -101,6 +104,10 @@ pub(super) async fn use_fitted(
         tracing::info!("{}: {} is kept in step again", account.name, row.label);
     }
     parts.mappings.tell(&account.name, part.name(), now, parts.around.clock.now());
+    if changed && let Err(error) = refused::try_again(parts, account).await {
+        tracing::error!("What was refused could not be tried again: {error}");
+    }
+    changed
 }
 
 /// Looks at the CRMs of an account again: at once where a feed fails, since a field may be gone, and
@@ -115,10 +122,7 @@ pub(super) async fn look_again(parts: &Parts, account: &Account) {
         }
         match fitted(part, whole).await {
             Ok(fitted) => {
-                let before: Vec<ParkedRow> = parked(&current(part)).cloned().collect();
-                let changed = !parked(&fitted).eq(before.iter());
-                use_fitted(parts, account, part, fitted).await;
-                if changed {
+                if use_fitted(parts, account, part, fitted).await {
                     hint(parts, account, part);
                 }
             }
@@ -210,13 +214,22 @@ fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
             allowed || live.kind == "lookup"
         })
     };
-    let fitted = mapping.without(&missing).where_writable(may_write);
+    let may_point =
+        |field: &str| find(schema, field).is_some_and(|live| live.creatable || live.updatable);
+    let fitted = mapping.without(&missing).where_writable(may_write).where_pointable(may_point);
     if missing.is_empty() && fitted.parked().is_empty() { mapping } else { Arc::new(fitted) }
 }
 
-/// Whether a table has a field; those of related rows are not looked at.
-fn is_there(schema: &TableSchema, field: &str) -> bool {
-    field.contains('.') || find(schema, field).is_some()
+/// Whether a table has a field. Of a dotted one only the first step is looked at, and that only where
+/// the CRM tells all of them.
+pub(super) fn is_there(schema: &TableSchema, field: &str) -> bool {
+    match field.split_once('.') {
+        None => find(schema, field).is_some(),
+        Some((step, _)) => schema
+            .related
+            .as_ref()
+            .is_none_or(|known| known.iter().any(|name| name.eq_ignore_ascii_case(step))),
+    }
 }
 
 fn find<'s>(schema: &'s TableSchema, field: &str) -> Option<&'s crate::connect::crm::FieldSchema> {

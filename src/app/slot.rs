@@ -56,7 +56,9 @@ pub(super) fn outside(system: &str, fault: &ConnectError) -> OperationError {
         ConnectError::Throttled(_) => "Wait and ask again.",
         _ => "Look at the system with `cosell-sync doctor`.",
     };
-    OperationError::Outside { what: format!("{system}: {fault}."), fix: fix.to_owned() }
+    let fault = fault.to_string();
+    let what = format!("{system}: {}.", fault.trim_end_matches('.'));
+    OperationError::Outside { what, fix: fix.to_owned() }
 }
 
 /// Our own address for an account: with its secret, and as it may be shown.
@@ -202,6 +204,13 @@ async fn lost(parts: &Parts, account: &Account, taken: &Refusal) -> OperationErr
 /// Asks for a test event and waits a while for what becomes of it.
 pub(super) async fn test(parts: &Parts, account: &Account) -> Result<WebhookTest, OperationError> {
     let fault = |fault| outside("Partner Center", &fault);
+    let view = look(parts, account).await?;
+    if matches!(view.owner.as_str(), "none" | "foreign") {
+        return Err(OperationError::Refused {
+            what: sentence(&view).unwrap_or_default(),
+            fix: view.fix.unwrap_or_default(),
+        });
+    }
     let id = account.partner_center.send_validation_event().await.map_err(fault)?;
     let mut result = account.partner_center.validation_result(&id).await.map_err(fault)?;
     for _ in 0..TEST_POLLS {

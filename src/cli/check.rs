@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::{CliError, JsonArgument, Out, Outcome, print_json};
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::mapping::{CaseReport, MappingFolder, run_cases};
 
 /// Check configuration and mappings offline; every case of the mappings is run.
@@ -43,24 +43,37 @@ impl Check {
             ));
         }
         let mut folders: BTreeSet<PathBuf> = self.mappings.iter().cloned().collect();
+        let mut wrong = None;
         if let Some(file) = &self.config {
-            let config = Config::load(file, std::env::vars())
-                .map_err(|error| CliError::BadUse(error.to_string()))?;
-            let named = config.accounts.values().map(|own| config.path(&own.sync.mappings));
-            folders.extend(named);
-            if !self.json.json {
-                writeln!(out, "{}: ok", file.display())?;
+            match Config::load(file, std::env::vars()) {
+                Ok(config) => {
+                    let named = config.accounts.values().map(|own| config.path(&own.sync.mappings));
+                    folders.extend(named);
+                    if !self.json.json {
+                        writeln!(out, "{}: ok", file.display())?;
+                    }
+                }
+                Err(error) => wrong = Some(error),
             }
         }
         let folders: Vec<Folder> = folders.iter().map(|path| check(path)).collect();
         let good = folders.iter().all(|folder| folder.problems.is_empty());
         if self.json.json {
             let all: Vec<&Json> = folders.iter().map(|folder| &folder.json).collect();
-            print_json(out, &json!({ "ok": good, "config": self.config, "mappings": all }))?;
+            let problems = wrong.as_ref().map(ConfigError::problems).unwrap_or_default();
+            let json = json!({
+                "ok": good && wrong.is_none(), "config": self.config, "problems": problems,
+                "mappings": all,
+            });
+            print_json(out, &json)?;
         } else {
             folders.iter().try_for_each(|folder| folder.print(out))?;
         }
-        Ok(if good { Outcome::Fine } else { Outcome::Problem })
+        match wrong {
+            Some(error) => Err(CliError::BadUse(error.to_string())),
+            None if good => Ok(Outcome::Fine),
+            None => Ok(Outcome::Problem),
+        }
     }
 }
 

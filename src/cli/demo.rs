@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use crate::app::{App, InProcess};
+use crate::app::{self, App, InProcess, Parts};
 use crate::config::Config;
 use crate::connect::partner_center::slot::{self, SlotPlan};
 use crate::sandbox::story::{self, Agreed, Memory};
@@ -44,8 +44,11 @@ impl Demo {
         let file = folder.path().join("cosell-sync.toml");
         let config = Config::load(&file, std::iter::empty()).map_err(|error| error.to_string())?;
         register(&sandbox, &config)?;
-        let app = App::start(&config).await.map_err(|error| error.to_string())?;
-        provision(&app).await?;
+        let store = app::open_store(&config).await.map_err(|error| error.to_string())?;
+        let around = app::surroundings(store);
+        let parts = Parts::build(&config, around.clone(), false);
+        provision(&Arc::new(parts.map_err(|error| error.to_string())?)).await?;
+        let app = App::start_with(&config, around).await.map_err(|error| error.to_string())?;
         let _webhooks_of_dynamics = sandbox.dynamics365.deliver_in_background();
         let sandbox = Arc::new(sandbox);
         let held = self.tell(out, &sandbox, &app).await?;
@@ -182,11 +185,11 @@ fn register(sandbox: &Sandbox, config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes what the CRMs lack, as `provision --apply` does: Dynamics 365 learns where its webhooks go.
-async fn provision(app: &App) -> Result<(), String> {
+/// Makes what the CRMs lack, as `provision --apply` does before the daemon is started: Dynamics 365
+/// learns where its webhooks go.
+async fn provision(parts: &Arc<Parts>) -> Result<(), String> {
     let body = serde_json::json!({ "apply": true });
-    let answer = InProcess::new(&app.parts).ask("POST", "provision", Some(&body)).await?;
-    match answer {
+    match InProcess::new(parts).ask("POST", "provision", Some(&body)).await? {
         (200, _) => Ok(()),
         (status, text) => Err(format!("provision: {status} {}", String::from_utf8_lossy(&text))),
     }

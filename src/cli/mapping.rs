@@ -117,6 +117,9 @@ pub(super) struct Reload {
     /// Why the files were changed; the history and the trail keep it
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
+    /// Use this version of the files although it would write more deals than sync.mapping_budget
+    #[arg(long, value_name = "VERSION")]
+    confirm: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -359,7 +362,9 @@ async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError
 impl Reload {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let reach = Reach::find(&self.common.config.load()?).await?;
-        let body = json!({ "account": self.common.account(), "why": self.why });
+        let body = json!({
+            "account": self.common.account(), "why": self.why, "confirm": self.confirm,
+        });
         let state = reach.post("mappings/reload", &body).await?;
         let rejected = text(&state, "/rejected");
         let outcome = if rejected.is_empty() { Outcome::Fine } else { Outcome::Problem };

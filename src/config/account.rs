@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::{ConfigError, check_range};
+use super::check_range;
+use super::found::Found;
 
 /// `[accounts.NAME.sync]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -39,6 +40,10 @@ pub struct SyncConfig {
     /// How long Partner Center's list may lag behind a write, in seconds. 0 to 600.
     #[serde(default = "default_list_lag_secs")]
     pub list_lag_secs: u64,
+    /// How many records a changed mapping may write differently without a person's word. 0 to
+    /// 10000000.
+    #[serde(default = "default_mapping_budget")]
+    pub mapping_budget: u64,
     /// After how long a change that cannot be carried on is shown in the CRMs as *waiting*, in
     /// seconds. 1 to 86400.
     #[serde(default = "default_show_waiting_secs")]
@@ -63,6 +68,10 @@ fn default_time_zone() -> String {
 
 fn default_list_lag_secs() -> u64 {
     5
+}
+
+fn default_mapping_budget() -> u64 {
+    1000
 }
 
 fn default_show_waiting_secs() -> u64 {
@@ -93,26 +102,31 @@ pub enum WonBefore72h {
 impl SyncConfig {
     pub(super) fn check(
         &self,
-        file: &str,
+        found: &mut Found<'_>,
         account: &str,
         dynamics365: bool,
         salesforce: bool,
-    ) -> Result<(), ConfigError> {
+    ) {
         let key = |name: &str| format!("accounts.{account}.sync.{name}");
-        check_range(file, &key("newest_margin_secs"), self.newest_margin_secs, 0, 3600)?;
-        check_range(file, &key("list_lag_secs"), self.list_lag_secs, 0, 600)?;
-        check_range(file, &key("show_waiting_secs"), self.show_waiting_secs, 1, 86_400)?;
+        check_range(found, &key("newest_margin_secs"), self.newest_margin_secs, 0, 3600);
+        check_range(found, &key("list_lag_secs"), self.list_lag_secs, 0, 600);
+        check_range(found, &key("mapping_budget"), self.mapping_budget, 0, 10_000_000);
+        check_range(found, &key("show_waiting_secs"), self.show_waiting_secs, 1, 86_400);
         let there = match self.primary_crm {
             None => !(dynamics365 && salesforce),
             Some(PrimaryCrm::Dynamics365) => dynamics365,
             Some(PrimaryCrm::Salesforce) => salesforce,
         };
         if !there {
-            return Err(ConfigError::plain(
-                file,
-                &format!("`{}` does not name one of the configured CRMs", key("primary_crm")),
+            let (what, fix) = (
+                format!("`{}` does not name one of the configured CRMs", key("primary_crm")),
                 "set it to \"dynamics365\" or \"salesforce\"",
-            ));
+            );
+            if self.primary_crm.is_some() {
+                found.value(&key("primary_crm"), &what, fix);
+            } else {
+                found.lack(&format!("accounts.{account}.sync"), &what, fix);
+            }
         }
         if crate::domain::time::Date::of(
             crate::domain::time::Timestamp::from_millis(0),
@@ -120,13 +134,12 @@ impl SyncConfig {
         )
         .is_none()
         {
-            return Err(ConfigError::plain(
-                file,
+            found.value(
+                &key("time_zone"),
                 &format!("`{}` is \"{}\", which is no time zone", key("time_zone"), self.time_zone),
                 "use a name such as \"Europe/Berlin\"",
-            ));
+            );
         }
-        Ok(())
     }
 }
 
@@ -173,15 +186,13 @@ pub struct PersonConfig {
 }
 
 impl SharingConfig {
-    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>, account: &str) {
         let known = ["Yes", "No", "HaveNotDecided"];
-        match &self.marketplace_intent {
-            Some(intent) if !known.contains(&intent.as_str()) => Err(ConfigError::plain(
-                file,
-                &format!("`accounts.{account}.sharing.marketplace_intent` is \"{intent}\""),
-                "choose Yes, No or HaveNotDecided",
-            )),
-            _ => Ok(()),
+        let wrong = self.marketplace_intent.as_deref().filter(|intent| !known.contains(intent));
+        if let Some(intent) = wrong {
+            let key = format!("accounts.{account}.sharing.marketplace_intent");
+            let what = format!("`{key}` is \"{intent}\"");
+            found.value(&key, &what, "choose Yes, No or HaveNotDecided");
         }
     }
 }

@@ -7,21 +7,26 @@
 
 mod account;
 mod error;
+mod found;
 mod overlay;
 mod partner_center;
 mod secret;
 mod server;
+mod shape;
 mod systems;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::de::DeTable;
+
+use self::found::Found;
 
 pub use account::{
     ConsentSource, PersonConfig, PrimaryCrm, SharingConfig, SyncConfig, WonBefore72h,
 };
-pub use error::ConfigError;
+pub use error::{ConfigError, ConfigProblem};
 pub use partner_center::{PartnerCenterConfig, WebhookConfig};
 pub use secret::SecretSource;
 pub use server::{AdminConfig, ServerConfig, StoreBackend, StoreConfig};
@@ -67,7 +72,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// One sentence with file, line, column and how to fix it.
+    /// Every problem at once, each with file, line, column and how to fix it.
     pub fn load(
         path: &Path,
         environment: impl Iterator<Item = (String, String)>,
@@ -90,56 +95,64 @@ impl Config {
         folder: PathBuf,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let read: Result<Self, _> = toml::from_str(text);
         let overrides = overlay::overrides(environment);
-        let mut config = if overrides.is_empty() {
-            read.map_err(|error| ConfigError::in_file(file, text, &error))?
+        let variables = overrides.iter().map(|one| one.name.as_str()).collect();
+        let mut found = Found::new(file, text, variables);
+        let (mut root, broken) = DeTable::parse_recoverable(text);
+        for error in &broken {
+            let (what, fix) = error::explain(error.message());
+            found.at(error.span().unwrap_or_default().start, what, fix);
+        }
+        // What follows a broken line would be taken for something else.
+        let config = if broken.is_empty() {
+            overlay::apply(root.get_mut(), text.len(), &overrides);
+            found.learn(root.get_ref());
+            shape::read(root, &mut found)
         } else {
-            overlay::apply(file, text, &overrides)?
+            None
         };
-        config.folder = folder;
-        config.check(file)?;
-        Ok(config)
+        if let Some(config) = &config {
+            config.check(&mut found);
+        }
+        found.end()?;
+        let unread = || ConfigError::unreadable(file, &std::io::ErrorKind::InvalidData.into());
+        Ok(Self { folder, ..config.ok_or_else(unread)? })
     }
 
     /// What types alone cannot say.
-    fn check(&self, file: &str) -> Result<(), ConfigError> {
+    fn check(&self, found: &mut Found<'_>) {
         if self.accounts.is_empty() {
-            return Err(ConfigError::plain(
-                file,
+            found.lack(
+                "",
                 "no account is configured",
                 "add a table such as [accounts.contoso.partner_center]",
-            ));
+            );
         }
-        self.server.check(file)?;
-        self.admin.check(file)?;
+        self.server.check(found);
+        self.admin.check(found);
         for (name, account) in &self.accounts {
-            account.check(file, name)?;
+            account.check(found, name);
         }
-        self.check_organizations(file)
+        self.check_organizations(found);
     }
 
     /// Two accounts that write into one CRM would fight each other.
-    fn check_organizations(&self, file: &str) -> Result<(), ConfigError> {
+    fn check_organizations(&self, found: &mut Found<'_>) {
         let mut seen: BTreeMap<String, &str> = BTreeMap::new();
         for (name, account) in &self.accounts {
-            let urls = account
-                .dynamics365
-                .iter()
-                .map(|crm| &crm.url)
-                .chain(account.salesforce.iter().map(|crm| &crm.url));
-            for url in urls {
+            let dynamics365 = account.dynamics365.iter().map(|crm| ("dynamics365", &crm.url));
+            let salesforce = account.salesforce.iter().map(|crm| ("salesforce", &crm.url));
+            for (crm, url) in dynamics365.chain(salesforce) {
                 let key = url.as_str().trim_end_matches('/').to_ascii_lowercase();
                 if let Some(other) = seen.insert(key, name) {
-                    return Err(ConfigError::plain(
-                        file,
+                    found.lack(
+                        &format!("accounts.{name}.{crm}"),
                         &format!("the accounts `{other}` and `{name}` both write into {url}"),
                         "keep one of them",
-                    ));
+                    );
                 }
             }
         }
-        Ok(())
     }
 
     /// A path of the file, from the folder of the file.
@@ -150,7 +163,7 @@ impl Config {
 }
 
 impl AccountConfig {
-    fn check(&self, file: &str, name: &str) -> Result<(), ConfigError> {
+    fn check(&self, found: &mut Found<'_>, name: &str) {
         let plain = !name.is_empty()
             && name.chars().all(|letter| {
                 letter.is_ascii_lowercase()
@@ -158,60 +171,55 @@ impl AccountConfig {
                     || letter == '-'
                     || letter == '_'
             });
+        let table = format!("accounts.{name}");
         if !plain {
-            return Err(ConfigError::plain(
-                file,
+            found.value(
+                &table,
                 &format!("`{name}` cannot be the name of an account"),
                 "use lower-case letters, digits, - and _; it becomes part of the webhook address",
-            ));
+            );
         }
         if self.dynamics365.is_none() && self.salesforce.is_none() {
-            return Err(ConfigError::plain(
-                file,
+            found.lack(
+                &table,
                 &format!("the account `{name}` has no CRM"),
                 &format!("add [accounts.{name}.dynamics365] or [accounts.{name}.salesforce]"),
-            ));
+            );
         }
-        self.partner_center.check(file, name)?;
+        self.partner_center.check(found, name);
         if let Some(crm) = &self.dynamics365 {
-            crm.check(file, name)?;
+            crm.check(found, name);
         }
         if let Some(crm) = &self.salesforce {
-            crm.check(file, name)?;
+            crm.check(found, name);
         }
-        self.sync.check(file, name, self.dynamics365.is_some(), self.salesforce.is_some())?;
-        self.sharing.check(file, name)
+        self.sync.check(found, name, self.dynamics365.is_some(), self.salesforce.is_some());
+        self.sharing.check(found, name);
     }
 }
 
 /// Refuses an address that may not carry credentials.
-fn check_address(file: &str, key: &str, url: &url::Url) -> Result<(), ConfigError> {
+fn check_address(found: &mut Found<'_>, key: &str, url: &url::Url) {
     let loopback = match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    if url.scheme() == "https" || url.scheme() == "http" && loopback {
-        return Ok(());
+    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
+        found.value(
+            key,
+            &format!("`{key}` is {url}, which would send credentials in the open"),
+            "use https; plain http is accepted for loopback addresses only",
+        );
     }
-    Err(ConfigError::plain(
-        file,
-        &format!("`{key}` is {url}, which would send credentials in the open"),
-        "use https; plain http is accepted for loopback addresses only",
-    ))
 }
 
 /// Refuses a number outside its range.
-fn check_range(file: &str, key: &str, value: u64, low: u64, high: u64) -> Result<(), ConfigError> {
-    if (low..=high).contains(&value) {
-        return Ok(());
+fn check_range(found: &mut Found<'_>, key: &str, value: u64, low: u64, high: u64) {
+    if !(low..=high).contains(&value) {
+        found.value(key, &format!("`{key}` is {value}"), &format!("choose {low} to {high}"));
     }
-    Err(ConfigError::plain(
-        file,
-        &format!("`{key}` is {value}"),
-        &format!("choose {low} to {high}"),
-    ))
 }
 
 #[cfg(test)]

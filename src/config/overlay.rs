@@ -1,64 +1,82 @@
 //! Environment variables on top of the file: `COSELL_SYNC__SECTION__KEY=value`.
 
-use serde::Deserialize;
-use toml::{Table, Value};
+use std::borrow::Cow;
+use std::ops::Range;
 
-use super::{Config, ConfigError};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 const PREFIX: &str = "COSELL_SYNC__";
 
+/// An overriding variable.
+pub(super) struct Override {
+    /// Its name.
+    pub(super) name: String,
+    /// Its value.
+    value: String,
+    /// Its value as a line of TOML.
+    line: String,
+}
+
 /// The overriding variables, in the order of their names.
-pub(super) fn overrides(
-    environment: impl Iterator<Item = (String, String)>,
-) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> =
-        environment.filter(|(name, _)| name.starts_with(PREFIX)).collect();
-    found.sort();
+pub(super) fn overrides(environment: impl Iterator<Item = (String, String)>) -> Vec<Override> {
+    let own = environment.filter(|(name, _)| name.starts_with(PREFIX));
+    let mut found: Vec<Override> = own
+        .map(|(name, value)| Override { name, line: format!("value = {value}"), value })
+        .collect();
+    found.sort_by(|left, right| left.name.cmp(&right.name));
     found
 }
 
-/// Reads the file with the variables on top. An error names the variable that brought it.
-pub(super) fn apply(
-    file: &str,
-    text: &str,
-    overrides: &[(String, String)],
-) -> Result<Config, ConfigError> {
-    let mut table: Table =
-        toml::from_str(text).map_err(|error| ConfigError::in_file(file, text, &error))?;
-    let mut last_good = Config::deserialize(Value::Table(table.clone()));
-    for (name, value) in overrides {
-        put(&mut table, name, value);
-        let read = Config::deserialize(Value::Table(table.clone()));
-        if let (Err(error), Ok(_)) = (&read, &last_good) {
-            return Err(ConfigError::in_environment(name, error));
-        }
-        last_good = read;
-    }
-    match last_good {
-        Ok(config) => Ok(config),
-        // The file itself is wrong: say so with its line.
-        Err(error) => match toml::from_str::<Config>(text) {
-            Err(in_file) => Err(ConfigError::in_file(file, text, &in_file)),
-            Ok(_) => Err(ConfigError::in_environment("COSELL_SYNC__*", &error)),
-        },
+/// Lays the variables on top. What they bring lies behind `end`, the end of the text: the first at
+/// the next place, and so on.
+pub(super) fn apply<'i>(root: &mut DeTable<'i>, end: usize, overrides: &'i [Override]) {
+    for (index, one) in overrides.iter().enumerate() {
+        let place = end + 1 + index;
+        put(root, one, place..place);
     }
 }
 
 /// Sets one value, making tables on the way. A value that is TOML is read as such, else as text.
-fn put(table: &mut Table, name: &str, value: &str) {
-    let path: Vec<String> =
-        name.trim_start_matches(PREFIX).split("__").map(str::to_ascii_lowercase).collect();
+fn put<'i>(root: &mut DeTable<'i>, one: &'i Override, place: Range<usize>) {
+    let path = one.name.trim_start_matches(PREFIX).split("__").map(str::to_ascii_lowercase);
+    let path: Vec<String> = path.collect();
     let Some((key, tables)) = path.split_last() else { return };
-    let mut at = table;
+    let named = |name: &str| Spanned::new(place.clone(), Cow::Owned(name.to_owned()));
+    let mut at = root;
     for step in tables {
-        let entry = at.entry(step.clone()).or_insert_with(|| Value::Table(Table::new()));
-        if !entry.is_table() {
-            *entry = Value::Table(Table::new());
+        let empty = || Spanned::new(place.clone(), DeValue::Table(DeTable::new()));
+        let entry = at.entry(named(step)).or_insert_with(empty);
+        if !entry.get_ref().is_table() {
+            *entry = empty();
         }
-        let Value::Table(next) = entry else { return };
+        let DeValue::Table(next) = entry.get_mut() else { return };
         at = next;
     }
-    let read = toml::from_str::<Table>(&format!("value = {value}")).ok();
-    let read = read.and_then(|mut read| read.remove("value"));
-    at.insert(key.clone(), read.unwrap_or_else(|| Value::String(value.to_owned())));
+    let read = DeTable::parse(&one.line).ok().and_then(|read| read.into_inner().remove("value"));
+    let value = read.map_or(DeValue::String(Cow::Borrowed(&one.value)), Spanned::into_inner);
+    // The place of the old key would be told in place of the variable.
+    at.remove(key.as_str());
+    at.insert(named(key), moved(value, &place));
+}
+
+/// A value with everything in it at one place.
+fn moved<'i>(value: DeValue<'i>, place: &Range<usize>) -> Spanned<DeValue<'i>> {
+    let value = match value {
+        DeValue::Table(table) => {
+            let pairs = table.into_iter().map(|(key, value)| {
+                (Spanned::new(place.clone(), key.into_inner()), moved(value.into_inner(), place))
+            });
+            DeValue::Table(pairs.collect())
+        }
+        DeValue::Array(mut items) => {
+            for item in items.iter_mut() {
+                let value = std::mem::replace(item.get_mut(), DeValue::Boolean(false));
+                *item = moved(value, place);
+            }
+            DeValue::Array(items)
+        }
+        plain => plain,
+    };
+    Spanned::new(place.clone(), value)
 }

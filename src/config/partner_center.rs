@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, SecretSource, check_address, check_range};
+use super::found::Found;
+use super::{SecretSource, check_address, check_range};
 use crate::domain::time::Date;
 
 /// `[accounts.NAME.partner_center]`.
@@ -58,19 +59,14 @@ impl PartnerCenterConfig {
         certificate.or(self.client_secret.as_ref().map(|source| ("client_secret", source)))
     }
 
-    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>, account: &str) {
         let key = |name: &str| format!("accounts.{account}.partner_center.{name}");
         if self.client_secret.is_some() == self.certificate.is_some() {
-            return Err(ConfigError::plain(
-                file,
-                &format!(
-                    "{} needs a client_secret or a certificate",
-                    key("").trim_end_matches('.')
-                ),
-                "give exactly one of the two",
-            ));
+            let table = format!("accounts.{account}.partner_center");
+            let what = format!("{table} needs a client_secret or a certificate");
+            found.lack(&table, &what, "give exactly one of the two");
         }
-        check_range(file, &key("reconcile_secs"), self.reconcile_secs, 1, 86_400)?;
+        check_range(found, &key("reconcile_secs"), self.reconcile_secs, 1, 86_400);
         let addresses = [
             ("token_url", &self.token_url),
             ("referrals_url", &self.referrals_url),
@@ -78,11 +74,11 @@ impl PartnerCenterConfig {
         ];
         for (name, url) in addresses {
             if let Some(url) = url {
-                check_address(file, &key(name), url)?;
+                check_address(found, &key(name), url);
             }
         }
         for url in self.webhook.iter().flat_map(|webhook| &webhook.relay_url) {
-            check_address(file, &key("webhook.relay_url"), url)?;
+            check_address(found, &key("webhook.relay_url"), url);
         }
         let audiences = [
             ("referrals_audience", &self.referrals_audience),
@@ -90,14 +86,14 @@ impl PartnerCenterConfig {
         ];
         for (name, audience) in audiences {
             if audience.as_deref().is_some_and(|audience| !is_audience(audience)) {
-                return Err(ConfigError::plain(
-                    file,
+                found.value(
+                    &key(name),
                     &format!("{} is not the identifier of a resource", key(name)),
                     "write the address that tokens are asked for, without a scope such as /.default",
-                ));
+                );
             }
         }
-        self.webhook.iter().try_for_each(|webhook| webhook.check_resource_hosts(file, key))
+        self.webhook.iter().for_each(|webhook| webhook.check_resource_hosts(found, key));
     }
 }
 
@@ -139,25 +135,21 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
-    fn check_resource_hosts(
-        &self,
-        file: &str,
-        key: impl Fn(&str) -> String,
-    ) -> Result<(), ConfigError> {
-        let Some(hosts) = &self.resource_hosts else { return Ok(()) };
+    fn check_resource_hosts(&self, found: &mut Found<'_>, key: impl Fn(&str) -> String) {
+        let Some(hosts) = &self.resource_hosts else { return };
         let is_host = |host: &String| {
             let url = Url::parse(&format!("https://{host}/"));
             let same = |url: Url| url.path() == "/" && url.query().is_none();
             !host.is_empty() && !host.contains(['/', '@', '*']) && url.is_ok_and(same)
         };
-        if !hosts.is_empty() && hosts.iter().all(is_host) {
-            return Ok(());
+        if hosts.is_empty() || !hosts.iter().all(is_host) {
+            let key = key("webhook.resource_hosts");
+            found.value(
+                &key,
+                &format!("{key} names no host, or something that is none"),
+                "write names as in [\"api.partnercenter.microsoft.com\"], without https:// and path",
+            );
         }
-        Err(ConfigError::plain(
-            file,
-            &format!("{} names no host, or something that is none", key("webhook.resource_hosts")),
-            "write names as in [\"api.partnercenter.microsoft.com\"], without https:// and path",
-        ))
     }
 }
 
@@ -167,7 +159,7 @@ fn default_organization() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::PartnerCenterConfig;
+    use super::{Found, PartnerCenterConfig};
 
     #[test]
     fn what_another_cloud_is_called_is_checked() {
@@ -198,7 +190,9 @@ mod tests {
                  [webhook]\ncertificate_hosts = []\ncertificate_paths = []\nroots = 'r'\n{hosts}"
             );
             let settings: PartnerCenterConfig = toml::from_str(&text).expect(why);
-            let checked = settings.check("a file", "contoso");
+            let mut found = Found::new("a file", "", Vec::new());
+            settings.check(&mut found, "contoso");
+            let checked = found.end();
             assert_eq!(checked.is_ok(), good, "{why}: {checked:?}");
         }
     }

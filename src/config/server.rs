@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, SecretSource, check_address, check_range};
+use super::found::Found;
+use super::{SecretSource, check_address, check_range};
 
 /// `[server]`: the public listener, for webhooks and nothing else.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,12 +34,12 @@ fn default_stop_secs() -> u64 {
 }
 
 impl ServerConfig {
-    pub(super) fn check(&self, file: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>) {
         if let Some(url) = &self.public_url {
-            check_address(file, "server.public_url", url)?;
+            check_address(found, "server.public_url", url);
         }
-        check_range(file, "server.lanes", self.lanes, 1, 256)?;
-        check_range(file, "server.stop_secs", self.stop_secs, 1, 300)
+        check_range(found, "server.lanes", self.lanes, 1, 256);
+        check_range(found, "server.stop_secs", self.stop_secs, 1, 300);
     }
 }
 
@@ -67,15 +68,15 @@ impl Default for AdminConfig {
 }
 
 impl AdminConfig {
-    pub(super) fn check(&self, file: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>) {
         if self.listen.ip().is_loopback() || self.behind_proxy {
-            return Ok(());
+            return;
         }
-        Err(ConfigError::plain(
-            file,
+        found.value(
+            "admin.listen",
             &format!("`admin.listen` is {}, which is open to the network without TLS", self.listen),
             "use a loopback address, or put a TLS proxy in front and set admin.behind_proxy = true",
-        ))
+        );
     }
 }
 

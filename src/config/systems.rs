@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ConfigError, SecretSource, check_address, check_range};
+use super::found::Found;
+use super::{SecretSource, check_address, check_range};
 
 /// `[accounts.NAME.dynamics365]`: one Dataverse environment.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,20 +52,18 @@ fn default_daily_requests() -> u64 {
 }
 
 impl Dynamics365Config {
-    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>, account: &str) {
         let key = |name: &str| format!("accounts.{account}.dynamics365.{name}");
         if self.client_secret.is_some() == self.certificate.is_some() {
-            return Err(ConfigError::plain(
-                file,
-                &format!("accounts.{account}.dynamics365 needs a client_secret or a certificate"),
-                "give exactly one of the two",
-            ));
+            let table = format!("accounts.{account}.dynamics365");
+            let what = format!("{table} needs a client_secret or a certificate");
+            found.lack(&table, &what, "give exactly one of the two");
         }
-        check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
-        check_range(file, &key("daily_requests"), self.daily_requests, 1000, 100_000_000)?;
-        check_range(file, &key("reserve_percent"), self.reserve_percent, 0, 90)?;
-        check_address(file, &key("url"), &self.url)?;
-        self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))
+        check_range(found, &key("poll_secs"), self.poll_secs, 1, 86_400);
+        check_range(found, &key("daily_requests"), self.daily_requests, 1000, 100_000_000);
+        check_range(found, &key("reserve_percent"), self.reserve_percent, 0, 90);
+        check_address(found, &key("url"), &self.url);
+        self.token_url.iter().for_each(|url| check_address(found, &key("token_url"), url));
     }
 }
 
@@ -150,31 +149,31 @@ fn default_events_at_once() -> u32 {
 }
 
 impl PubSubConfig {
-    fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+    fn check(&self, found: &mut Found<'_>, account: &str) {
         let key = |name: &str| format!("accounts.{account}.salesforce.pubsub.{name}");
         if !cfg!(feature = "pubsub") {
-            return Err(ConfigError::plain(
-                file,
+            found.value(
+                &format!("accounts.{account}.salesforce.pubsub"),
                 &format!(
                     "[accounts.{account}.salesforce.pubsub] is there, but this program was built \
                      without change events"
                 ),
                 "remove the table, or build with `cargo build --release --features pubsub`",
-            ));
+            );
         }
-        check_range(file, &key("events_at_once"), u64::from(self.events_at_once), 1, 100)?;
+        check_range(found, &key("events_at_once"), u64::from(self.events_at_once), 1, 100);
         for (name, topic) in
             [("opportunity_topic", &self.opportunity_topic), ("lead_topic", &self.lead_topic)]
         {
             if !topic.starts_with("/data/") {
-                return Err(ConfigError::plain(
-                    file,
+                found.value(
+                    &key(name),
                     &format!("`{}` is \"{topic}\", which is no topic of change events", key(name)),
                     "use a name such as /data/OpportunityChangeEvent or /data/CoSell__chn",
-                ));
+                );
             }
         }
-        check_address(file, &key("url"), &self.url)
+        check_address(found, &key("url"), &self.url);
     }
 }
 
@@ -207,30 +206,29 @@ fn default_reserve_percent() -> u64 {
 }
 
 impl SalesforceConfig {
-    pub(super) fn check(&self, file: &str, account: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, found: &mut Found<'_>, account: &str) {
         let key = |name: &str| format!("accounts.{account}.salesforce.{name}");
-        check_range(file, &key("poll_secs"), self.poll_secs, 1, 86_400)?;
-        check_range(file, &key("overlap_secs"), self.overlap_secs, 0, 3600)?;
-        check_range(file, &key("reserve_percent"), self.reserve_percent, 0, 90)?;
-        self.pubsub.iter().try_for_each(|pubsub| pubsub.check(file, account))?;
-        check_address(file, &key("url"), &self.url)?;
-        self.token_url.iter().try_for_each(|url| check_address(file, &key("token_url"), url))?;
-        let missing = match self.auth {
-            SalesforceAuth::Jwt if self.username.is_none() => Some("username"),
-            SalesforceAuth::Jwt if self.private_key.is_none() => Some("private_key"),
-            SalesforceAuth::ClientCredentials if self.client_secret.is_none() => {
-                Some("client_secret")
+        check_range(found, &key("poll_secs"), self.poll_secs, 1, 86_400);
+        check_range(found, &key("overlap_secs"), self.overlap_secs, 0, 3600);
+        check_range(found, &key("reserve_percent"), self.reserve_percent, 0, 90);
+        self.pubsub.iter().for_each(|pubsub| pubsub.check(found, account));
+        check_address(found, &key("url"), &self.url);
+        self.token_url.iter().for_each(|url| check_address(found, &key("token_url"), url));
+        let needed = match self.auth {
+            SalesforceAuth::Jwt => {
+                [("username", self.username.is_some()), ("private_key", self.private_key.is_some())]
             }
-            SalesforceAuth::RefreshToken if self.refresh_token.is_none() => Some("refresh_token"),
-            _ => None,
+            SalesforceAuth::ClientCredentials => {
+                [("client_secret", self.client_secret.is_some()), ("client_id", true)]
+            }
+            SalesforceAuth::RefreshToken => {
+                [("refresh_token", self.refresh_token.is_some()), ("client_id", true)]
+            }
         };
-        match missing {
-            Some(name) => Err(ConfigError::plain(
-                file,
-                &format!("`{}` is missing", key(name)),
-                "this way of signing in needs it",
-            )),
-            None => Ok(()),
+        for (name, _) in needed.iter().filter(|(_, there)| !there) {
+            let table = format!("accounts.{account}.salesforce");
+            let what = format!("`{}` is missing", key(name));
+            found.lack(&table, &what, "this way of signing in needs it");
         }
     }
 }

@@ -50,19 +50,19 @@ fn every_mistake_is_told_with_its_place_and_fix() {
         (
             "https://contoso.my",
             "http://contoso.my",
-            "cosell.toml: `accounts.contoso.salesforce.url` is http://contoso.my.salesforce.com/, which would send \
+            "cosell.toml:12:1: `accounts.contoso.salesforce.url` is http://contoso.my.salesforce.com/, which would send \
              credentials in the open; use https; plain http is accepted for loopback addresses only",
         ),
         (
             "[accounts.contoso.sync]",
             "[accounts.contoso.sync]\ntime_zone = \"Europe/Atlantis\"",
-            "cosell.toml: `accounts.contoso.sync.time_zone` is \"Europe/Atlantis\", which is no time zone; use a name \
+            "cosell.toml:17:1: `accounts.contoso.sync.time_zone` is \"Europe/Atlantis\", which is no time zone; use a name \
              such as \"Europe/Berlin\"",
         ),
         (
             "client_id = \"c\"\nclient_secret = { env",
             "client_id = \"c\"\npoll_secs = 0\nclient_secret = { env",
-            "cosell.toml: `accounts.contoso.salesforce.poll_secs` is 0; choose 1 to 86400",
+            "cosell.toml:15:1: `accounts.contoso.salesforce.poll_secs` is 0; choose 1 to 86400",
         ),
         (
             "client_id = \"c\"\nclient_secret = { env",
@@ -73,13 +73,13 @@ fn every_mistake_is_told_with_its_place_and_fix() {
         (
             "client_secret = { file = \"/run/secrets/pc\" }",
             "client_secret = { file = \"/run/secrets/pc\" }\ncertificate = { file = \"/run/secrets/pc.pem\" }",
-            "cosell.toml: accounts.contoso.partner_center needs a client_secret or a certificate; give exactly one \
+            "cosell.toml:7:19: accounts.contoso.partner_center needs a client_secret or a certificate; give exactly one \
              of the two",
         ),
         (
             "[store]",
             "[admin]\nlisten = \"0.0.0.0:8081\"\n[store]",
-            "cosell.toml: `admin.listen` is 0.0.0.0:8081, which is open to the network without TLS; use a loopback \
+            "cosell.toml:6:1: `admin.listen` is 0.0.0.0:8081, which is open to the network without TLS; use a loopback \
              address, or put a TLS proxy in front and set admin.behind_proxy = true",
         ),
     ];
@@ -87,6 +87,90 @@ fn every_mistake_is_told_with_its_place_and_fix() {
         assert!(GOOD.contains(right), "{right}");
         assert_eq!(parse(&GOOD.replace(right, wrong), &[]).expect_err(wrong), expected);
     }
+}
+
+/// Every mistake is told at once, in the order of the file, and nothing that only follows from one.
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let wrong = r#"
+[server]
+lissten = "0.0.0.0:8080"
+lanes = 0
+public_url = "http://cosell.example.com"
+[stor]
+[accounts.contoso.partner_center]
+tenant_id = 5
+client_id = "c"
+client_secrett = { file = "/run/secrets/pc" }
+[accounts.contoso.partner_center.webhook]
+certificate_hosts = "a.example"
+roots = "r"
+[accounts.contoso.salesforce]
+url = "http://contoso.my.salesforce.com"
+auth = "client_credential"
+poll_secs = "30s"
+overlap_secs = 4000
+[accounts.contoso.sync]
+time_zone = "Europe/Atlantis"
+primary_crm = "dynamics365"
+[accounts.contoso.sharing]
+customer_consent = 1
+default_team = [{ first_name = "Sam" }]
+"#;
+    let environment = [("COSELL_SYNC__SERVER__STOP_SECS", "0"), ("COSELL_SYNC__ADMIN__TOKEN", "x")];
+    let told = parse(wrong, &environment).expect_err("wrong");
+    let expected = [
+        "3:1: `lissten` is not a setting; did you mean `listen`?",
+        "4:1: `server.lanes` is 0; choose 1 to 256",
+        "5:1: `server.public_url` is http://cosell.example.com/, which would send",
+        "6:1: `path` is missing; add it",
+        "6:2: `stor` is not a setting; did you mean `store`?",
+        "8:13: invalid type: integer `5`, expected a string",
+        "10:1: `client_secrett` is not a setting; did you mean `client_secret`?",
+        "11:1: `certificate_paths` is missing",
+        "12:21: invalid type: string \"a.example\", expected a sequence",
+        "14:1: `client_id` is missing",
+        "15:1: `accounts.contoso.salesforce.url` is http://contoso.my.salesforce.com/, which",
+        "16:8: `client_credential` is not a choice here; did you mean `client_credentials`?",
+        "17:13: a whole number is expected",
+        "18:1: `accounts.contoso.salesforce.overlap_secs` is 4000",
+        "20:1: `accounts.contoso.sync.time_zone` is \"Europe/Atlantis\"",
+        "21:1: `accounts.contoso.sync.primary_crm` does not name one of the configured CRMs",
+        "23:20: this is neither true or false nor the name of a field",
+        "24:17: `last_name` is missing",
+        "environment variable COSELL_SYNC__ADMIN__TOKEN: a secret never stands here",
+        "environment variable COSELL_SYNC__SERVER__STOP_SECS: `server.stop_secs` is 0",
+    ];
+    let lines: Vec<&str> = told.lines().collect();
+    for (line, expected) in lines.iter().zip(expected) {
+        let line = line.strip_prefix("cosell.toml:").unwrap_or(line);
+        assert!(line.starts_with(expected), "{line}\nin place of\n{expected}\nof\n{told}");
+    }
+    assert_eq!(lines.len(), expected.len(), "{told}");
+}
+
+#[test]
+fn a_missing_key_is_one_problem() {
+    let required = [
+        ("listen = \"0.0.0.0:8080\"\n", "`listen`"),
+        ("path = \"/var/lib/cosell-sync\"\n", "`path`"),
+        ("tenant_id = \"t\"\n", "`tenant_id`"),
+        ("url = \"https://contoso.my.salesforce.com\"\n", "`url`"),
+        ("auth = \"client_credentials\"\n", "`auth`"),
+        ("[accounts.contoso.sync]\n", "`sync`"),
+        ("[store]\npath = \"/var/lib/cosell-sync\"\n", "`store`"),
+        ("client_secret = { file = \"/run/secrets/pc\" }\n", "client_secret"),
+        ("client_secret = { env = \"SF_SECRET\" }\n", "client_secret"),
+    ];
+    for (line, name) in required {
+        assert!(GOOD.contains(line), "{line}");
+        let told = parse(&GOOD.replacen(line, "", 1), &[]).expect_err(name);
+        assert!(told.contains(name) && told.lines().count() == 1, "{name}: {told}");
+    }
+    let nothing = parse("", &[]).expect_err("an empty file");
+    assert_eq!(nothing.lines().count(), 3, "server, store and accounts: {nothing}");
+    let broken = parse("[server\nlisten = = 3\n[store]\npath = 'x\n", &[]).expect_err("no TOML");
+    assert!(broken.contains("cosell.toml:1:") && broken.contains("cosell.toml:4:"), "{broken}");
 }
 
 #[test]

@@ -156,6 +156,10 @@ pub struct TableSchema {
     pub keys: Vec<String>,
     /// Whether the change feed works on this table.
     pub tracks_changes: bool,
+    /// First steps of dotted paths, to rows that a row points to and to rows below it; `None` where
+    /// the CRM does not tell them all.
+    #[serde(default)]
+    pub related: Option<Vec<String>>,
 }
 
 /// One field of a table.

@@ -20,7 +20,12 @@ pub struct Refusal {
 
 impl std::fmt::Display for Refusal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {} {}", self.status, self.code, self.message)
+        write!(formatter, "{}", self.status)?;
+        let parts = [self.code.as_str(), self.message.as_str()];
+        parts
+            .iter()
+            .filter(|part| !part.is_empty())
+            .try_for_each(|part| write!(formatter, " {part}"))
     }
 }
 

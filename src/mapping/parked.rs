@@ -87,6 +87,39 @@ impl Mapping {
         mapping
     }
 
+    /// The mapping whose new records point only where `may_point` lets their lookup fields point. A
+    /// related row that no record and no other row points to is not looked for.
+    #[must_use]
+    pub fn where_pointable(&self, may_point: impl Fn(&str) -> bool) -> Self {
+        let mut mapping = self.clone();
+        for rule in &mut mapping.related {
+            let (kept, lost): (Vec<String>, Vec<String>) =
+                std::mem::take(&mut rule.fields).into_iter().partition(|field| may_point(field));
+            rule.fields = kept;
+            mapping.parked.extend(lost.into_iter().map(|field| {
+                ParkedRow {
+                field: rule.name.clone(),
+                label: format!("{} of new records", rule.name),
+                reason: format!(
+                    "the {} of {} has no field {field} that we may fill",
+                    mapping.kind,
+                    mapping.crm.title()
+                ),
+                crm_field: field,
+                optional: false,
+                fix: "give our user (or its permission set) the right to edit it, or name another \
+                      field in the [[related]] row; then run `cosell-sync mapping reload`"
+                    .to_owned(),
+                place: mapping.file.clone(),
+            }
+            }));
+        }
+        let links = mapping.related.iter().flat_map(|rule| &rule.create_links);
+        let needed: Vec<String> = links.map(|(_, name)| name.clone()).collect();
+        mapping.related.retain(|rule| !rule.fields.is_empty() || needed.contains(&rule.name));
+        mapping
+    }
+
     /// Parks every row for which `hurdle` names one.
     fn park(&mut self, hurdle: impl Fn(&FieldRule, &Row) -> Option<(String, Hurdle)>) {
         let rows: Vec<(FieldRule, Arc<Row>)> =

@@ -1,6 +1,7 @@
-//! Deal registration: what is missing before it may be sent, and its body (Partner Center reference
-//! 7.1).
+//! Deal registration: what is missing before it may be sent, its body, and what goes out again when
+//! Microsoft asks for a correction (Partner Center reference 7.1).
 
+pub mod correct;
 mod form;
 
 pub use form::prepare;
@@ -69,8 +70,9 @@ pub struct Facts {
 
 /// Everything that stands against registering `referral`, in plain words; empty if nothing does.
 ///
-/// `microsoft` is Microsoft's own record in the engagement, if there is one. Whether the service
-/// agrees is its own decision.
+/// `microsoft` is Microsoft's own record in the engagement, if there is one. Days are counted back
+/// from the day of the registration, once there is one. Whether the service agrees is its own
+/// decision.
 #[must_use]
 pub fn missing(
     referral: &Referral,
@@ -136,7 +138,8 @@ fn about_the_dates(
         }
     };
     let today = now.date();
-    let days_ago = |days: u64| now.minus(Duration::from_secs(days * 86_400)).date();
+    let filed = registered_on(referral).unwrap_or(now);
+    let days_ago = |days: u64| filed.minus(Duration::from_secs(days * 86_400)).date();
     let Registration { signed, start, end, .. } = *registration;
     demand(signed <= today, "the contract must not be signed in the future");
     demand(signed >= days_ago(SIGNED_DAYS), "the contract must be signed within the last 60 days");
@@ -148,6 +151,12 @@ fn about_the_dates(
     );
     demand(start >= days_ago(STARTED_DAYS), "the contract must start within the last 90 days");
     demand(end.is_none_or(|end| end >= start), "the contract must not end before it starts");
+}
+
+/// When the deal was registered, if it was: what is corrected later is not late.
+fn registered_on(referral: &Referral) -> Option<Timestamp> {
+    let first = referral.get("registrations")?.as_array()?.first()?;
+    Timestamp::parse(first.get("registrationDateTime")?.as_str()?)
 }
 
 fn about_the_values(registration: &Registration, facts: &Facts, missing: &mut Vec<&'static str>) {
@@ -201,7 +210,7 @@ pub fn operations(registration: &Registration) -> Vec<Json> {
         "value": number(registration.value),
         "startDateTime": instant(registration.start),
         "signDateTime": instant(registration.signed),
-        "term": if registration.end.is_some() { "Finite" } else { "Perpetual" },
+        "term": term(registration),
     });
     if let Some(end) = registration.end {
         contract["endDateTime"] = json!(instant(end));
@@ -224,10 +233,22 @@ fn detail(registration: &Registration, solution: &RegisteredSolution) -> Json {
         "currency": registration.currency,
         "value": number(solution.value),
         "isDeployedOnAzure": solution.deployed_on_azure,
-        "primaryDeploymentOn": if solution.customer_deployment { "Customer" } else { "Partner" },
-        "pricingModel": if solution.pay_as_you_go { "PayAsYouGo" } else { "Other" },
+        "primaryDeploymentOn": deployment(solution),
+        "pricingModel": pricing(solution),
         "marketplaceTransactionDetails": transaction,
     })
+}
+
+fn term(registration: &Registration) -> &'static str {
+    if registration.end.is_some() { "Finite" } else { "Perpetual" }
+}
+
+fn deployment(solution: &RegisteredSolution) -> &'static str {
+    if solution.customer_deployment { "Customer" } else { "Partner" }
+}
+
+fn pricing(solution: &RegisteredSolution) -> &'static str {
+    if solution.pay_as_you_go { "PayAsYouGo" } else { "Other" }
 }
 
 fn instant(date: Date) -> String {

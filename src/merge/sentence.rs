@@ -159,15 +159,68 @@ pub fn not_registered(missing: &[String]) -> Line {
     Line(format!("Not registered with Microsoft yet: {}.", missing.join("; ")))
 }
 
-/// Microsoft refused a registration.
+/// Microsoft refused a registration, or the correction of one.
 #[must_use]
-pub fn registration_refused(reason: &str) -> Line {
-    Line(format!("Microsoft did not accept the registration: {reason}"))
+pub fn registration_refused(reason: &str, corrects: bool) -> Line {
+    let what = if corrects { "correction of the registration" } else { "registration" };
+    Line(format!("Microsoft did not accept the {what}: {reason}"))
+}
+
+/// Microsoft asks for a correction of a registration that was sent from here.
+#[must_use]
+pub fn correction_asked(reason: Option<&str>) -> Line {
+    Line(format!(
+        "Microsoft asks for a correction of the registration{} Please change its fields here; they \
+         are sent again.",
+        said(reason)
+    ))
+}
+
+/// Microsoft asks for a correction of a registration that was made in Partner Center.
+#[must_use]
+pub fn correction_elsewhere(reason: Option<&str>) -> Line {
+    Line(format!(
+        "Microsoft asks for a correction of the registration{} It was not sent from here: please \
+         correct it in Partner Center.",
+        said(reason)
+    ))
+}
+
+/// A registration has failed.
+#[must_use]
+pub fn registration_failed(reason: Option<&str>) -> Line {
+    Line(format!("The registration failed at Microsoft{}", said(reason)))
+}
+
+/// `: reason.`, or what follows where none is given.
+fn said(reason: Option<&str>) -> String {
+    let text = |reason: &str| {
+        let reason: String = reason.replace(['\r', '\n'], " ").chars().take(500).collect();
+        format!(": {reason}{}", if reason.ends_with(['.', '!', '?']) { "" } else { "." })
+    };
+    reason.map_or_else(|| " and gives no reason.".to_owned(), text)
+}
+
+/// A correction that cannot be sent yet: everything that stands against it.
+#[must_use]
+pub fn not_corrected(against: &[String]) -> Line {
+    Line(format!("The correction was not sent to Microsoft yet: {}.", against.join("; ")))
+}
+
+/// What was sent as a correction of a registration.
+#[must_use]
+pub fn registration_corrected(changes: &[String]) -> Line {
+    Line(format!("A correction of the registration was sent to Microsoft: {}.", changes.join("; ")))
 }
 
 /// A value could not be read.
 pub(super) fn parked(reason: &str, fix: &str) -> Line {
     Line(format!("Not synced: {reason} {fix}"))
+}
+
+/// A row of the mapping is left out, so that a field is not kept in step.
+pub(super) fn row_rests(label: &str, reason: &str) -> Line {
+    Line(format!("Not synced: {label}; {reason}. Your administrator knows what to do."))
 }
 
 /// The stage came from Partner Center.

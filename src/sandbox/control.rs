@@ -1,5 +1,6 @@
 //! The control interface of the sandbox over HTTP: seed, edit as a person, look, break things.
 
+mod dynamics365;
 mod partner_center;
 
 use std::sync::Arc;
@@ -28,8 +29,7 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
         .route("/clock", post(advance))
         .route("/faults/{system}", post(add_fault).delete(clear_faults))
         .merge(partner_center::routes())
-        .route("/dynamics365/{table}", get(dynamics_rows).post(create_dynamics))
-        .route("/dynamics365/{table}/{id}", get(dynamics_row).patch(edit_dynamics))
+        .merge(dynamics365::routes())
         .route("/salesforce/{table}", get(sales_rows).post(create_sales))
         .route("/salesforce/{table}/{id}", get(sales_row).patch(edit_sales))
         .with_state(sandbox)
@@ -99,33 +99,6 @@ async fn clear_faults(State(sandbox): Shared, Path(system): Path<String>) -> Sta
         }
         None => StatusCode::NOT_FOUND,
     }
-}
-
-async fn dynamics_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {
-    Json(sandbox.dynamics365.rows(&table).into())
-}
-
-async fn dynamics_row(
-    State(sandbox): Shared,
-    Path((table, id)): Path<(String, String)>,
-) -> Response {
-    found(sandbox.dynamics365.row(&table, &id))
-}
-
-async fn create_dynamics(
-    State(sandbox): Shared,
-    Path(table): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    made(sandbox.dynamics365.create_as_person(&table, &body))
-}
-
-async fn edit_dynamics(
-    State(sandbox): Shared,
-    Path((table, id)): Path<(String, String)>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.dynamics365.edit_as_person(&table, &id, &body))
 }
 
 async fn sales_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {

@@ -9,6 +9,7 @@ use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link, view};
 use super::columns;
 use super::execute::not_convertible;
+use super::holds::refused_rules;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange};
 use crate::domain::deal::{
@@ -20,13 +21,15 @@ use crate::domain::referral::Referral;
 use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
+use crate::merge::field::agree;
 use crate::merge::sentence;
 use crate::merge::settle;
 use crate::merge::view::standing_value;
 use crate::store::StoreError;
 
 impl Attempt<'_> {
-    /// Makes the record, with an intent that finds it again after a lost answer.
+    /// Makes the record, with an intent that finds it again after a lost answer. Where the CRM refuses
+    /// fields by name, it is made without them and their groups: they rest, and are told of.
     pub(super) async fn create_record(
         &mut self,
         deal: &mut Deal,
@@ -39,22 +42,56 @@ impl Attempt<'_> {
             Ok(related) => related,
             Err(fault) => return Ok(Err(fault)),
         };
+        let target = Target::Crm(part.name());
+        let all = values_for_creation(&mapping, referral);
+        let (mut sent, mut refusals) = (all.clone(), Vec::new());
+        let record = loop {
+            let fields = (&sent, &related);
+            match self.try_to_create(deal, kind, &mapping, referral, part, fields).await? {
+                Ok(record) => break record,
+                Err(fault) => {
+                    let refused = refused_rules(&mapping, target, &fault, &sent);
+                    // What is sent only now would be missing for good, and nobody told of it.
+                    if refused.is_empty() || refused.iter().any(|rule| !rule.on_update) {
+                        return Ok(Err(fault));
+                    }
+                    refused.iter().for_each(|rule| leave_out(&mapping, &mut sent, &rule.name));
+                    refusals.push(fault);
+                }
+            }
+        };
+        let read = self.created(deal, record, mapping, referral, &sent);
+        for fault in &refusals {
+            self.park_refused(deal, target, fault, (&read, &all));
+        }
+        Ok(Ok(Some(read)))
+    }
+
+    /// One call that makes the record.
+    async fn try_to_create(
+        &mut self,
+        deal: &mut Deal,
+        kind: RecordKind,
+        mapping: &Mapping,
+        referral: &Referral,
+        part: &CrmPart,
+        (sent, related): (&Values, &Fields),
+    ) -> Result<Result<Record, ConnectError>, StoreError> {
         let stage = Stage::of(&referral.state());
-        let sent = values_for_creation(&mapping, referral);
         let intent = Intent {
             token: self.around.randomness.guid(),
             target: Target::Crm(part.name()),
             action: IntentAction::Create,
             expect: None,
             sent: sent.clone(),
-            columns: columns::of(&mapping),
+            columns: columns::of(mapping),
             stage,
             losers: Vec::new(),
             from: Vec::new(),
             lines: Vec::new(),
             at: self.around.clock.now(),
         };
-        let fields = match self.creation(&mapping, referral, &sent, stage, related, &intent.token) {
+        let fields = match self.creation(mapping, referral, sent, stage, related, &intent.token) {
             Ok(fields) => fields,
             Err(fault) => return Ok(Err(fault)),
         };
@@ -62,16 +99,13 @@ impl Attempt<'_> {
         deal.intents.push(intent);
         self.keep(deal).await?;
         let id = referral.id();
-        let record = match part.crm.create(kind, id.as_str(), &fields, mapping.shape()).await {
-            Ok(record) => record,
-            Err(fault) => {
-                if !matches!(fault, ConnectError::Unknown(_) | ConnectError::Exists(_)) {
-                    deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
-                }
-                return Ok(Err(fault));
-            }
-        };
-        Ok(Ok(Some(self.created(deal, record, mapping, referral))))
+        let answer = part.crm.create(kind, id.as_str(), &fields, mapping.shape()).await;
+        let open =
+            matches!(answer, Ok(_) | Err(ConnectError::Unknown(_) | ConnectError::Exists(_)));
+        if !open {
+            deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
+        }
+        Ok(answer)
     }
 
     /// The link and base of a record just made: what it really holds is what both sides agree on.
@@ -81,17 +115,24 @@ impl Attempt<'_> {
         record: Record,
         mapping: std::sync::Arc<Mapping>,
         referral: &Referral,
+        sent: &Values,
     ) -> ReadRecord {
         let crm = record.key.crm;
         let mut fresh = link(&record);
         fresh.columns = columns::of(&mapping);
         let read = ReadRecord { record, mapping };
         let seen = view(&read, referral);
-        let sent = values_for_creation(&read.mapping, referral);
-        let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
+        let meant = read.mapping.write_record(sent, Some(referral), Occasion::Create);
         let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
         let now = &seen.record_values.values;
-        settle::settle_landed(&mut fresh, &sent, &meant.unwrap_or_default(), now, false);
+        settle::settle_landed(&mut fresh, sent, &meant.unwrap_or_default(), now, false);
+        // What the CRM filled in where a value was left out is no edit of anybody's.
+        let left_out = values_wanted(&read.mapping, referral).into_keys();
+        for field in left_out.filter(|field| !sent.contains_key(field)) {
+            if let Some(held) = now.get(&field) {
+                agree(&mut fresh.base, &field, &Value::Null, held);
+            }
+        }
         fresh.standing = Some(Standing::InSync);
         if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
             fresh.base_stage = Some(StageAgreement { referral, record });
@@ -99,20 +140,29 @@ impl Attempt<'_> {
         deal.intents.retain(|intent| intent.target != Target::Crm(crm));
         deal.links.retain(|link| link.record.crm != crm);
         deal.links.push(fresh);
+        self.tell_created(deal, &read, sent);
+        read
+    }
+
+    /// What a record began with is as much to be explained as what it became.
+    fn tell_created(&mut self, deal: &Deal, read: &ReadRecord, sent: &Values) {
+        let crm = read.record.key.crm;
         let summary = format!("Created {} in {}.", read.record.key.id, crm.title());
         let mut entry = self.new_entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
-        // What a record began with is as much to be explained as what it became.
         let rules = read.mapping.fields().iter();
         let written: BTreeSet<&String> = rules
             .filter(|rule| rule.on_create && rule.direction.to_crm())
             .map(|rule| &rule.name)
             .collect();
         let filled =
-            sent.into_iter().filter(|(field, value)| !value.is_null() && written.contains(field));
-        let change = |(field, after)| FieldChange { field, before: Value::Null, after };
+            sent.iter().filter(|(field, value)| !value.is_null() && written.contains(field));
+        let change = |(field, after): (&String, &Value)| FieldChange {
+            field: field.clone(),
+            before: Value::Null,
+            after: after.clone(),
+        };
         entry.fields = filled.map(change).collect();
         self.entries.push(entry);
-        read
     }
 
     /// Every field of a new record.
@@ -122,12 +172,12 @@ impl Attempt<'_> {
         referral: &Referral,
         sent: &Values,
         stage: Option<Stage>,
-        related: Fields,
+        related: &Fields,
         token: &str,
     ) -> Result<Fields, ConnectError> {
         let written = mapping.write_record(sent, Some(referral), Occasion::Create);
         let mut fields = written.map_err(|problems| not_convertible(&problems))?;
-        fields.extend(related);
+        fields.extend(related.clone());
         let stage = stage.unwrap_or(Stage::OnHold);
         if let Some(rule) = mapping.stages().iter().find(|rule| rule.stage == stage) {
             fields.extend(rule.write.clone());
@@ -158,8 +208,19 @@ impl Attempt<'_> {
     }
 }
 
-/// The canonical values that a new record is given.
-pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
+/// The canonical values that a new record is given: all that it can hold.
+fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
+    let mut values = values_wanted(mapping, referral);
+    let written = mapping.write_record(&values, Some(referral), Occasion::Create);
+    // What the record cannot hold rests, with its whole group, and is told once the record is there.
+    for problem in written.err().into_iter().flatten() {
+        leave_out(mapping, &mut values, &problem.field);
+    }
+    values
+}
+
+/// The canonical values that a new record is to be given.
+fn values_wanted(mapping: &Mapping, referral: &Referral) -> Values {
     let values = mapping.read_referral(referral).values;
     let sent = |name: &String| {
         mapping
@@ -167,17 +228,13 @@ pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Val
             .iter()
             .any(|rule| rule.name == *name && rule.on_create && rule.direction.to_crm())
     };
-    let values = values.into_iter().filter(|(name, value)| sent(name) && !value.is_null());
-    let mut values: Values = values.collect();
-    let written = mapping.write_record(&values, Some(referral), Occasion::Create);
-    // What the record cannot hold rests, with its whole group, and is told once the record is there.
-    for problem in written.err().into_iter().flatten() {
-        let group = group_of(mapping, &problem.field);
-        values.retain(|name, _| {
-            *name != problem.field && (group.is_none() || group_of(mapping, name) != group)
-        });
-    }
-    values
+    values.into_iter().filter(|(name, value)| sent(name) && !value.is_null()).collect()
+}
+
+/// Takes a field out of `values`, with its whole group.
+fn leave_out(mapping: &Mapping, values: &mut Values, field: &str) {
+    let group = group_of(mapping, field);
+    values.retain(|name, _| name != field && (group.is_none() || group_of(mapping, name) != group));
 }
 
 fn group_of<'m>(mapping: &'m Mapping, name: &str) -> Option<&'m str> {

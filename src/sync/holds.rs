@@ -8,6 +8,7 @@ use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
 use crate::domain::notice::{Notice, Source};
 use crate::domain::referral::Referral;
+use crate::mapping::Mapping;
 use crate::mapping::rule::FieldRule;
 use crate::merge::plan;
 
@@ -61,20 +62,10 @@ impl Attempt<'_> {
         fault: &ConnectError,
         (read, sent): (&ReadRecord, &Values),
     ) -> bool {
-        let ConnectError::Rejected(refusal) = fault else { return false };
-        let of_field = |named: &String| {
-            let rules = read.mapping.fields().iter();
-            let is_meant = |rule: &&FieldRule| {
-                let end = if target == Target::PartnerCenter { &rule.referral } else { &rule.crm };
-                let end = end.as_deref().unwrap_or_default();
-                let row = end.split('.').next().unwrap_or_default();
-                let same = end.eq_ignore_ascii_case(named) || row.eq_ignore_ascii_case(named);
-                same && sent.contains_key(&rule.name)
-            };
-            rules.into_iter().find(is_meant)
+        let rules = refused_rules(&read.mapping, target, fault, sent);
+        let (ConnectError::Rejected(refusal), false) = (fault, rules.is_empty()) else {
+            return false;
         };
-        let rules: Option<Vec<&FieldRule>> = refusal.fields.iter().map(of_field).collect();
-        let Some(rules) = rules.filter(|rules| !rules.is_empty()) else { return false };
         let crm = read.record.key.crm;
         let system = title(target);
         for rule in rules {
@@ -167,6 +158,29 @@ impl Attempt<'_> {
         self.hold.get_or_insert(hold);
         true
     }
+}
+
+/// The rules of the fields that a refusal names, if all of them are values that were `sent`; none if
+/// it is about anything else.
+pub(super) fn refused_rules<'m>(
+    mapping: &'m Mapping,
+    target: Target,
+    fault: &ConnectError,
+    sent: &Values,
+) -> Vec<&'m FieldRule> {
+    let ConnectError::Rejected(refusal) = fault else { return Vec::new() };
+    let of_field = |named: &String| {
+        let is_meant = |rule: &&FieldRule| {
+            let end = if target == Target::PartnerCenter { &rule.referral } else { &rule.crm };
+            let end = end.as_deref().unwrap_or_default();
+            let row = end.split('.').next().unwrap_or_default();
+            let same = end.eq_ignore_ascii_case(named) || row.eq_ignore_ascii_case(named);
+            same && sent.contains_key(&rule.name)
+        };
+        mapping.fields().iter().find(is_meant)
+    };
+    let rules: Option<Vec<&FieldRule>> = refusal.fields.iter().map(of_field).collect();
+    rules.unwrap_or_default()
 }
 
 /// The name of a system for people.

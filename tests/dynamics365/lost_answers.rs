@@ -68,7 +68,7 @@ async fn write(world: &World, write: Write, record: &Record) -> Result<(), Conne
     let note = fields(&json!({"description": "written once"}));
     let (version, none) = (&record.version, Fields::new());
     let (winning, losing) = (world.winning(), losing(5));
-    let done = match write {
+    match write {
         Write::Create => {
             client.create(OPPORTUNITY, REFERRAL, &world.create_fields(), &shape).await.map(drop)
         }
@@ -91,8 +91,7 @@ async fn write(world: &World, write: Write, record: &Record) -> Result<(), Conne
             client.close(record, version, &losing, &note, &shape).await.map(drop)
         }
         Write::Qualify => client.qualify(record, "3", &shape).await.map(drop),
-    };
-    done
+    }
 }
 
 /// How the outcome is found out before anything is written again: `true` if the write landed.

@@ -271,6 +271,24 @@ async fn rights_are_told_one_by_one() {
     }
 }
 
+/// A mapping that reads lines needs the right to: it is asked for where the mapping does so.
+#[tokio::test]
+async fn the_right_to_read_lines_is_told_where_they_are_mapped() {
+    let world = World::plain().await;
+    world.sandbox.configure(|options| {
+        options.withheld_privileges = vec!["prvReadOpportunityproduct".to_owned()];
+    });
+    let mut wanted = wanted(RecordKind::Opportunity);
+    for (watched, expected) in [("name", 0), ("product_opportunities", 1)] {
+        wanted.watched = vec![watched.to_owned()];
+        let remarks = world.client.examine(&wanted).await.expect("remarks");
+        let told = remarks
+            .iter()
+            .filter(|remark| remark.serious && remark.what.contains("prvReadOpportunityproduct"));
+        assert_eq!(told.count(), expected, "{watched}: {remarks:?}");
+    }
+}
+
 /// What the platform refuses for a missing right is told as a refusal, not tried for ever.
 #[tokio::test]
 async fn a_missing_right_is_a_refusal() {

@@ -13,6 +13,7 @@ mod dynamics;
 mod leads;
 mod lifecycle;
 mod lifecycle_rules;
+mod lists;
 mod lost_answers;
 mod mappings;
 mod outages;

@@ -5,7 +5,7 @@ use cosell_sync::app::InProcess;
 use cosell_sync::domain::audit::AuditKind;
 use serde_json::{Value as Json, json};
 
-use crate::support::{Setup, World, text};
+use crate::support::{Setup, World, number, text};
 
 /// Asks the admin interface of the running daemon.
 async fn ask(world: &World, method: &str, path: &str, body: Json) -> (u16, Json) {
@@ -102,6 +102,51 @@ async fn whoever_follows_the_guide_gets_what_it_promises() {
     world.finish().await;
 }
 
+/// M15: a change that would write more records than the budget waits for a person, across a restart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_beyond_the_budget_waits_for_a_person() {
+    let mut world = Setup::salesforce_only().set("sync.mapping_budget", 1).start().await;
+    let before = text(&state(&world).await["version"]).to_owned();
+    for name in ["One", "Two"] {
+        world.arrival(json!({ "name": name })).await;
+    }
+    let lead = world.folder.path().join("mappings/salesforce-lead.toml");
+    let kept = std::fs::read_to_string(&lead).expect("a file");
+    std::fs::write(&lead, format!("{kept}\n# a word that changes nothing\n")).expect("written");
+    let used = good(&world, "POST", "mappings/reload", json!({})).await;
+    assert_eq!(used["rejected"], Json::Null, "it writes nothing differently");
+    assert_ne!(used["version"], before.as_str());
+    let before = text(&used["version"]).to_owned();
+
+    world.write_mapping("contoso.toml", &file_of_the_guide());
+    let waits = good(&world, "POST", "mappings/reload", json!({})).await;
+    let why = text(&waits["rejected"]).to_owned();
+    let told = "about 2 records differently, and sync.mapping_budget allows 1";
+    assert!(why.contains(told) && why.contains("Customer_Size__c"), "{why}");
+    assert_eq!(waits["version"], before.as_str(), "the old stays");
+    let wrong = good(&world, "POST", "mappings/reload", json!({ "confirm": before })).await;
+    assert!(text(&wrong["rejected"]).contains("not "), "another version was confirmed: {wrong}");
+    assert_eq!(wrong["version"], before.as_str());
+
+    world.stop_daemon().await;
+    world.start_daemon().await;
+    assert_eq!(state(&world).await["version"], before.as_str(), "a restart confirms nothing");
+    let waits = good(&world, "POST", "mappings/reload", json!({})).await;
+    assert_eq!(text(&waits["rejected"]), why);
+    let version = why.split("--confirm ").nth(1).expect("a way out").trim_end_matches('`');
+    let body = json!({ "confirm": version, "why": "all of them are meant" });
+    let used = good(&world, "POST", "mappings/reload", body).await;
+    assert_eq!((&used["rejected"], text(&used["version"])), (&Json::Null, version));
+    world.stop_daemon().await;
+    world.start_daemon().await;
+    assert_eq!(state(&world).await["version"], version, "confirmed once and for all");
+
+    let back = json!({ "version": before, "why": "they were not" });
+    good(&world, "POST", "mappings/rollback", back).await;
+    assert_eq!(state(&world).await["version"], before.as_str(), "who names a version means it");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
     let world = salesforce_only().await;
@@ -138,6 +183,24 @@ async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
     assert!(told.contains("conflikt") && told.contains("txet"), "every problem: {told}");
     assert!(told.contains("^^^"), "with its place: {told}");
     std::fs::write(&lead, &kept).expect("put back");
+    world.finish().await;
+}
+
+/// Deals that are tried between the loss of a field and its discovery are refused by the CRM; nobody
+/// has to release them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deals_that_a_lost_field_held_go_on_by_themselves() {
+    let world = salesforce_only().await;
+    let id = world.accepted().await;
+    world.idle().await;
+    world.sandbox.salesforce.hide_field("Opportunity", "Description");
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 77_000 } }));
+    world
+        .until_true("the value arrives", || {
+            let row = world.sales(&id);
+            row.and_then(|row| number(&row["Amount"])) == Some(77_000.0)
+        })
+        .await;
     world.finish().await;
 }
 

@@ -130,6 +130,39 @@ async fn a_field_that_a_crm_refuses_rests_alone_and_is_not_sent_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_field_that_a_crm_refuses_for_a_new_record_rests_and_the_record_is_made_without_it() {
+    let prepare = Setup::new().prepare(|sandbox| {
+        sandbox.salesforce.add_validation_rule("Opportunity", |fields| {
+            let refused = fields.get("Description").and_then(Json::as_str) == Some("Secret");
+            refused.then(|| ("No secrets here".to_owned(), "Description".to_owned()))
+        });
+    });
+    let world = prepare.start().await;
+    let id = world.seed(json!({ "details": { "notes": "Secret" } }));
+    world
+        .until_true("both records are there, one without the notes", || {
+            let row = world.sales(&id).unwrap_or_default();
+            row["Description"].is_null()
+                && shown(&world, &id) == ("In sync".to_owned(), "Needs attention".to_owned())
+        })
+        .await;
+    world.silence().await;
+    let (_, sales) = keys(&world, &id);
+    let audit = world.sales_audit(&sales);
+    assert_eq!(audit.matches("No secrets here").count(), 1, "told once: {audit}");
+    assert!(world.letters().await.is_empty(), "no dead letter for one field");
+    assert_eq!(world.dynamics(&id).expect("a row")["description"], "Secret", "the other has it");
+    world.edit_as_microsoft(&id, json!({ "details": { "notes": "Call them" } }));
+    world
+        .until_true("other words are taken", || {
+            let row = world.sales(&id).unwrap_or_default();
+            row["Description"] == "Call them" && shown(&world, &id) == both("In sync")
+        })
+        .await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_is_shown_without_echo_and_resumed_with_what_changed_meanwhile() {
     let world = World::start().await;
     let id = world.accepted().await;

@@ -128,6 +128,38 @@ async fn a_composite_with_a_missing_part_is_unknown() {
     }
 }
 
+/// A session that ends between two parts of a composite: what was not carried out is tried again
+/// with a new session, what was is read again. Nobody is told that a user may not sign in.
+#[tokio::test]
+async fn a_session_that_ends_within_a_composite_is_renewed() {
+    let world = World::plain().await;
+    let id = world.seed(&json!({}));
+    world.clock.advance(Duration::from_secs(5));
+    let record = world.read(&id).await;
+    let ended =
+        json!([{ "errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid" }]);
+    let part = |name: &str, status: u16, body: &serde_json::Value| json!({ "referenceId": name, "httpStatusCode": status, "httpHeaders": {}, "body": body });
+    let before = [part("write0", 401, &ended), part("proof0", 401, &ended)];
+    let between = [part("write0", 204, &json!(null)), part("proof0", 401, &ended)];
+    let shape = world.shape();
+    let change = fields(&json!({ "Description": "ours" }));
+    for (parts, is_done, why) in [(before, false, "before the write"), (between, true, "after it")]
+    {
+        world.fault("POST", "/composite", json_answer(&json!({ "compositeResponse": parts })));
+        let odd = world.client.update(&record, &record.version, &change, &shape).await;
+        match odd {
+            Err(ConnectError::Unknown(_)) => assert!(is_done, "{why}"),
+            Err(ConnectError::Unavailable(_)) => assert!(!is_done, "{why}"),
+            other => panic!("{why}: {other:?}"),
+        }
+        let calls = world.client.calls();
+        world.read(&id).await;
+        assert!(world.client.calls() - calls >= 2, "{why}: a new session was asked for");
+    }
+    let written = world.client.update(&record, &record.version, &change, &shape).await;
+    assert_eq!(written.expect("a write").fields["Description"], json!("ours"));
+}
+
 #[tokio::test]
 async fn an_answer_of_great_length_is_cut_off_and_a_write_is_unknown() {
     let world =

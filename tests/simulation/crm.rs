@@ -260,11 +260,9 @@ impl FakeCrm {
             return Ok(now);
         }
         if is_sealed(self.name, &now.fields) {
-            // Stamps of whole seconds let a write through that was planned just before the end; the
-            // row refuses it. To write what was seen to have ended is a bug.
-            if is_sealed(self.name, &record.fields) {
-                world.broken("closed", format!("{id} is closed and was written"));
-            }
+            // The version is the one that was read, and the wait rule proves stamps of whole seconds: the
+            // row has not changed since, so that whoever planned this saw it closed.
+            world.broken("closed", format!("{id} is closed and was written"));
             return Err(refused("row_is_closed"));
         }
         let mut fields = fields.clone();

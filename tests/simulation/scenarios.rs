@@ -311,6 +311,29 @@ fn a_long_outage_of_everything_holds_nothing() {
 }
 
 #[test]
+fn a_deal_whose_tries_all_fail_while_others_go_on_waits_for_a_person() {
+    for crm in CRMS {
+        let mut sim = Sim::new(&Setup::with(&[crm]));
+        // Everything can be read, and every write finds that somebody was faster.
+        sim.world.lock().chaos.storm = 1000;
+        people::referral_arrives(&mut sim.world.lock());
+        for _ in 0..40 {
+            sim.turn(true);
+            sim.pass(Duration::from_secs(300));
+        }
+        let letters = sim.dead_letters();
+        let codes: Vec<&str> = letters.iter().map(|letter| letter.hold.code.as_str()).collect();
+        assert_eq!(codes, ["gave_up"], "{crm}: {letters:?}");
+        assert!(letters[0].hold.reason.starts_with("16 tries failed"), "{crm}: {letters:?}");
+        sim.world.lock().chaos.storm = 0;
+        assert_eq!(sim.retry_all(), 1, "{crm}");
+        assert!(sim.come_to_rest());
+        assert_eq!(sim.world.lock().journal.created.len(), 1, "{crm}: it arrives");
+        assert!(sim.dead_letters().is_empty(), "{crm}");
+    }
+}
+
+#[test]
 fn what_was_ignored_is_offered_again_when_everything_is_read_anew() {
     for crm in CRMS {
         let mut sim = Sim::new(&Setup { shadow: true, ..Setup::with(&[crm]) });

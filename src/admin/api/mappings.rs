@@ -97,6 +97,7 @@ pub(super) async fn history(
 pub(super) struct Reload {
     account: Option<String>,
     why: Option<String>,
+    confirm: Option<String>,
 }
 
 /// `POST /mappings/reload`: uses the files on the disk now; answers why not, if they are not good.
@@ -105,7 +106,8 @@ pub(super) async fn reload(
     Sent(asked): Sent<Reload>,
 ) -> Result<Json<MappingState>, Problem> {
     let account = account(&admin, asked.account.as_deref())?;
-    Ok(Json(admin.operations.reload_mappings(&account, WHO, asked.why.as_deref()).await?))
+    let (why, confirmed) = (asked.why.as_deref(), asked.confirm.as_deref());
+    Ok(Json(admin.operations.reload_mappings(&account, WHO, why, confirmed).await?))
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use super::notes::Notes;
 use crate::admin::operations::Finding;
 use crate::app::parts::Parts;
 use crate::app::provisioning;
+use crate::app::schema::is_there;
 use crate::connect::crm::{FieldSchema, TableSchema};
 use crate::connect::error::ConnectError;
 use crate::mapping::Mapping;
@@ -75,7 +76,7 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
     let mut missing = 0;
     for field in &mapping.shape().fields {
         let own = field.split('.').next().unwrap_or(field);
-        if find(schema, own).is_some() || field.contains('.') {
+        if is_there(schema, field) {
             continue;
         }
         missing += 1;

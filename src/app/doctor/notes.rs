@@ -78,7 +78,7 @@ impl Notes<'_> {
                 "Wait, then ask again.",
             ),
             other => self.problem(
-                format!("It cannot be asked: {other}."),
+                format!("It cannot be asked: {}.", other.to_string().trim_end_matches('.')),
                 "Check address, firewall and proxy, and the system's own status page.",
             ),
         }

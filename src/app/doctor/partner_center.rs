@@ -17,6 +17,15 @@ pub(super) async fn look(parts: &Parts, account: &Account) -> Vec<Finding> {
     let mut notes = Notes { account: Some(name), area: "partner_center", found: Vec::new() };
     match account.partner_center.probe().await {
         Ok(probe) => probed(&mut notes, &probe, parts.around.clock.now()),
+        Err(ConnectError::Rejected(refusal)) if refusal.status == 403 => {
+            let why = refusal.to_string();
+            notes.problem(
+                format!("The signed-in user may not see referrals: {}.", why.trim_end_matches('.')),
+                "Give the user the role Referrals admin in Partner Center, then ask again; a new \
+                 role can take an hour.",
+            );
+            return notes.found;
+        }
         Err(fault) => {
             notes.fault(
                 &fault,

@@ -36,6 +36,7 @@ impl Dynamics365 {
             fields,
             keys: table.attributes.keys().filter(|column| table.has_key(column)).cloned().collect(),
             tracks_changes: table.tracks_changes,
+            related: None,
         })
     }
 

@@ -47,6 +47,9 @@ const OTHERS: &[(&str, &[&str])] = &[
     ("systemuser", &["Read", "AppendTo"]),
 ];
 
+/// What the daemon does with lines that a mapping reads.
+const LINES: &[&str] = &["Read"];
+
 /// How far a right must reach for a feed to work.
 const WHOLE_ORGANIZATION: &str = "Global";
 
@@ -56,7 +59,7 @@ type Held = (String, String);
 impl Dynamics365 {
     /// Rights, webhooks and Microsoft's connector, for one mapping.
     pub(super) async fn remarks(&self, wanted: &Provision) -> Result<Vec<Remark>, ConnectError> {
-        let mut remarks = self.rights(wanted.kind).await?;
+        let mut remarks = self.rights(wanted).await?;
         remarks.extend(self.webhook_remarks(wanted).await?);
         if wanted.kind == RecordKind::Opportunity {
             remarks.extend(self.connector(&wanted.prefix).await?);
@@ -65,7 +68,8 @@ impl Dynamics365 {
     }
 
     /// Every right that the daemon needs, one by one.
-    async fn rights(&self, kind: RecordKind) -> Result<Vec<Remark>, ConnectError> {
+    async fn rights(&self, wanted: &Provision) -> Result<Vec<Remark>, ConnectError> {
+        let kind = wanted.kind;
         let user = self.who_am_i().await?.user_id;
         let address =
             format!("systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()");
@@ -85,6 +89,13 @@ impl Dynamics365 {
         for (table, wanted) in own.chain(OTHERS.iter().copied()) {
             let is_own = table == kind.as_str();
             remarks.extend(self.rights_on((table, wanted), &held, is_own).await?);
+        }
+        // Without this right every read of the mapping is refused, not only that of the lines.
+        let table = self.metadata.recent(&self.client, kind.as_str()).await?;
+        for name in wanted.watched.iter().filter(|name| !table.attributes.contains_key(*name)) {
+            if let Some(lines) = self.metadata.child(&self.client, &table.name, name).await? {
+                remarks.extend(self.rights_on((&lines, LINES), &held, false).await?);
+            }
         }
         Ok(remarks)
     }

@@ -164,7 +164,7 @@ impl Dynamics365 {
         for field in &wanted.fields {
             let what = format!("column {} on {}", field.name, table.name);
             match table.attributes.get(&field.name) {
-                Some(found) if body::attribute_type(&field.kind) == Some(found.kind.as_str()) => {
+                Some(found) if body::fits(&field.kind, &found.kind) => {
                     run.note(what, "present");
                 }
                 Some(found) => {

@@ -7,12 +7,25 @@ use crate::connect::crm::WantedField;
 /// The column type for a wanted kind; `None` for a kind that cannot be made.
 pub(super) fn attribute_type(kind: &str) -> Option<&'static str> {
     match kind {
-        "boolean" => Some("Boolean"),
+        "boolean" | "flag" => Some("Boolean"),
         "text" | "url" => Some("String"),
         "long_text" => Some("Memo"),
         "option" => Some("Picklist"),
+        "date" => Some("DateTime"),
+        "amount" | "rate" => Some("Decimal"),
         _ => None,
     }
+}
+
+/// Whether a column of type `found` can hold a wanted kind.
+pub(super) fn fits(kind: &str, found: &str) -> bool {
+    let also: &[&str] = match kind {
+        // A check box, or the words for it.
+        "flag" | "date" => &["String"],
+        "amount" | "rate" => &["Money", "Double", "Integer", "BigInt", "String"],
+        _ => &[],
+    };
+    attribute_type(kind) == Some(found) || also.contains(&found)
 }
 
 fn label(text: &str, language: i64) -> Json {
@@ -54,7 +67,7 @@ pub(super) fn column(
         "RequiredLevel": {"Value": "None"},
     });
     match field.kind.as_str() {
-        "boolean" => {
+        "boolean" | "flag" => {
             json["DefaultValue"] = json!(false);
             json["OptionSet"] = json!({
                 "@odata.type": "Microsoft.Dynamics.CRM.BooleanOptionSetMetadata",
@@ -66,6 +79,15 @@ pub(super) fn column(
             let format = if field.kind == "url" { "Url" } else { "Text" };
             json["MaxLength"] = json!(field.max_length);
             json["FormatName"] = json!({"Value": format});
+        }
+        "date" => {
+            json["Format"] = json!("DateOnly");
+            json["DateTimeBehavior"] = json!({"Value": "DateOnly"});
+        }
+        "amount" | "rate" => {
+            json["Precision"] = json!(if field.kind == "rate" { 6 } else { 2 });
+            json["MinValue"] = json!(0);
+            json["MaxValue"] = json!(100_000_000_000_i64);
         }
         "long_text" => {
             json["MaxLength"] = json!(field.max_length);
@@ -99,7 +121,7 @@ pub(super) fn key(field: &WantedField, language: i64) -> Json {
 
 #[cfg(test)]
 mod tests {
-    use super::{column, schema_name};
+    use super::{column, fits, schema_name};
     use crate::connect::crm::{SellerAccess, WantedField};
 
     fn wanted(name: &str, label: &str, kind: &str) -> WantedField {
@@ -125,6 +147,25 @@ mod tests {
             assert_eq!(found, expected);
             assert_eq!(found.to_lowercase(), name, "the logical name is its lower case");
         }
+    }
+
+    #[test]
+    fn each_kind_has_its_column_and_may_be_held_by_others() {
+        let table = [
+            ("flag", "Boolean", &["Boolean", "String"][..], "Picklist"),
+            ("boolean", "Boolean", &["Boolean"], "String"),
+            ("date", "DateTime", &["DateTime", "String"], "Boolean"),
+            ("amount", "Decimal", &["Decimal", "Money", "Double", "String"], "DateTime"),
+            ("rate", "Decimal", &["Decimal", "Money", "Double", "String"], "DateTime"),
+            ("text", "String", &["String"], "Memo"),
+        ];
+        for (kind, made, also, never) in table {
+            let json = column(&wanted("pc_x", "X", kind), "pc", 1033, 72_700).expect("a body");
+            assert_eq!(json["AttributeType"], made, "{kind}");
+            assert!(also.iter().all(|found| fits(kind, found)) && !fits(kind, never), "{kind}");
+        }
+        let rate = column(&wanted("pc_x", "X", "rate"), "pc", 1033, 72_700).expect("a body");
+        assert_eq!(rate["Precision"], 6, "a rate has more digits than an amount");
     }
 
     #[test]

@@ -163,6 +163,9 @@ impl Answer {
     }
 }
 
+/// The longest wait that is kept: 15 minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+
 /// Reads a `Retry-After` value as a wait measured from `now`.
 ///
 /// Takes whole seconds or an HTTP date (RFC 9110 section 10.2.3); a date in the past is the shortest
@@ -175,7 +178,7 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
         Ok(secs) => Duration::from_secs(secs),
         Err(_) => Timestamp::parse_http_date(value)?.since(now),
     };
-    Some(wait.clamp(Duration::from_secs(1), Duration::from_secs(15 * 60)))
+    Some(wait.clamp(Duration::from_secs(1), LONGEST_WAIT))
 }
 
 /// The client of one system and principal.
@@ -267,7 +270,12 @@ impl Http {
     fn pass_gate(&self) -> Result<(), ConnectError> {
         let closed = *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner);
         let left = closed.since(self.clock.now());
-        if left.is_zero() { Ok(()) } else { Err(ConnectError::Throttled(left)) }
+        // More than can have been asked for: our clock was set back.
+        if left.is_zero() || left > LONGEST_WAIT {
+            Ok(())
+        } else {
+            Err(ConnectError::Throttled(left))
+        }
     }
 
     async fn wait_for_rate(&self) {

@@ -56,10 +56,9 @@ impl Client {
         match self.read_slot().await {
             Ok(Some(held)) if held.url != wanted.url => Err(taken(&held)),
             Ok(Some(held)) => Ok(held),
-            // It was taken; that it cannot be read again right now changes nothing about it.
-            Ok(None) | Err(_) => {
-                Ok(slot(&written).ok().flatten().unwrap_or_else(|| wanted.clone()))
-            }
+            // It was taken; that it cannot be read again right now changes nothing about it. Only an
+            // answer that is not the service's proves nothing.
+            Ok(None) | Err(_) => Ok(slot(&written)?.unwrap_or_else(|| wanted.clone())),
         }
     }
 

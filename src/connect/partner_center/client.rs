@@ -122,11 +122,7 @@ impl Client {
         purpose: Purpose,
         build: impl Fn() -> Call + Send + Sync,
     ) -> Result<Answer, ConnectError> {
-        let answer = self.send(family, purpose, &build).await.map_err(|error| match error {
-            // A write whose answer is too long to read may have landed all the same.
-            ConnectError::Broken(text) if purpose == Purpose::Write => ConnectError::Unknown(text),
-            other => other,
-        })?;
+        let answer = self.send(family, purpose, &build).await?;
         let now = self.http.clock().now();
         if answer.is_success() { Ok(answer) } else { Err(fault::sort(&answer, purpose, now)) }
     }
@@ -174,6 +170,10 @@ impl Client {
             evidence::note(theirs.unwrap_or(request));
             evidence::note(format!("correlation:{correlation}"));
         }
-        answer
+        answer.map_err(|error| match error {
+            // A write whose answer is too long to read may have landed all the same.
+            ConnectError::Broken(text) if purpose == Purpose::Write => ConnectError::Unknown(text),
+            other => other,
+        })
     }
 }

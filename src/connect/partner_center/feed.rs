@@ -1,14 +1,13 @@
 //! The reconciling feed: referrals updated since a watermark.
 //!
-//! * The watermark is the service's own time (its `Date` header when a sweep began), never ours.
+//! * The watermark is the service's own time (its `Date` header when a sweep began). Ours only holds
+//!   it back: a watermark that lies ahead would miss changes, one that lies behind reads some twice.
 //! * Every sweep reads back by an overlap, so that what was written around the watermark is not
 //!   missed. Seeing a referral twice is harmless; the feed never says that one is gone.
 //! * Within a sweep the next page begins at the last change of this one, rather than at a place in
 //!   a list that moves under our feet. Only where that makes no headway is the service's link used.
 //! * Three spellings: plain instant, quoted instant, and no comparison at all (newest first, until
 //!   older than the watermark). A refused spelling leads to the next and starts the sweep again.
-
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,9 +19,6 @@ use crate::connect::partner_center_seam::ReferralPage;
 use crate::domain::deal::hex;
 use crate::domain::referral::Referral;
 use crate::domain::time::Timestamp;
-
-/// A `Date` header further ahead of us than this is not believed.
-const BELIEVED_AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A sweep whose links die again and again is given up after so many starts.
 const RESTARTS: u32 = 3;
@@ -133,10 +129,7 @@ impl Client {
                 }
                 Err(error) => return Err(error),
                 Ok((page, answer)) => {
-                    let date = answer
-                        .date()
-                        .filter(|date| date.since(self.http.clock().now()) < BELIEVED_AHEAD);
-                    return self.advance(cursor, &query, page, date);
+                    return self.advance(cursor, &query, page, answer.date());
                 }
             }
         }
@@ -173,7 +166,10 @@ impl Client {
     ) -> Result<ReferralPage, ConnectError> {
         let floor = self.floor(&cursor);
         let mut sweep = cursor.sweep.take().unwrap_or_else(|| Sweep {
-            then: date.or_else(|| newest(&page.referrals)).max(cursor.watermark),
+            then: date
+                .or_else(|| newest(&page.referrals))
+                .map(|then| then.min(self.http.clock().now()))
+                .max(cursor.watermark),
             query: String::new(),
             by_link: false,
             from: floor,

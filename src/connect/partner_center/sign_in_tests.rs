@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use url::Url;
 
@@ -96,6 +97,21 @@ async fn many_waiters_cause_one_sign_in() {
         page.expect("a page");
     }
     assert_eq!(bench.sign_ins(), 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_does_not_hold_up_calls() {
+    let bench = bench(|_| ()).await;
+    let client = bench.client();
+    bench.sandbox.throttle("/referrals", 1, Duration::from_secs(57));
+    assert!(client.changes(None).await.is_err(), "throttled");
+    bench.clock.set_back(Duration::from_secs(3_600));
+    client.changes(None).await.expect("nobody asked for a wait of an hour");
+    let day = Duration::from_secs(24 * 3_600);
+    bench.clock.set_back(day);
+    client.changes(None).await.expect("the token is used as long as it works");
+    bench.clock.advance(day);
+    client.changes(None).await.expect("set right again");
 }
 
 #[tokio::test]
@@ -221,10 +237,27 @@ async fn a_certificate_signs_in_too() {
     let pair = rcgen::KeyPair::from_pem(key).expect("a key");
     let params = rcgen::CertificateParams::new(vec!["app.contoso.example".to_owned()]);
     let certificate = params.expect("parameters").self_signed(&pair).expect("a certificate");
-    let credential = Credential::certificate(certificate.pem().as_bytes(), key.as_bytes());
+    let other = rcgen::CertificateParams::new(vec!["other.contoso.example".to_owned()]);
+    let other = other.expect("parameters").self_signed(&pair).expect("a certificate");
+    bench.sandbox.set_options(|options| options.client_certificate = certificate.pem());
     let client = bench.client();
-    client.replace_credential(credential.expect("a credential"));
-    client.probe().await.expect("signed in");
+    let other_key = include_str!("sandbox/fixtures/sandbox-only-signer.key.pem");
+    for (certificate, key, works, why) in [
+        (&other, key, false, "a certificate that the application does not have"),
+        (&certificate, other_key, false, "another key than the certificate's"),
+        (&certificate, key, true, "the application's own"),
+    ] {
+        let credential = Credential::certificate(certificate.pem().as_bytes(), key.as_bytes());
+        client.replace_credential(credential.expect("a credential"));
+        client.forget().await;
+        match client.probe().await {
+            Ok(_) => assert!(works, "{why}"),
+            Err(ConnectError::Unauthorized(text)) => {
+                assert!(!works && text.contains("AADSTS700027"), "{why}: {text}");
+            }
+            Err(other) => panic!("{why}: {other}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,12 @@ impl HandClock {
         let millis = i64::try_from(by.as_millis()).expect("a short wait");
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
+
+    /// Somebody corrects it.
+    pub(super) fn set_back(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).expect("a short way");
+        self.0.fetch_sub(millis, Ordering::SeqCst);
+    }
 }
 
 #[async_trait]

@@ -23,7 +23,9 @@ pub(super) fn page(origins: &[Url], body: &[u8]) -> Result<Page, ConnectError> {
     let Some(Json::Array(items)) = json.get_mut("value").map(Json::take) else {
         return Err(broken("a list without `value`"));
     };
-    let referrals = items.into_iter().map(referral).collect::<Result<Vec<_>, _>>()?;
+    // An item that is nothing says nothing; it must not stop the rest of the list.
+    let items = items.into_iter().filter(|item| !item.is_null());
+    let referrals = items.map(referral).collect::<Result<Vec<_>, _>>()?;
     let next = match json.get("@odata.nextLink") {
         None | Some(Json::Null) => None,
         Some(Json::String(link)) if link.is_empty() => None,
@@ -215,9 +217,9 @@ mod tests {
             assert!(matches!(read, Err(ConnectError::Broken(_))), "{why}");
         }
         assert!(page(&base(), b"<html>").is_err());
-        let good = json!({"value": [{"Id": id, "ETag": "\"1\""}], "@odata.nextLink": null});
+        let good = json!({"value": [null, {"Id": id, "ETag": "\"1\""}], "@odata.nextLink": null});
         let read = page(&base(), good.to_string().as_bytes()).expect("a page");
-        assert_eq!(read.referrals.len(), 1, "any case of the first letter");
+        assert_eq!(read.referrals.len(), 1, "any case of the first letter, nulls left out");
         assert_eq!(read.next, None);
     }
 

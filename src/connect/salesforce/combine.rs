@@ -19,6 +19,8 @@ use crate::domain::time::Timestamp;
 
 /// So many questions in [`SPAN`] are a burst, and so many are waited for.
 const BURST: usize = 24;
+/// So many that come as fast are the beginning of one.
+const FEW: usize = 8;
 /// Longer than the longest wait: a burst that trickles in a little slower is still one, and without
 /// any wait each of its questions would fly alone.
 const SPAN: Duration = Duration::from_secs(15);
@@ -140,9 +142,12 @@ impl<B: Batch> Shared<B> {
     fn patience(&self) -> Duration {
         let now = self.batch.now();
         let waiting = self.lock();
-        let burst = waiting.came.front().filter(|_| waiting.came.len() == BURST);
-        let burst = burst.map(|first| now.since(*first)).filter(|took| *took <= SPAN);
-        let burst = burst.map(|took| took.min(LONGEST_WAIT));
+        let burst = [BURST, FEW].into_iter().find_map(|count| {
+            let first = waiting.came.get(waiting.came.len().checked_sub(count)?)?;
+            // As long as a whole burst takes at this pace.
+            let whole = now.since(*first) * intervals(BURST) / intervals(count);
+            (whole <= SPAN).then(|| whole.min(LONGEST_WAIT))
+        });
         let shared = self.crowd.0.load(Ordering::Relaxed) > 1;
         burst.unwrap_or_default().max(if shared { MOMENT } else { Duration::ZERO })
     }
@@ -197,6 +202,11 @@ impl<B: Batch> Shared<B> {
     }
 }
 
+/// The times between so many questions.
+fn intervals(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).saturating_sub(1).max(1)
+}
+
 /// Counted as in the air until it has landed; a panic lands it too.
 struct Flight<B: Batch>(Arc<Shared<B>>);
 
@@ -245,7 +255,7 @@ mod tests {
 
     use async_trait::async_trait;
 
-    use super::{BURST, Batch, Combiner, Crowd};
+    use super::{Batch, Combiner, Crowd, FEW};
     use crate::connect::error::ConnectError;
     use crate::domain::time::Timestamp;
 
@@ -362,10 +372,10 @@ mod tests {
     #[tokio::test]
     async fn whatever_counts_as_a_burst_shares_its_calls() {
         for (apart, most, why) in [
-            (50, 40, "as fast as Partner Center answers"),
-            (150, 40, "three calls to Partner Center each"),
-            (400, 40, "a machine that is busy"),
-            (650, BURST + 24, "the slowest burst: its first questions fly alone"),
+            (50, FEW + 12, "as fast as Partner Center answers"),
+            (150, FEW + 12, "three calls to Partner Center each"),
+            (400, FEW + 16, "a machine that is busy"),
+            (650, FEW + 24, "the slowest burst: its first questions fly alone"),
             (700, 240, "no burst: each flies alone, at once"),
         ] {
             let flights = trickle(apart).await.len();

@@ -198,12 +198,18 @@ impl Table {
             }
     }
 
+    fn related(&self) -> Vec<String> {
+        let above = self.fields.iter().filter_map(|field| field.relationship_name.clone());
+        above.chain(self.ways_down.iter().map(|way| way.name.clone())).collect()
+    }
+
     fn schema(&self) -> TableSchema {
         TableSchema {
             table: self.name.clone(),
             fields: self.fields.iter().map(Field::schema).collect(),
             keys: self.fields.iter().filter(|field| field.external_id).map(name_of).collect(),
             tracks_changes: self.replicateable,
+            related: Some(self.related()),
         }
     }
 }

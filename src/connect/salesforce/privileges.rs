@@ -13,45 +13,36 @@ use crate::domain::time::Timestamp;
 /// editions.
 const API_IS_EXTRA: &[&str] = &["Professional Edition", "Group Edition", "Team Edition"];
 
-/// A system permission: its column in `UserPermissionAccess`, what it is for, what to do without it,
-/// and whether the sync fails without it.
+/// A system permission: its column in `UserPermissionAccess`, what it is for, what to do without it.
+///
+/// The table is not in the guides that this client was written from. What it says is advice and
+/// decides nothing: that the API is enabled is told by the API itself.
 struct Permission {
     column: &'static str,
     title: &'static str,
     without: &'static str,
-    serious: bool,
 }
 
 const PERMISSIONS: &[Permission] = &[
     Permission {
-        column: "PermissionsApiEnabled",
-        title: "API Enabled",
-        without: "Give it to the user's profile or permission set: no call works without it.",
-        serious: true,
-    },
-    Permission {
         column: "PermissionsConvertLeads",
         title: "Convert Leads",
         without: "Give it to the user, or an accepted lead is closed and a new opportunity made.",
-        serious: false,
     },
     Permission {
         column: "PermissionsCustomizeApplication",
         title: "Customize Application",
         without: "Only `provision --apply` needs it: run that as an admin, or make the fields by hand.",
-        serious: false,
     },
     Permission {
         column: "PermissionsManageProfilesPermissionsets",
         title: "Manage Profiles and Permission Sets",
         without: "Only `provision --apply` needs it: run that as an admin, or grant the fields by hand.",
-        serious: false,
     },
     Permission {
         column: "PermissionsAssignPermissionSets",
         title: "Assign Permission Sets",
         without: "Only `provision --apply` needs it: run that as an admin, or assign the set by hand.",
-        serious: false,
     },
 ];
 
@@ -119,17 +110,18 @@ impl Salesforce {
         let Some((rows, _)) = told(self.client.query(&soql).await)? else {
             return Ok(vec![unknown(not_told)]);
         };
-        let has = |column: &str| {
-            rows.first().and_then(|row| row.get(column)).and_then(Json::as_bool) == Some(true)
-        };
+        let has = |column: &str| rows.first()?.get(column)?.as_bool();
         let remark = |permission: &&Permission| {
-            if has(permission.column) {
-                return well(format!("Our user has the permission {}.", permission.title));
-            }
-            let what = format!("Our user lacks the permission {}.", permission.title);
-            missing(what, permission.without, permission.serious)
+            Some(match has(permission.column)? {
+                true => well(format!("Our user has the permission {}.", permission.title)),
+                false => {
+                    let what = format!("Our user lacks the permission {}.", permission.title);
+                    missing(what, permission.without, false)
+                }
+            })
         };
-        Ok(known.iter().map(remark).collect())
+        let remarks: Vec<Remark> = known.iter().filter_map(remark).collect();
+        Ok(if remarks.is_empty() { vec![unknown(not_told)] } else { remarks })
     }
 
     /// Rights on the rows of a table; `ours` for a table that is kept in step.

@@ -187,6 +187,12 @@ fn differences(field: &Field, wanted: &WantedField) -> Vec<String> {
         "option" => field.kind == "picklist" || field.kind == "string",
         "url" => field.kind == "url" || field.kind == "string",
         "long_text" => field.kind == "textarea",
+        "date" => matches!(field.kind.as_str(), "date" | "datetime" | "string"),
+        "amount" | "rate" => {
+            matches!(field.kind.as_str(), "currency" | "double" | "int" | "percent" | "string")
+        }
+        // A check box, or the words for it.
+        "flag" => matches!(field.kind.as_str(), "boolean" | "picklist" | "string"),
         _ => matches!(field.kind.as_str(), "string" | "textarea" | "url" | "picklist"),
     };
     if !fits {
@@ -208,8 +214,11 @@ fn differences(field: &Field, wanted: &WantedField) -> Vec<String> {
 fn metadata(wanted: &WantedField) -> Json {
     let label = &wanted.label;
     match wanted.kind.as_str() {
-        "boolean" => json!({ "type": "Checkbox", "label": label, "defaultValue": false }),
+        "boolean" | "flag" => json!({ "type": "Checkbox", "label": label, "defaultValue": false }),
         "url" => json!({ "type": "Url", "label": label }),
+        "date" => json!({ "type": "Date", "label": label }),
+        "amount" => json!({ "type": "Currency", "label": label, "precision": 18, "scale": 2 }),
+        "rate" => json!({ "type": "Number", "label": label, "precision": 18, "scale": 6 }),
         "option" => {
             let values: Vec<Json> = wanted
                 .options

@@ -96,6 +96,9 @@ impl WriteBatch {
             request = request.header(name, value);
         }
         let (mut answer, moment) = self.client.json(&request).await?;
+        if session_ended(&answer) {
+            self.client.forget_session().await;
+        }
         self.complete(&mut answer).await?;
         let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
         Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
@@ -203,7 +206,18 @@ impl Answers<'_> {
     }
 }
 
+/// Whether a session ended between two parts of a composite call. The call itself then is a success.
+fn session_ended(answer: &Json) -> bool {
+    let parts = answer.get("compositeResponse").and_then(Json::as_array);
+    let mut parts = parts.into_iter().flatten();
+    parts.any(|part| part.get("httpStatusCode").and_then(Json::as_u64) == Some(401))
+}
+
 fn failure(purpose: Purpose, status: u16, body: &Json) -> ConnectError {
+    if status == 401 {
+        // The part was not carried out, and the next call signs in afresh.
+        return ConnectError::Unavailable("the session ended within the call".to_owned());
+    }
     Failure { purpose, status, errors: wire::errors(body), quota_left: None, retry_after: None }
         .class()
 }

@@ -74,9 +74,10 @@ impl Formula {
             );
             return Err(vec![(message, Some("split it, or use a lookup".to_owned()))]);
         }
-        if scan::multiplies_a_list(text) {
-            let message = "a list cannot be multiplied".to_owned();
-            return Err(vec![(message, Some("write out its items".to_owned()))]);
+        if scan::multiplies_more_than_numbers(text) {
+            let message = "`*` stands beside something that may be no number".to_owned();
+            let way_out = "use `|times(...)`, or write `|int` or `|number` behind it".to_owned();
+            return Err(vec![(message, Some(way_out))]);
         }
         let expression =
             ENVIRONMENT.compile_expression_owned(text.to_owned()).map_err(|error| {
@@ -270,7 +271,7 @@ mod tests {
             ("1 / referral.zero", "division by zero"),
             ("referral.salesStage|divided_by(referral.zero)", "division by zero"),
             (
-                "(referral.smallest // -1) * 9223372036854775807 * 9223372036854775807 * 9223372036854775807",
+                "(referral.smallest|int // -1) * 9223372036854775807 * 9223372036854775807 * 9223372036854775807",
                 "overflow",
             ),
             ("1e308 * 10", "not a finite number"),
@@ -327,6 +328,18 @@ mod tests {
             (joined.as_str(), "a long separator"),
             (slices.as_str(), "slices of many items"),
             ("(referral.list * 90000000)|join(',')", "items of the data"),
+            ("referral.list * 40000000 == referral.list * 40000000", "a comparison of them"),
+            ("2 in referral.list * 40000000", "a search through them"),
+            ("40000000 * -(referral.zero + 1 or referral.list) == [2]", "brackets around them"),
+            ("referral.list.0 * 40000000 == 1", "an item by its number"),
+            ("(referral.name|split(' ')) * 40000000 == [1]", "a list that a filter made"),
+            ("referral.name|split(' ') * 40000000 == [1]", "without brackets"),
+            ("40000000 * referral.list[::1] == [1]", "a slice"),
+            ("('x' if referral.zero else 'y') * 90000000 == 'x'", "a text that is the choice"),
+            ("'x' * 90000000 == 'y'", "a long text, made while the formula is compiled"),
+            ("{'a': 1} * 3", "a table"),
+            ("* 3", "nothing before it"),
+            ("3 *", "nothing behind it"),
             ("referral.name|split('')", "no separator"),
             ("referral.list|upper", "a list is no text"),
         ];
@@ -335,10 +348,20 @@ mod tests {
             assert!(value.is_err(), "{why}: {text:.80} gave {value:.80?}");
         }
         assert_eq!(value(&choices), Ok(json!(1)), "nesting that is long but not deep");
-        let fine = "2 * (referral.list[1].quantity|default(2)) * 3 if 'a' in ['a'] else 0";
-        assert_eq!(value(fine), Ok(json!(12)), "numbers beside lists");
-        assert_eq!(value("2 ** 10"), Ok(json!(1024)), "small powers are fine");
-        assert_eq!(value("'x' * 3"), Ok(json!("xxx")), "and short repetitions");
+        let fine = [
+            (
+                "2 * (referral.list[1].quantity|default(2)|int) * 3 if 'a' in ['a'] else 0",
+                json!(12),
+            ),
+            ("2 ** 10", json!(1024)),
+            ("1.5 * -2", json!(-3.0)),
+            ("(referral.salesStage|int + 1) * (referral.list|length)", json!(162)),
+            ("referral['list']|length * ('5'|int)", json!(10)),
+            ("((referral.zero|int)) * 3 if referral.list else 'x'", json!(0)),
+        ];
+        for (text, expected) in fine {
+            assert_eq!(value(text), Ok(expected), "{text}");
+        }
     }
 
     #[test]

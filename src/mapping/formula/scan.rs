@@ -72,32 +72,61 @@ pub(crate) fn size(text: &str) -> (usize, usize) {
     (parts, deepest)
 }
 
-/// Whether a list that is written out is multiplied, as it is or within brackets. The template
-/// language computes what is constant while it compiles, and counts no steps there: a list of many
-/// items would be made and compared before any limit could hold.
-pub(crate) fn multiplies_a_list(text: &str) -> bool {
-    let shape = shape(text);
-    let star = |at: usize| shape[at] == '*';
-    (0..shape.len()).filter(|at| star(*at)).any(|at| {
-        let after = (at + 1..shape.len()).find(|next| !matches!(shape[*next], '-' | '+' | WORD));
-        let right = after.is_some_and(|next| match shape[next] {
-            '[' => true,
-            '(' => holds_a_list(&shape, next, closing(&shape, next)),
-            _ => false,
-        });
-        right || at.checked_sub(1).is_some_and(|last| ends_with_a_list(&shape, last))
+/// Whether `*` stands beside anything that is not surely a number: one that is written out, what a
+/// filter for numbers made, or brackets around such. The template language multiplies texts and lists
+/// too. It makes up to 100,000,000 letters or items of them, and counts no steps for it: neither
+/// while it compiles, where it computes what is constant, nor where it compares such lists.
+pub(crate) fn multiplies_more_than_numbers(text: &str) -> bool {
+    let tokens = tokens(text);
+    let is_star = |at: usize| tokens.get(at).is_some_and(|token| token.is('*'));
+    let alone = |at: &usize| {
+        let beside = at.checked_sub(1).is_some_and(is_star) || is_star(at + 1);
+        is_star(*at) && !beside
+    };
+    (0..tokens.len()).filter(alone).any(|at| {
+        let left = at.checked_sub(1).is_some_and(|last| ends_as_a_number(&tokens, last));
+        let signs = tokens[at + 1..].iter().take_while(|token| token.is('-') || token.is('+'));
+        let right = end_of_operand(&tokens, at + 1 + signs.count());
+        !left || !right.is_some_and(|last| ends_as_a_number(&tokens, last))
     })
 }
 
-/// How [`shape`] writes a word of the language, a name, and a value.
-const WORD: char = 'w';
-const NAME: char = 'n';
-const VALUE: char = 'v';
+/// Filters that give a number, or fail.
+const NUMBERS: [&str; 3] = ["int", "length", "number"];
 
-/// A formula with one letter for each word, name and value, and without its spaces.
-fn shape(text: &str) -> Vec<char> {
+/// A part of a formula.
+#[derive(Debug, PartialEq)]
+enum Token {
+    /// A word of the language.
+    Word,
+    /// Any other name.
+    Name(String),
+    /// A number.
+    Number,
+    /// A quoted text.
+    Text,
+    /// A bracket, an operator, a dot.
+    Sign(char),
+}
+
+impl Token {
+    fn is(&self, sign: char) -> bool {
+        *self == Self::Sign(sign)
+    }
+
+    fn opens(&self) -> bool {
+        matches!(self, Self::Sign('(' | '[' | '{'))
+    }
+
+    fn closes(&self) -> bool {
+        matches!(self, Self::Sign(')' | ']' | '}'))
+    }
+}
+
+/// The parts of a formula, without its spaces.
+fn tokens(text: &str) -> Vec<Token> {
     let letters: Vec<char> = text.chars().collect();
-    let mut shape = Vec::new();
+    let mut tokens = Vec::new();
     let mut at = 0;
     while at < letters.len() {
         let letter = letters[at];
@@ -109,48 +138,97 @@ fn shape(text: &str) -> Vec<char> {
         let part: String = letters[at..end.min(letters.len())].iter().collect();
         match letter {
             letter if letter.is_whitespace() => {}
-            '"' | '\'' => shape.push(VALUE),
-            letter if letter.is_numeric() => shape.push(VALUE),
-            _ if WORDS.contains(&part.as_str()) => shape.push(WORD),
-            letter if letter.is_alphabetic() || letter == '_' => shape.push(NAME),
-            letter => shape.push(letter),
+            '"' | '\'' => tokens.push(Token::Text),
+            letter if letter.is_numeric() => tokens.push(Token::Number),
+            _ if WORDS.contains(&part.as_str()) => tokens.push(Token::Word),
+            letter if letter.is_alphabetic() || letter == '_' => tokens.push(Token::Name(part)),
+            letter => tokens.push(Token::Sign(letter)),
         }
         at = end;
     }
-    shape
+    tokens
 }
 
-/// Whether the operand that ends at `last` is a list that is written out, or brackets around one.
-fn ends_with_a_list(shape: &[char], last: usize) -> bool {
-    let Some(first) = opening(shape, last) else { return false };
-    match shape[first] {
-        '[' if begins_a_value(shape, first) => true,
-        '[' => ends_with_a_list(shape, first - 1),
-        '(' if begins_a_value(shape, first) => holds_a_list(shape, first, last),
+/// Whether the operand that ends at `last` is surely a number.
+fn ends_as_a_number(tokens: &[Token], last: usize) -> bool {
+    let is_dot = |at: usize| tokens[at].is('.');
+    match &tokens[last] {
+        // The digits of 1.5, but not the item of a path such as list.0.
+        Token::Number => match last.checked_sub(2).filter(|_| is_dot(last - 1)) {
+            Some(before) => {
+                tokens[before] == Token::Number
+                    && before.checked_sub(1).is_none_or(|at| !is_dot(at))
+            }
+            None => last == 0 || !is_dot(last - 1),
+        },
+        Token::Name(_) => is_number_filter(tokens, last),
+        Token::Sign(')') => opening(tokens, last).is_some_and(|first| {
+            if begins_a_value(tokens, first) {
+                holds_only_numbers(&tokens[first + 1..last])
+            } else {
+                is_number_filter(tokens, first - 1)
+            }
+        }),
         _ => false,
     }
 }
 
-/// Whether a list is written out between two places.
-fn holds_a_list(shape: &[char], first: usize, last: usize) -> bool {
-    (first..=last).any(|at| shape[at] == '[' && begins_a_value(shape, at))
+fn is_number_filter(tokens: &[Token], name: usize) -> bool {
+    let after_pipe = name.checked_sub(1).is_some_and(|pipe| tokens[pipe].is('|'));
+    after_pipe && matches!(&tokens[name], Token::Name(name) if NUMBERS.contains(&name.as_str()))
+}
+
+/// Whether every operand of some tokens is surely a number.
+fn holds_only_numbers(tokens: &[Token]) -> bool {
+    let mut at = 0;
+    while at < tokens.len() {
+        let begins = match &tokens[at] {
+            Token::Word => false,
+            Token::Sign(_) => tokens[at].opens(),
+            _ => true,
+        };
+        if begins {
+            let Some(last) = end_of_operand(tokens, at) else { return false };
+            if !ends_as_a_number(tokens, last) {
+                return false;
+            }
+            at = last;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Where the operand that begins at `first` ends, with the members, items and filters behind it.
+fn end_of_operand(tokens: &[Token], first: usize) -> Option<usize> {
+    let mut last = if tokens.get(first)?.opens() { closing(tokens, first)? } else { first };
+    loop {
+        last = match tokens.get(last + 1) {
+            Some(Token::Sign('.' | '|')) if last + 2 < tokens.len() => last + 2,
+            Some(Token::Sign('(' | '[')) => closing(tokens, last + 1)?,
+            _ => return Some(last),
+        };
+    }
 }
 
 /// Whether a bracket begins a list or a group, rather than asking something for an item or calling
 /// it.
-fn begins_a_value(shape: &[char], bracket: usize) -> bool {
-    let before = bracket.checked_sub(1).map(|before| shape[before]);
-    !matches!(before, Some(NAME | VALUE | ')' | ']' | '}'))
+fn begins_a_value(tokens: &[Token], bracket: usize) -> bool {
+    let before = bracket.checked_sub(1).map(|before| &tokens[before]);
+    match before {
+        Some(Token::Name(_) | Token::Number | Token::Text) => false,
+        Some(token) => !token.closes(),
+        None => true,
+    }
 }
 
 /// Where the bracket that ends at `last` begins; `None` if none ends there.
-fn opening(shape: &[char], last: usize) -> Option<usize> {
+fn opening(tokens: &[Token], last: usize) -> Option<usize> {
     let mut depth = 0_usize;
     for at in (0..=last).rev() {
-        match shape[at] {
-            ')' | ']' | '}' => depth += 1,
-            '(' | '[' | '{' => depth = depth.checked_sub(1)?,
-            _ => {}
+        depth += usize::from(tokens[at].closes());
+        if tokens[at].opens() {
+            depth = depth.checked_sub(1)?;
         }
         if depth == 0 {
             return (at < last).then_some(at);
@@ -159,20 +237,19 @@ fn opening(shape: &[char], last: usize) -> Option<usize> {
     None
 }
 
-/// Where the bracket that begins at `first` ends, or the formula.
-fn closing(shape: &[char], first: usize) -> usize {
+/// Where the bracket that begins at `first` ends; `None` if it does not.
+fn closing(tokens: &[Token], first: usize) -> Option<usize> {
     let mut depth = 0_usize;
-    for (at, letter) in shape.iter().enumerate().skip(first) {
-        match letter {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
-            _ => {}
+    for (at, token) in tokens.iter().enumerate().skip(first) {
+        depth += usize::from(token.opens());
+        if token.closes() {
+            depth = depth.checked_sub(1)?;
         }
         if depth == 0 {
-            return at;
+            return Some(at);
         }
     }
-    shape.len() - 1
+    None
 }
 
 /// What stood before a name.

@@ -1,7 +1,7 @@
 //! Puts the part of one link into the plan of the deal.
 
 use super::{Draft, LinkOutcome, Plan, RecordWrite, ReferralWrite};
-use crate::domain::deal::{Stage, StageAgreement, Standing};
+use crate::domain::deal::{Link, Stage, StageAgreement, Standing};
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
 use crate::merge::sentence::{self, Line};
@@ -76,6 +76,9 @@ impl Draft<'_> {
         }
         let mut unwritten = self.losses;
         if !write.is_empty() || (!sealed && !self.link.pending.is_empty()) {
+            if !sealed {
+                write.lines.extend(resting_rows(self.view, self.link, &mut self.told));
+            }
             write.conflicts = std::mem::take(&mut unwritten);
             plan.crms.push(write);
         }
@@ -150,6 +153,20 @@ impl Draft<'_> {
             StageMove::Still | StageMove::WaitUntil(_) => None,
         }
     }
+}
+
+/// What a seller is told, once and beside something else, of the rows that the record's CRM has no
+/// field for: nothing is written for their sake alone.
+fn resting_rows(view: &RecordView<'_>, link: &Link, told: &mut Vec<String>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for row in view.mapping.parked().iter().filter(|row| !row.optional) {
+        let key = sentence::topic_key(&format!("row:{}", row.field), &row.reason);
+        if !link.told.contains(&key) && !told.contains(&key) {
+            lines.push(sentence::row_rests(&row.label, &row.reason));
+            told.push(key);
+        }
+    }
+    lines
 }
 
 fn label<'a>(rules: &'a [FieldRule], name: &'a str) -> &'a str {

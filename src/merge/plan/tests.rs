@@ -221,6 +221,24 @@ fn a_shorter_text_of_an_adopted_record_is_the_seller_s_own_unless_its_column_is_
 }
 
 #[test]
+fn a_seller_is_told_of_a_row_without_a_field_once_and_beside_something_else() {
+    let mut bench = Bench::new();
+    bench.mapping = bench.mapping.without(&["description"]);
+    assert!(bench.plan().writes_nothing(), "not for its own sake");
+    let mut told = Vec::new();
+    for value in [250, 300] {
+        bench.referral["details"]["dealValue"] = json!(value);
+        let plan = bench.plan();
+        told.extend(plan.crms[0].lines.iter().map(|line| line.0.clone()));
+        bench.carry_out(&plan);
+    }
+    let expected = "Not synced: Notes; the opportunity of Dynamics 365 has no field description. Your \
+                    administrator knows what to do.";
+    assert_eq!(told, [expected]);
+    assert!(bench.plan().writes_nothing());
+}
+
+#[test]
 fn a_field_that_does_not_fit_keeps_its_group_back() {
     let mut bench = Bench::new();
     bench.referral["details"]["dealValue"] = json!(250);

@@ -122,18 +122,12 @@ impl Form<'_> {
 
     /// An exact amount, from a number or from text.
     fn amount(&self, field: Option<&String>) -> Option<Decimal> {
-        let text = match self.get(field)? {
-            Json::Number(number) => number.to_string(),
-            Json::String(text) => text.trim().to_owned(),
-            _ => return None,
-        };
-        text.parse().or_else(|_| Decimal::from_scientific(&text)).ok()
+        amount_in(self.get(field)?)
     }
 
     /// A date, also from an instant.
     fn date(&self, field: Option<&String>) -> Option<Date> {
-        let text = self.text(field)?;
-        Date::parse(&text).or_else(|| Timestamp::parse(&text).map(Timestamp::date))
+        date_in(&self.text(field)?)
     }
 
     /// A check box, or an option compared with `word` without case and spaces; `None` if the field
@@ -148,6 +142,21 @@ impl Form<'_> {
             _ => None,
         }
     }
+}
+
+/// An exact amount, from a number or from text.
+pub(super) fn amount_in(json: &Json) -> Option<Decimal> {
+    let text = match json {
+        Json::Number(number) => number.to_string(),
+        Json::String(text) => text.trim().to_owned(),
+        _ => return None,
+    };
+    text.parse().or_else(|_| Decimal::from_scientific(&text)).ok()
+}
+
+/// A date, also from an instant.
+pub(super) fn date_in(text: &str) -> Option<Date> {
+    Date::parse(text).or_else(|| Timestamp::parse(text).map(Timestamp::date))
 }
 
 /// The solution of a deal that has exactly one.

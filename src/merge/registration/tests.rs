@@ -14,7 +14,7 @@ fn date(text: &str) -> Date {
     Date::parse(text).expect("a date")
 }
 
-fn registration() -> Registration {
+pub(super) fn registration() -> Registration {
     Registration {
         currency: "USD".to_owned(),
         value: "60000.10".parse().expect("a decimal"),

@@ -364,7 +364,7 @@ async fn what_a_backup_remembers_of_a_deal_is_marked_as_old() {
         "id": "d1", "account": "contoso", "links": [{
             "record": { "crm": "salesforce", "kind": "opportunity", "id": "006000000000000001" },
             "state": { "is": "live" }, "standing": "in_sync",
-            "base": { "name": { "referral": { "value": "null" }, "record": { "value": "null" } } },
+            "base": { "name": { "referral": { "value": { "type": "null" } }, "record": { "value": { "type": "null" } } } },
         }],
         "intents": [], "created": "2026-09-01T00:00:00Z", "changed": "2026-09-01T00:00:00Z",
     });

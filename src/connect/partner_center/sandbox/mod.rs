@@ -9,7 +9,7 @@
 //! Of the reference's checklist, emulated:
 //! * token endpoints v1 and v2 with one audience for each token, rotating refresh tokens of which
 //!   the old ones stay valid, the refusals of [`SignInFailure`], code flow (with PKCE) and device
-//!   flow; 401 on the wrong audience; MFA enforcement; app-only tokens where they are allowed;
+//!   flow; secrets and, with [`Options::client_certificate`], certificates; 401 on the wrong audience; MFA enforcement; app-only tokens where they are allowed;
 //! * list with filter, order, `$top`, `$skip`, `$select`, pages and both styles of next link; get;
 //!   create; patch with its closed list of paths, versions, `Prefer`, transitions, freezing, the
 //!   terminal lock and deal registration; roles by team and location; 14 days to answer;
@@ -21,13 +21,13 @@
 //!   digits.
 //!
 //! Not emulated: `PUT` of a referral (deprecated), referrals between partners beyond our own
-//! records, the signature of a client assertion (its claims are checked), `GET` on the form of
-//! address that events carry, analytics. Such calls answer 405 or 501.
+//! records, `GET` on the form of address that events carry, analytics. Such calls answer 405 or 501.
 //!
 //! Proof: `tests/partner_center_conformance/page`, written from the reference without the client.
 
 mod adjacent;
 mod answer;
+mod assertion;
 mod bearer;
 mod casing;
 mod chance;

@@ -15,6 +15,8 @@ pub struct Options {
     pub client_id: String,
     /// Its secret; empty for a public client. A test value, not a secret of anyone's.
     pub client_secret: String,
+    /// Its certificate, PEM: an assertion must be signed with its key. Empty takes any signature.
+    pub client_certificate: String,
     /// E-mail of the user behind the tokens.
     pub user_email: String,
     /// Our organisation's id, as seen in `organizationId`.
@@ -106,6 +108,7 @@ impl Default for Options {
             tenant_id: "0f0f0f0f-1111-4222-8333-444444444444".to_owned(),
             client_id: "5a5a5a5a-1111-4222-8333-444444444444".to_owned(),
             client_secret: "sandbox-client-secret".to_owned(),
+            client_certificate: String::new(),
             user_email: "cosell.service@contoso.example".to_owned(),
             organization_id: "aaaaaaaa-0000-4000-8000-000000000001".to_owned(),
             organization_name: "Contoso".to_owned(),

@@ -172,7 +172,9 @@ fn check_dates(state: &State, stored: &Stored, registration: &Json) -> Result<()
         return refuse("The contract needs a date of signature and a start.");
     };
     let now = state.now().as_millis();
-    if signed > now || signed < now - 60 * MILLIS_PER_DAY {
+    // Days count back from the registration: one that is corrected later is not late.
+    let filed = registration["registrationDateTime"].as_str().and_then(moment).unwrap_or(now);
+    if signed > now || signed < filed - 60 * MILLIS_PER_DAY {
         return refuse("The contract was signed in the future or more than 60 days ago.");
     }
     // The latest of the days on which the deal was created and Microsoft was invited.
@@ -184,7 +186,7 @@ fn check_dates(state: &State, stored: &Stored, registration: &Json) -> Result<()
     if begun.is_some_and(|begun| signed / MILLIS_PER_DAY < begun / MILLIS_PER_DAY) {
         return refuse("The contract was signed before the deal was created or shared.");
     }
-    if starts < now - 90 * MILLIS_PER_DAY {
+    if starts < filed - 90 * MILLIS_PER_DAY {
         return refuse("The contract started more than 90 days ago.");
     }
     match (contract["term"].as_str(), day("endDateTime")) {

@@ -10,10 +10,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
-use super::PartnerCenterSandbox;
 use super::answer::Refusal;
 use super::consent::{Approval, Code, DeviceCode};
 use super::state::State;
+use super::{PartnerCenterSandbox, assertion};
 use crate::domain::clock::Randomness;
 use crate::domain::time::Timestamp;
 
@@ -250,31 +250,13 @@ fn check_client(state: &State, form: &Form, public: bool) -> Result<(), Refusal>
     match (form.get("client_secret"), form.get("client_assertion")) {
         (Some(secret), _) if *secret == state.options.client_secret => Ok(()),
         (Some(_), _) => Err(SignInFailure::SecretWrong.refusal()),
-        (None, Some(assertion)) => check_assertion(state, assertion),
+        (None, Some(assertion)) => assertion::check(state, assertion),
         (None, None) if public || state.options.client_secret.is_empty() => Ok(()),
         (None, None) => {
             let text = "The request body must contain 'client_assertion' or 'client_secret'.";
             Err(Refusal::sign_in(401, "invalid_client", 7_000_218, text))
         }
     }
-}
-
-/// Checks the claims of a client assertion, not its signature: the emulator has no key to check it
-/// with.
-fn check_assertion(state: &State, assertion: &str) -> Result<(), Refusal> {
-    let claims = assertion
-        .split('.')
-        .nth(1)
-        .and_then(|part| URL_SAFE_NO_PAD.decode(part).ok())
-        .and_then(|bytes| serde_json::from_slice::<Json>(&bytes).ok())
-        .unwrap_or_default();
-    let ours = |name: &str| claims[name].as_str() == Some(state.options.client_id.as_str());
-    let fresh = claims["exp"].as_i64().is_some_and(|exp| exp > state.now().as_secs());
-    if ours("iss") && ours("sub") && fresh && claims["aud"].is_string() {
-        return Ok(());
-    }
-    let text = "Client assertion is malformed, expired, or for another application.";
-    Err(Refusal::sign_in(401, "invalid_client", 700_027, text))
 }
 
 /// Adds the scope and resource that were named when the code was asked for, where the redemption

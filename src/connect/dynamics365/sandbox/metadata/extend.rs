@@ -324,7 +324,12 @@ fn kind(body: &Map<String, Json>) -> Result<Kind, Problem> {
         }
         Some("Picklist") => options(body),
         Some("Integer") => Ok(Kind::Integer(i64::from(i32::MIN), i64::from(i32::MAX))),
-        Some("Decimal") => Ok(Kind::Decimal(2)),
+        Some("Decimal") => {
+            let precision = body.get("Precision").and_then(Json::as_u64).unwrap_or(2);
+            let fits = u32::try_from(precision).ok().filter(|precision| *precision <= 10);
+            let wrong = || Problem::new(400, "0x80044331", "The Precision is not valid.");
+            fits.map(Kind::Decimal).ok_or_else(wrong)
+        }
         Some("DateTime") => {
             let date_only = body.get("Format").and_then(Json::as_str) == Some("DateOnly");
             Ok(if date_only { Kind::Date } else { Kind::Instant })

@@ -21,6 +21,19 @@ pub(crate) fn from_metadata(api_name: &str, metadata: &Value) -> Result<Field, F
         }
         "Text" => Field::new(api_name, Kind::Text, length(metadata, 1, 255)?),
         "Url" => Field::new(api_name, Kind::Url, 255),
+        "Date" => Field::new(api_name, Kind::Date, 0),
+        "Currency" | "Number" => {
+            let size = |name: &str| {
+                let size = metadata[name].as_u64().and_then(|size| u32::try_from(size).ok());
+                size.ok_or_else(|| missing(name))
+            };
+            let (precision, scale) = (size("precision")?, size("scale")?);
+            if precision > 18 || scale > precision {
+                let message = "The sum of the digits must be 18 or fewer";
+                return Err(Failure::row("FIELD_INTEGRITY_EXCEPTION", message, &["precision"]));
+            }
+            Field::new(api_name, Kind::Currency, 0).digits(precision, scale)
+        }
         "Picklist" => picklist(api_name, metadata)?,
         "LongTextArea" => {
             if metadata["visibleLines"].is_null() {

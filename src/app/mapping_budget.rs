@@ -1,0 +1,223 @@
+//! The write budget of a changed mapping: before it is used, linked deals tell how many records would
+//! be written differently. Above `sync.mapping_budget` nothing changes until a person confirms it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::live_diff::{linked, pairs, spread};
+use super::mapping_versions::{Files, newest, version};
+use super::mappings::folder;
+use super::parts::Parts;
+use super::schema::current;
+use crate::admin::operations::OperationError;
+use crate::domain::id::{CrmName, DealId, RecordKind};
+use crate::mapping::{DiffReport, Mapping, MappingFolder, diff as compare};
+use crate::store::StoreError;
+use crate::sync::account::{Account, CrmPart};
+
+/// Deals of each kind of record that are compared; the rest is estimated from them.
+const SAMPLES: usize = 50;
+/// Deals counted at a time.
+const AT_ONCE: usize = 500;
+
+/// Why changed files are not used.
+pub(super) enum NotUsed {
+    /// They are bad, or cannot be compared now.
+    Refused(String),
+    /// They wait until somebody confirms them.
+    Waiting(String, Files),
+}
+
+impl From<String> for NotUsed {
+    fn from(why: String) -> Self {
+        Self::Refused(why)
+    }
+}
+
+impl From<StoreError> for NotUsed {
+    fn from(error: StoreError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Refuses files that would write more records differently than the budget allows. `ready` are the
+/// new mappings as the live schemas allow them, `new` as the files say them: a field that the CRM
+/// does not have yet counts too, since its row begins to write once the field is made.
+pub(super) async fn weigh(
+    parts: &Parts,
+    account: &Account,
+    files: &Files,
+    new: &[Arc<Mapping>],
+    ready: &[(&CrmPart, Vec<Arc<Mapping>>)],
+) -> Result<(), NotUsed> {
+    let before = newest(parts, &account.name).await?;
+    let Some(budget) = budget(parts, account).filter(|_| before.is_some_and(|old| old != *files))
+    else {
+        return Ok(());
+    };
+    if !exceeds(parts, account, budget).await? {
+        return Ok(());
+    }
+    let way_out = way_out(parts, account, files);
+    if parts.started.is_none() {
+        let why =
+            format!("no daemon runs that could compare the files with linked deals; {way_out}");
+        return Err(NotUsed::Refused(why));
+    }
+    let (mut expected, mut lines) = (0, Vec::new());
+    for (part, fitted) in ready {
+        for fitted in fitted {
+            let told = of_kind(parts, account, part, fitted, new).await.map_err(unknown)?;
+            expected += told.0;
+            lines.extend(told.1);
+        }
+    }
+    if expected <= budget {
+        return Ok(());
+    }
+    let why = format!(
+        "they would write about {expected} records differently, and sync.mapping_budget allows \
+         {budget} without a person's word ({}); {way_out}",
+        lines.join("; "),
+    );
+    Err(NotUsed::Waiting(why, files.clone()))
+}
+
+/// How many records of one kind would be written differently, and a line about it.
+async fn of_kind(
+    parts: &Parts,
+    account: &Account,
+    part: &CrmPart,
+    fitted: &Arc<Mapping>,
+    new: &[Arc<Mapping>],
+) -> Result<(usize, Option<String>), OperationError> {
+    let (crm, kind) = (part.name(), fitted.kind());
+    let is_meant = |mapping: &&Arc<Mapping>| mapping.crm() == crm && mapping.kind() == kind;
+    let whole = parts.mappings.whole(&account.name, crm);
+    let (Some(old), Some(new)) = (whole.iter().find(is_meant), new.iter().find(is_meant)) else {
+        // Nothing of this kind was written before; its deals are linked by what follows.
+        return Ok((0, None));
+    };
+    if old.version() == new.version() {
+        return Ok((0, None));
+    }
+    let in_use = part.mapping(kind).unwrap_or_else(|| Arc::clone(fitted));
+    let deals = linked(parts, account, crm, kind).await?;
+    let samples = pairs(account, part, &in_use, fitted, spread(&deals, SAMPLES)).await?;
+    let report = compare(old, new, samples.into_iter());
+    let expected = estimate(&report, deals.len());
+    let line = (expected > 0).then(|| {
+        let fields: Vec<&str> = report.by_field.keys().map(String::as_str).collect();
+        format!(
+            "{kind} of {}: {} of {} compared, {} linked; {}",
+            crm.title(),
+            report.changed,
+            report.samples,
+            deals.len(),
+            fields.join(", "),
+        )
+    });
+    Ok((expected, line))
+}
+
+/// The share of the samples, over all. Where none could be compared, all of them.
+fn estimate(report: &DiffReport, linked: usize) -> usize {
+    (report.changed * linked).checked_div(report.samples).map_or(linked, |share| {
+        let rest = report.changed * linked % report.samples;
+        share + usize::from(rest > 0)
+    })
+}
+
+fn unknown(error: OperationError) -> NotUsed {
+    NotUsed::Refused(format!(
+        "how many records they would write differently cannot be told now: {error}; it is tried again"
+    ))
+}
+
+fn way_out(parts: &Parts, account: &Account, files: &Files) -> String {
+    let folder = folder(parts, &account.name).unwrap_or_default();
+    format!(
+        "see what would change with `cosell-sync mapping diff {}`, then use them with `cosell-sync \
+         mapping reload --confirm {}`",
+        folder.display(),
+        version(files),
+    )
+}
+
+/// The budget of an account; `None` where nothing is written at all.
+fn budget(parts: &Parts, account: &Account) -> Option<usize> {
+    let settings = parts.settings(&account.name).filter(|_| !account.behaviour.shadow)?;
+    usize::try_from(settings.sync.mapping_budget).ok()
+}
+
+/// Whether more records are linked than `budget`: with fewer, no change can exceed it.
+async fn exceeds(parts: &Parts, account: &Account, budget: usize) -> Result<bool, StoreError> {
+    let (mut records, mut after) = (0, None::<DealId>);
+    loop {
+        let store = &parts.around.store;
+        let deals = store.deals(Some(&account.name), after.as_ref(), AT_ONCE).await?;
+        records += deals.iter().map(|deal| deal.links.len()).sum::<usize>();
+        if records > budget {
+            return Ok(true);
+        }
+        match deals.last() {
+            Some(last) if deals.len() == AT_ONCE => after = Some(last.id.clone()),
+            _ => return Ok(false),
+        }
+    }
+}
+
+/// At the start: files that were changed while the daemon was stopped are used like those that are
+/// changed while it runs, so the ones before stay in use until they were compared. Where another
+/// kind of record is mapped than before, the start itself is the person's word.
+pub(super) async fn begin(parts: &Parts) -> Result<(), StoreError> {
+    for account in &parts.accounts {
+        let Some(before) = newest(parts, &account.name).await? else { continue };
+        let Some(budget) = budget(parts, account) else { continue };
+        if before == parts.mappings.files(&account.name) || !exceeds(parts, account, budget).await?
+        {
+            continue;
+        }
+        let Ok(old) = MappingFolder::of("the version before", &before).compile() else { continue };
+        let configured = |mapping: &Arc<Mapping>| account.part(mapping.crm()).is_some();
+        let old: Vec<_> = old.into_iter().map(Arc::new).filter(configured).collect();
+        let new: Vec<Arc<Mapping>> = account.crms.iter().flat_map(current).collect();
+        if kinds(&old) != kinds(&new) {
+            continue;
+        }
+        tracing::info!(account = %account.name, "The mapping files were changed; they are compared first");
+        account.name_mappings(&version(&before));
+        for part in &account.crms {
+            let own = old.iter().filter(|mapping| mapping.crm() == part.name());
+            part.replace_mappings(own.cloned().collect());
+        }
+        parts.mappings.begin_with(&account.name, before, old);
+    }
+    Ok(())
+}
+
+fn kinds(mappings: &[Arc<Mapping>]) -> BTreeSet<(CrmName, RecordKind)> {
+    mappings.iter().map(|mapping| (mapping.crm(), mapping.kind())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::estimate;
+    use crate::mapping::DiffReport;
+
+    #[test]
+    fn samples_speak_for_all() {
+        let table = [
+            (50, 0, 100_000, 0, "nothing differs"),
+            (50, 50, 100_000, 100_000, "everything differs"),
+            (50, 1, 100_000, 2_000, "one in fifty"),
+            (3, 1, 10, 4, "rounded up"),
+            (0, 0, 7, 7, "none could be compared"),
+            (0, 0, 0, 0, "none is linked"),
+        ];
+        for (samples, changed, linked, expected, why) in table {
+            let report = DiffReport { samples, changed, ..DiffReport::default() };
+            assert_eq!(estimate(&report, linked), expected, "{why}");
+        }
+    }
+}
