@@ -68,7 +68,12 @@ impl Policy {
     fn alone(&self, attempt: u32, fault: &ConnectError, jitter: f64) -> Next {
         use ConnectError as E;
         match fault {
-            E::Throttled(wait) => Next::Again(*wait + self.first.mul_f64(jitter), false),
+            // Whoever has failed before lets the others go first: the one call that may try a system
+            // again is not to be made by the very deal at which it fails.
+            E::Throttled(wait) => {
+                let last = self.first * (2 * attempt.min(1));
+                Next::Again(*wait + last + self.first.mul_f64(jitter), false)
+            }
             E::Unauthorized(_) => {
                 Next::Again(Duration::from_secs(60).mul_f64(1.0 + jitter / 2.0), false)
             }
@@ -121,10 +126,16 @@ mod tests {
             (14, E::Unavailable(String::new()), Next::Again(millis(225_000), true), "capped"),
             (15, E::Unavailable(String::new()), Next::Hold, "the last try"),
             (
-                99,
+                0,
                 E::Throttled(millis(7000)),
                 Next::Again(millis(7250), false),
                 "their wait is a floor",
+            ),
+            (
+                99,
+                E::Throttled(millis(7000)),
+                Next::Again(millis(8250), false),
+                "others that never failed go first",
             ),
             (
                 99,
