@@ -441,7 +441,6 @@ impl Crm for FakeCrm {
             match self.with_referral(&world, kind, referral_id, shape).as_slice() {
                 [] => {}
                 [one] if unique => {
-                    world.met(Mishap::KeyTaken);
                     return Err(ConnectError::Exists(Refusal {
                         message: one.key.id.to_string(),
                         ..Refusal::default()

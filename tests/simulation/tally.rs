@@ -51,8 +51,6 @@ pub(crate) enum Mishap {
     ListLags,
     /// A feed's cursor is no longer accepted.
     CursorExpired,
-    /// A create finds the key of its record taken.
-    KeyTaken,
     /// A field cuts what it is given.
     TextCut,
     /// A record is deleted.
@@ -85,7 +83,7 @@ pub(crate) enum Mishap {
 
 impl Mishap {
     /// All of them.
-    pub(crate) const ALL: [Self; 38] = [
+    pub(crate) const ALL: [Self; 37] = [
         Self::WebhookLost,
         Self::WebhookDoubled,
         Self::WebhookReordered,
@@ -109,7 +107,6 @@ impl Mishap {
         Self::RunningSecond,
         Self::ListLags,
         Self::CursorExpired,
-        Self::KeyTaken,
         Self::TextCut,
         Self::Deleted,
         Self::Copied,
