@@ -50,17 +50,7 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     };
     {
         let mut world = sim.world.lock();
-        world.partner_skew = dice.below(240_000) as i64 - 120_000;
-        if world.partner_skew.abs() > 60_000 {
-            world.met(Mishap::PartnerCenterSkewed);
-        }
-        for crm in crms {
-            let skew = dice.below(240_000) as i64 - 120_000;
-            world.crms.entry(*crm).or_default().skew = skew;
-            if skew.abs() > 60_000 {
-                world.met(Mishap::CrmSkewed);
-            }
-        }
+        skew_clocks(&mut world, &mut dice, crms);
         world.chaos = chaos;
         for _ in 0..1 + dice.below(2) {
             something_arrives(&mut world, &mut dice);
@@ -92,6 +82,21 @@ pub(crate) fn run(seed: u64, bug: Option<Bug>) -> Report {
     let notes = std::mem::take(&mut world.journal.notes);
     let notes = if broken.is_empty() { Vec::new() } else { notes };
     Report { broken, trace: world.trace(), edits, writes, met, notes }
+}
+
+/// Each system's clock is up to two minutes early or late.
+fn skew_clocks(world: &mut World, dice: &mut Dice, crms: &[CrmName]) {
+    world.partner_skew = dice.below(240_000) as i64 - 120_000;
+    if world.partner_skew.abs() > 60_000 {
+        world.met(Mishap::PartnerCenterSkewed);
+    }
+    for crm in crms {
+        let skew = dice.below(240_000) as i64 - 120_000;
+        world.crms.entry(*crm).or_default().skew = skew;
+        if skew.abs() > 60_000 {
+            world.met(Mishap::CrmSkewed);
+        }
+    }
 }
 
 fn something_arrives(world: &mut World, dice: &mut Dice) {
