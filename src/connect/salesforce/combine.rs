@@ -4,7 +4,7 @@
 //! with the next flight. Right after a shared flight, when its passengers are about to ask again,
 //! the next one waits for them a moment. In a burst that only trickles in, because another system
 //! lets through so many calls a second and no more, a flight waits for about as many as fit: as
-//! long as the last of that number took to come.
+//! long as the last of that number took to come, and no longer than others do come.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -27,6 +27,8 @@ const SPAN: Duration = Duration::from_secs(15);
 /// Nobody waits longer for others. In the slowest burst ten questions come in this time: a change,
 /// which is a read and a write, then costs a fifth of a call, however slowly the machine works.
 const LONGEST_WAIT: Duration = Duration::from_millis(6_500);
+/// A wait ends when nobody has come for as long as so many more should have: nobody is left who could.
+const MISSED: u32 = 6;
 /// How long the passengers of a shared flight take to ask again: the time of a few conversions.
 const MOMENT: Duration = Duration::from_millis(2);
 
@@ -170,10 +172,26 @@ impl<B: Batch> Shared<B> {
             full.as_mut().enable();
         }
         tokio::select! {
-            () = self.batch.gather(patience) => self.lock().gathers = false,
+            () = self.others(patience) => self.lock().gathers = false,
             () = full => {}
         }
         true
+    }
+
+    /// Waits as long as others come, at most `patience`.
+    async fn others(&self, patience: Duration) {
+        let pause = (patience * MISSED / intervals(BURST)).max(MOMENT);
+        let end = self.batch.now().plus(patience);
+        let mut before = 0;
+        loop {
+            let now = self.batch.now();
+            let waiting = self.lock().queue.len();
+            if now >= end || waiting == before {
+                return;
+            }
+            before = waiting;
+            self.batch.gather(pause.min(end.since(now))).await;
+        }
     }
 
     /// The next load: the oldest question and all that fit with it. Questions whose caller has gone
@@ -367,6 +385,33 @@ mod tests {
         let loads = loads.lock().expect("the loads").clone();
         assert_eq!(loads.iter().sum::<usize>(), 240);
         loads
+    }
+
+    /// Callers that each ask again once they are answered never fill a flight, and need not wait long.
+    #[tokio::test]
+    async fn nobody_waits_for_others_that_cannot_come() {
+        let (millis, loads) = (Arc::<AtomicI64>::default(), Arc::<Mutex<Vec<usize>>>::default());
+        let batch = Noting { millis: millis.clone(), loads };
+        let combiner = Arc::new(Combiner::new(batch, Crowd::default()));
+        let callers: Vec<_> = (0..16).map(|_| combiner.clone()).collect();
+        let asked = callers.into_iter().map(|combiner| async move {
+            for _ in 0..10 {
+                combiner.ask(()).await.expect("an answer");
+            }
+        });
+        let asked = futures_util::future::join_all(asked);
+        let ticking = async {
+            loop {
+                tokio::task::yield_now().await;
+                millis.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        tokio::select! {
+            _ = asked => {}
+            () = ticking => {}
+        }
+        let took = millis.load(Ordering::SeqCst);
+        assert!(took < 2_000, "ten rounds of sixteen took {took} ms on the clock of the test");
     }
 
     #[tokio::test]
