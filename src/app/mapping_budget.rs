@@ -67,7 +67,8 @@ pub(super) async fn weigh(
     let (mut expected, mut lines) = (0, Vec::new());
     for (part, fitted) in ready {
         for fitted in fitted {
-            let told = of_kind(parts, account, part, fitted, new).await.map_err(unknown)?;
+            let told = of_kind(parts, account, part, fitted, new).await;
+            let told = told.map_err(|error| unknown(&error, &way_out))?;
             expected += told.0;
             lines.extend(told.1);
         }
@@ -128,9 +129,10 @@ fn estimate(report: &DiffReport, linked: usize) -> usize {
     })
 }
 
-fn unknown(error: OperationError) -> NotUsed {
+fn unknown(error: &OperationError, way_out: &str) -> NotUsed {
     NotUsed::Refused(format!(
-        "how many records they would write differently cannot be told now: {error}; it is tried again"
+        "how many records they would write differently cannot be told now: {error}; it is tried \
+         again; {way_out}"
     ))
 }
 

@@ -90,7 +90,8 @@ pub(super) async fn use_fitted(
 ) -> bool {
     let before = parts.mappings.told(&account.name, part.name());
     let now: Vec<ParkedRow> = parked(&fitted).cloned().collect();
-    let changed = !parked(&current(part)).eq(&now);
+    let changed = !parked(&current(part)).map(field_of).eq(now.iter().map(field_of));
+    let is_first = parts.mappings.looked(&account.name, part.name()).is_none();
     part.replace_mappings(fitted);
     for row in now.iter().filter(|row| !row.optional && !before.contains(row)) {
         let ParkedRow { label, reason, fix, place, .. } = row;
@@ -104,10 +105,18 @@ pub(super) async fn use_fitted(
         tracing::info!("{}: {} is kept in step again", account.name, row.label);
     }
     parts.mappings.tell(&account.name, part.name(), now, parts.around.clock.now());
-    if changed && let Err(error) = refused::try_again(parts, account).await {
+    if changed
+        && !is_first
+        && let Err(error) = refused::try_again(parts, account).await
+    {
         tracing::error!("What was refused could not be tried again: {error}");
     }
     changed
+}
+
+/// Which field a row is about, wherever the row stands.
+fn field_of(row: &ParkedRow) -> (&str, &str) {
+    (&row.field, &row.crm_field)
 }
 
 /// Looks at the CRMs of an account again: at once where a feed fails, since a field may be gone, and

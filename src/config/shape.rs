@@ -51,8 +51,12 @@ pub(super) fn read(mut root: Spanned<DeTable<'_>>, found: &mut Found<'_>) -> Opt
         found.touch(parent);
         let table = table(root.get_mut(), parent)?;
         let value = table.remove(name.as_str())?;
-        // What was only misspelt is read under its right name.
-        if let Some(meant) = meant.filter(|meant| !table.contains_key(meant.as_str())) {
+        // What was only misspelt is not missing.
+        set_aside.extend(meant.iter().map(|meant| below(parent, meant)));
+        // A misspelt table is read under its right name. A value is not: it may be a secret that
+        // belongs elsewhere, and serde shows what it cannot read.
+        let meant = meant.filter(|meant| !table.contains_key(meant.as_str()));
+        if let (Some(meant), DeValue::Table(_)) = (meant, value.get_ref()) {
             table.insert(Spanned::new(span, Cow::Owned(meant)), value);
         }
         set_aside.insert(path);

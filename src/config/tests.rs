@@ -221,6 +221,13 @@ fn a_secret_in_the_wrong_place_is_never_repeated() {
             assert_eq!(error, format!("environment variable {name}: {told}"), "{why}");
         }
     }
+    let elsewhere = GOOD.replace(
+        &format!("client_secret = {source}"),
+        &format!("token = \"{CANARY}\"\nwebhook_token = \"{CANARY}\""),
+    );
+    let misplaced = parse(&elsewhere, &[]).expect_err("no keys of this table");
+    assert!(misplaced.contains("`token` is not a setting"), "{misplaced}");
+    assert!(!misplaced.contains(CANARY), "{misplaced}");
     let bare = parse(GOOD, &[("COSELL_SYNC__STORE__ENCRYPTION_KEY", CANARY)]).expect_err("bare");
     assert!(bare.ends_with(told), "{bare}");
     let typo = parse(&GOOD.replace(source, "{ fiel = \"x\" }"), &[]).expect_err("a typo");

@@ -227,7 +227,7 @@ impl Attempt<'_> {
     }
 
     /// Looks for a record that carries the referral's id, then for the one the referral names.
-    async fn find_record(
+    pub(super) async fn find_record(
         &mut self,
         deal: &Deal,
         kind: RecordKind,

@@ -71,7 +71,7 @@ impl Attempt<'_> {
                 part.name().title()
             );
             self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-            return self.make_record(deal, referral, part).await.map(Some);
+            return self.make_opportunity(deal, mapping, referral, part).await.map(Some);
         };
         let record = match part.crm.fetch(RecordKind::Opportunity, &id, mapping.shape()).await {
             Ok(Some(record)) => record,
@@ -90,6 +90,23 @@ impl Attempt<'_> {
         match self.move_link(deal, part, read, &turned, referral).await {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
+        }
+    }
+
+    /// The opportunity of a lead that was turned without one. The lead is not looked for again: it
+    /// would be turned, and found, for ever.
+    async fn make_opportunity(
+        &mut self,
+        deal: &mut Deal,
+        mapping: Arc<Mapping>,
+        referral: &Referral,
+        part: &CrmPart,
+    ) -> Result<Read, StoreError> {
+        let kind = RecordKind::Opportunity;
+        match self.find_record(deal, kind, &mapping, referral, part).await? {
+            Ok(Some(record)) => Ok(Ok(Some(self.adopt(deal, record, mapping, referral)))),
+            Ok(None) => self.create_record(deal, kind, mapping, referral, part).await,
+            Err(fault) => Ok(Err(fault)),
         }
     }
 

@@ -47,6 +47,22 @@ async fn a_lead_qualified_in_dynamics_becomes_the_opportunity_of_the_same_deal()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lead_qualified_without_an_opportunity_gets_one_beside_it() {
+    let world = Setup::dynamics_only().start().await;
+    let id = world.seed(lead());
+    let row = world.until("a lead", || world.dynamics_row("lead", &id)).await;
+    world.idle().await;
+    let key = text(&row["leadid"]).to_owned();
+    world.sandbox.dynamics365.qualify_alone_as_person(&key).expect("the seller may");
+    world.until_true("an opportunity", || world.dynamics(&id).is_some()).await;
+    world.silence().await;
+    assert_eq!(kinds(&world, &id).await, [(CrmName::Dynamics365, RecordKind::Opportunity)]);
+    assert_eq!(world.sandbox.dynamics365.rows("opportunity").len(), 1);
+    assert_eq!(world.sandbox.dynamics365.rows("lead").len(), 1, "no second lead");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lead_converted_in_salesforce_is_followed() {
     let world = Setup::salesforce_only().start().await;
     let id = world.seed(lead());

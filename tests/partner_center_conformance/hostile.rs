@@ -180,6 +180,22 @@ async fn a_page_with_200_is_never_taken_for_the_service() {
     assert!(test.as_ref().is_err_and(is_broken), "{test:?}");
 }
 
+/// The service never saw the change, and a read afterwards works: it must not be taken for written.
+#[tokio::test]
+async fn a_page_in_answer_to_a_change_proves_nothing() {
+    let world = World::new(|_| ()).await;
+    let made = world.deal("crm-1").await;
+    let (id, version) = (made.id(), made.version().expect("a version"));
+    for body in [page(), instead("{}".to_owned(), "application/json")] {
+        world.sandbox.faults().add(Fault::once("PATCH", "/", body));
+        let change = change("details.notes", json!("x"));
+        let patch = world.client.patch(&id, &version, &change).await;
+        assert!(matches!(patch, Err(ConnectError::Unknown(_))), "{patch:?}");
+    }
+    let held = world.client.referral(&id).await.expect("a read").expect("the referral");
+    assert_eq!(held.version(), Some(version), "nothing was changed");
+}
+
 /// The registration was written, and what follows is no answer of the service: not told as ours.
 #[tokio::test]
 async fn a_page_in_answer_to_a_registration_proves_nothing() {

@@ -201,11 +201,22 @@ impl Client {
                     .json(&body)
             })
             .await?;
-        let shown = wire::parse(&answer.body).and_then(|json| self.same(id, json));
-        match shown {
-            Ok(referral) => Ok(referral),
-            // 204, or a body that shows nothing usable: the change landed, read what it left.
-            Err(_) => self.read_back(id).await,
+        if answer.body.iter().all(u8::is_ascii_whitespace) {
+            // 204: the change landed, read what it left.
+            return self.read_back(id).await;
+        }
+        let is_ours =
+            |json: &Json| Referral::from_json(json.clone()).is_some_and(|it| it.id() == *id);
+        match wire::parse(&answer.body) {
+            Ok(json) if is_ours(&json) => match wire::referral(json) {
+                Ok(referral) => Ok(referral),
+                // It landed, but is shown without its concurrency token.
+                Err(_) => self.read_back(id).await,
+            },
+            // The page of somebody on the way: whether the service ever saw the change is not known.
+            _ => Err(ConnectError::Unknown(
+                "the answer to a change does not show the referral".to_owned(),
+            )),
         }
     }
 

@@ -44,7 +44,15 @@ impl Salesforce {
             deleted.extend(self.delete_log(&table, &mut cursor).await?);
             deleted.sort();
             deleted.dedup();
-            let lists = self.below(kind, &table, &paths, shape, &mut cursor).await?;
+            let lists = match self.below(kind, &table, &paths, shape, &mut cursor).await {
+                // What cannot be asked of a list must not stop the records: the nightly comparison
+                // reads the lists too.
+                Err(ConnectError::Rejected(_) | ConnectError::Broken(_)) => {
+                    cursor.lists = Some(self.client.server_now());
+                    Vec::new()
+                }
+                lists => lists?,
+            };
             for record in lists {
                 if changed.iter().all(|known| known.key != record.key) {
                     changed.push(record);

@@ -188,6 +188,16 @@ impl Batch for ReadBatch {
             Ok((rows, moment)) => {
                 questions.iter().map(|read| Ok((read.rows(&rows), moment))).collect()
             }
+            // One value, such as the id of another tool, can make the whole question unreadable: each
+            // asks alone, so that it does not hold up the others.
+            Err(ConnectError::Rejected(_)) if questions.len() > 1 => {
+                let mut answers = Vec::new();
+                for read in questions {
+                    let alone = self.run(std::slice::from_ref(read)).await;
+                    answers.extend(alone);
+                }
+                answers
+            }
             Err(error) => questions.iter().map(|_| Err(error.clone())).collect(),
         }
     }

@@ -337,6 +337,8 @@ mod tests {
             ("40000000 * referral.list[::1] == [1]", "a slice"),
             ("('x' if referral.zero else 'y') * 90000000 == 'x'", "a text that is the choice"),
             ("'x' * 90000000 == 'y'", "a long text, made while the formula is compiled"),
+            ("(1,) * 3", "a list in brackets"),
+            ("((1,) * 31,) * 31", "a list of lists in brackets"),
             ("{'a': 1} * 3", "a table"),
             ("* 3", "nothing before it"),
             ("3 *", "nothing behind it"),

@@ -184,6 +184,8 @@ fn holds_only_numbers(tokens: &[Token]) -> bool {
     while at < tokens.len() {
         let begins = match &tokens[at] {
             Token::Word => false,
+            // A comma makes a list of a bracket.
+            Token::Sign(',') => return false,
             Token::Sign(_) => tokens[at].opens(),
             _ => true,
         };

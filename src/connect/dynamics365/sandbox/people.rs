@@ -103,17 +103,28 @@ impl Dynamics365Sandbox {
     ///
     /// If the lead is not there or not open.
     pub fn qualify_as_person(&self, id: &str) -> Result<String, SandboxRefusal> {
+        let opportunity = self.qualify(id, true)?;
+        opportunity.ok_or_else(|| Problem::invalid("No opportunity was made.").into())
+    }
+
+    /// A person qualifies a lead and unticks the opportunity.
+    ///
+    /// # Errors
+    ///
+    /// If the lead is not there or not open.
+    pub fn qualify_alone_as_person(&self, id: &str) -> Result<(), SandboxRefusal> {
+        self.qualify(id, false).map(drop)
+    }
+
+    fn qualify(&self, id: &str, with_opportunity: bool) -> Result<Option<String>, SandboxRefusal> {
         let body = object(&json!({
             "CreateAccount": true,
             "CreateContact": true,
-            "CreateOpportunity": true,
+            "CreateOpportunity": with_opportunity,
             "Status": 3,
         }));
         let made = self.as_person(|state, actor| state.qualify_lead(id, &body, actor))?;
-        let opportunity = made.into_iter().find(|(table, _)| table == "opportunity");
-        opportunity
-            .map(|(_, id)| id)
-            .ok_or_else(|| Problem::invalid("No opportunity was made.").into())
+        Ok(made.into_iter().find(|(table, _)| table == "opportunity").map(|(_, id)| id))
     }
 
     /// A person merges `subordinate` into `target`, both rows of `table` (lead, account, contact).
