@@ -169,30 +169,17 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
     world.until_true("work on deals goes on", arrived).await;
 
     spend_up_to(&world, 9_700);
-    let accepted = async || {
-        let ledger = world.store().ledger().await.expect("the ledger");
-        let line = ledger.into_iter().find(|line| line.source == Source::PartnerCenterWebhook);
-        line.map_or(0, |line| line.accepted)
-    };
-    // An event on its way is no longer pending at Partner Center, and not yet here.
-    let taken = async |before: u64| {
-        let more = async {
-            while accepted().await <= before {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let patience = Duration::from_secs(40);
-        tokio::time::timeout(patience, more).await.expect("the door stays open");
-    };
+    let accepted = async || world.accepted_of(Source::PartnerCenterWebhook).await;
     // One call may still find out where the quota stands.
     let before = accepted().await;
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 72_000 } }));
-    taken(before).await;
+    // An event on its way is no longer pending at Partner Center, and not yet here.
+    world.until_accepted(Source::PartnerCenterWebhook, before + 1).await;
     let (calls, before) = (used(&world), accepted().await);
     for value in [73_000, 74_000] {
         world.edit_as_microsoft(&id, json!({ "details": { "dealValue": value } }));
     }
-    taken(before).await;
+    world.until_accepted(Source::PartnerCenterWebhook, before + 1).await;
     assert!(world.sandbox.partner_center.parked_events().is_empty(), "and answers with success");
     assert!(used(&world) <= calls + 2, "{} calls at the hard reserve", used(&world) - calls);
     let date = world.referral(&other)["details"]["closingDateTime"].clone();

@@ -18,7 +18,7 @@ use cosell_sync::domain::audit::{AuditEntry, AuditKind};
 use cosell_sync::domain::clock::Clock;
 use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::ReferralId;
-use cosell_sync::domain::notice::Notice;
+use cosell_sync::domain::notice::{Notice, Source};
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::sandbox::Sandbox;
 use cosell_sync::store::{AuditQuery, DeadLetter, DealKey, Store};
@@ -134,6 +134,23 @@ impl World {
             }
             if Instant::now() > end {
                 panic!("in vain: {kind:?} {words}\n{}", self.show().await);
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
+    /// How many notices of a source the inbox has taken.
+    pub(crate) async fn accepted_of(&self, source: Source) -> u64 {
+        let ledger = self.store().ledger().await.expect("the ledger");
+        ledger.into_iter().find(|line| line.source == source).map_or(0, |line| line.accepted)
+    }
+
+    /// Waits until it has taken so many.
+    pub(crate) async fn until_accepted(&self, source: Source, count: u64) {
+        let end = Instant::now() + PATIENCE;
+        while self.accepted_of(source).await < count {
+            if Instant::now() > end {
+                panic!("in vain: the door stays open\n{}", self.show().await);
             }
             tokio::time::sleep(GLANCE).await;
         }
