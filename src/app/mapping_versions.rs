@@ -10,7 +10,7 @@ use super::mappings::{folder, reload};
 use super::parts::Parts;
 use crate::admin::operations::{MappingVersion, OperationError};
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::id::AccountName;
 use crate::mapping::MappingFolder;
 use crate::store::StoreError;
@@ -42,7 +42,7 @@ pub(super) fn version(files: &Files) -> String {
     for (name, text) in files {
         bytes.extend_from_slice(format!("{name}\0{}\0{text}", text.len()).as_bytes());
     }
-    hex(&bytes).chars().take(12).collect()
+    sha256(&bytes).chars().take(12).collect()
 }
 
 /// Keeps the version in use, unless it is the newest kept one. Without a reason given, the lines

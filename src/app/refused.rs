@@ -2,9 +2,7 @@
 
 use super::parts::Parts;
 use crate::domain::audit::{AuditKind, NewEntry};
-use crate::domain::id::DealId;
-use crate::domain::notice::Subject;
-use crate::store::{DeadLetter, DealKey, Release, StoreError};
+use crate::store::{Release, StoreError};
 use crate::sync::account::Account;
 
 /// Dead letters looked through at once, at most.
@@ -25,7 +23,7 @@ pub(super) async fn try_again(parts: &Parts, account: &Account) -> Result<(), St
         let entry = NewEntry {
             at: parts.around.clock.now(),
             account: account.name.clone(),
-            deal: deal_of(parts, &letter).await?,
+            deal: letter.deal(store.as_ref()).await?,
             kind: AuditKind::Resumed,
             actor: "daemon".to_owned(),
             summary: format!(
@@ -40,17 +38,4 @@ pub(super) async fn try_again(parts: &Parts, account: &Account) -> Result<(), St
     }
     parts.wake.notify_one();
     Ok(())
-}
-
-/// The deal of a dead letter, so that its story tells why it was tried again.
-async fn deal_of(parts: &Parts, letter: &DeadLetter) -> Result<Option<DealId>, StoreError> {
-    let notice = &letter.notice.notice;
-    let key = match &notice.subject {
-        Subject::Deal(id) => return Ok(Some(id.clone())),
-        Subject::Referral(id) => DealKey::Referral(id.clone()),
-        Subject::Record(key) => DealKey::Record(key.clone()),
-        Subject::Unusable(_) => return Ok(None),
-    };
-    let deal = parts.around.store.deal_by(&notice.account, &key).await?;
-    Ok(deal.map(|deal| deal.id))
 }

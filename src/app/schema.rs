@@ -200,21 +200,11 @@ pub(super) async fn fitted(
 
 /// The mapping without what the table does not have, or does not let us write.
 fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
-    let control = mapping.control();
     let written = mapping.fields().iter().filter(|rule| rule.direction.to_crm());
     let written = written.filter_map(|rule| rule.crm.as_ref());
-    let optional = [
-        &control.link,
-        &control.help,
-        &control.solutions,
-        &control.visibility,
-        &control.microsoft_id,
-        &control.token,
-        &control.status,
-    ];
     let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
     let named = mapping.shape().fields.iter().chain(written).chain(registration);
-    let named = named.chain(optional.into_iter().flatten());
+    let named = named.chain(mapping.control().optional());
     let missing: Vec<&str> =
         named.map(String::as_str).filter(|field| !is_there(schema, field)).collect();
     let may_write = |field: &str, create: bool| {

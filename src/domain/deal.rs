@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use super::digest::sha256;
 use super::hold::Hold;
 use super::id::{AccountName, CrmName, DealId, EngagementId, RecordKey, ReferralId};
 use super::record::Version;
-use super::referral::{ReferralState, Status, Substatus};
+use super::referral::ReferralState;
+use super::stage::Stage;
 use super::time::Timestamp;
 use super::value::Value;
 
@@ -286,7 +287,7 @@ impl Remembered {
     #[must_use]
     pub fn of(value: &Value) -> Self {
         match value {
-            Value::Text(text) if text.len() > 256 => Self::Digest(hex(text.as_bytes())),
+            Value::Text(text) if text.len() > 256 => Self::Digest(sha256(text.as_bytes())),
             other => Self::Value(other.clone()),
         }
     }
@@ -303,109 +304,6 @@ impl Remembered {
         match self {
             Self::Value(value) => Some(value),
             Self::Digest(_) => None,
-        }
-    }
-}
-
-/// Lower-case hex SHA-256 of `bytes`.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// The canonical stage of a deal: the one word for Partner Center's status and substatus, and for
-/// whatever a CRM calls it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Not accepted yet.
-    OnHold,
-    /// Accepted and worked on.
-    Active,
-    /// Sold.
-    Won,
-    /// Not sold.
-    Lost,
-    /// Refused before it was accepted.
-    Declined,
-    /// Not answered in time; set by Partner Center only.
-    Expired,
-    /// Closed as a mistake.
-    Error,
-}
-
-impl Stage {
-    /// The stage of a referral's state; `None` if its words are unknown or do not agree.
-    #[must_use]
-    pub fn of(state: &ReferralState) -> Option<Self> {
-        if !state.is_consistent() {
-            return None;
-        }
-        Some(match state.substatus {
-            Substatus::Pending | Substatus::Received => Self::OnHold,
-            Substatus::Accepted => Self::Active,
-            Substatus::Won => Self::Won,
-            Substatus::Lost => Self::Lost,
-            Substatus::Declined => Self::Declined,
-            Substatus::Expired => Self::Expired,
-            Substatus::Error => Self::Error,
-            Substatus::Unknown(_) => return None,
-        })
-    }
-
-    /// The state to send to Partner Center for this stage; `None` for [`Stage::OnHold`], which only
-    /// Partner Center sets, and [`Stage::Expired`].
-    #[must_use]
-    pub fn referral_state(self) -> Option<ReferralState> {
-        let (status, substatus) = match self {
-            Self::OnHold | Self::Expired => return None,
-            Self::Active => (Status::Active, Substatus::Accepted),
-            Self::Won => (Status::Closed, Substatus::Won),
-            Self::Lost => (Status::Closed, Substatus::Lost),
-            Self::Declined => (Status::Closed, Substatus::Declined),
-            Self::Error => (Status::Closed, Substatus::Error),
-        };
-        Some(ReferralState::new(status, substatus))
-    }
-
-    /// Whether the deal has ended.
-    #[must_use]
-    pub fn is_closed(self) -> bool {
-        !matches!(self, Self::OnHold | Self::Active)
-    }
-
-    /// Whether a lead in this stage takes no more writes: it is closed, or was turned into an
-    /// opportunity.
-    #[must_use]
-    pub fn ends_a_lead(self) -> bool {
-        self.is_closed() || self == Self::Active
-    }
-
-    /// The word used in mapping files and output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OnHold => "on_hold",
-            Self::Active => "active",
-            Self::Won => "won",
-            Self::Lost => "lost",
-            Self::Declined => "declined",
-            Self::Expired => "expired",
-            Self::Error => "error",
-        }
-    }
-
-    /// The word a seller reads.
-    #[must_use]
-    pub fn for_people(self) -> &'static str {
-        match self {
-            Self::OnHold => "waiting for an answer",
-            Self::Active => "accepted",
-            Self::Won => "won",
-            Self::Lost => "lost",
-            Self::Declined => "declined",
-            Self::Expired => "expired",
-            Self::Error => "closed as an error",
         }
     }
 }
@@ -499,7 +397,7 @@ pub struct Conflict {
 
 #[cfg(test)]
 mod tests {
-    use super::{Remembered, Stage, Value};
+    use super::{Remembered, Value};
 
     #[test]
     fn long_text_is_kept_as_a_digest_and_still_compared() {
@@ -509,15 +407,5 @@ mod tests {
         assert!(matches!(kept, Remembered::Digest(_)));
         assert!(kept.is(&long));
         assert!(!kept.is(&other));
-    }
-
-    #[test]
-    fn every_stage_that_can_be_sent_comes_back() {
-        for stage in [Stage::Active, Stage::Won, Stage::Lost, Stage::Declined, Stage::Error] {
-            let state = stage.referral_state().expect("sendable");
-            assert_eq!(Stage::of(&state), Some(stage));
-        }
-        assert_eq!(Stage::OnHold.referral_state(), None);
-        assert_eq!(Stage::Expired.referral_state(), None);
     }
 }

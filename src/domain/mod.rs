@@ -6,11 +6,13 @@
 pub mod audit;
 pub mod clock;
 pub mod deal;
+pub mod digest;
 pub mod hold;
 pub mod id;
 pub mod notice;
 pub mod record;
 pub mod referral;
 pub mod secret;
+pub mod stage;
 pub mod time;
 pub mod value;

@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use crate::connect::webhook::{Delivery, Hint, Refused, WebhookSource};
 use crate::domain::audit::{AuditKind, NewEntry};
 use crate::domain::clock::Clock;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::id::{AccountName, CrmName};
 use crate::domain::notice::{NewNotice, Source, Subject};
 use crate::store::Store;
@@ -229,7 +229,7 @@ impl Door {
 
     /// Leaves a trail of an authentic delivery that is no event; one for all its replays.
     async fn record(&self, system: &str, account: &str, reason: &str, body: &Bytes) {
-        let fingerprint = hex(body);
+        let fingerprint = sha256(body);
         if !self.refusals.is_new(&format!("{system}/{account}/{fingerprint}")) {
             return;
         }

@@ -16,10 +16,10 @@ use super::registration::RegistrationRule;
 use super::rule::{
     Control, FieldProblem, FieldRule, ParkedRow, RelatedRule, SideValues, StageRule,
 };
-use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::{Fields, Shape};
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 
 /// The currency that amounts of a deal are in.

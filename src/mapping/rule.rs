@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::deal::{Stage, Values};
+use crate::domain::deal::Values;
 use crate::domain::record::Fields;
+use crate::domain::stage::Stage;
 
 /// The rule for one field, compiled from one `[[field]]` row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -194,6 +195,22 @@ pub struct Control {
     /// What the status field holds for `in_sync`, `waiting`, `needs_attention`, `paused`, `closed`;
     /// the words themselves where a row is missing.
     pub status_values: Vec<(String, serde_json::Value)>,
+}
+
+impl Control {
+    /// The fields that a record may lack, as far as they are named.
+    pub fn optional(&self) -> impl Iterator<Item = &String> {
+        let all = [
+            &self.link,
+            &self.help,
+            &self.solutions,
+            &self.visibility,
+            &self.microsoft_id,
+            &self.token,
+            &self.status,
+        ];
+        all.into_iter().flatten()
+    }
 }
 
 /// What a record's stage field says about the deal, from `[[stage]]` rows; the first that fits wins.

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use crate::domain::deal::{MicrosoftRecord, Stage};
+use crate::domain::deal::MicrosoftRecord;
 use crate::domain::referral::{Referral, ReferralState};
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

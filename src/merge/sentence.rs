@@ -3,8 +3,9 @@
 
 use serde::Serialize;
 
-use crate::domain::deal::{Stage, hex};
+use crate::domain::digest::sha256;
 use crate::domain::referral::{Referral, ReferralState};
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::mapping::rule::Control;
@@ -40,7 +41,7 @@ pub fn audit_text(before: &str, lines: &[Line], at: Timestamp, zone: &str, max: 
 /// A short key for a sentence that is not to be repeated.
 #[must_use]
 pub fn key(text: &str) -> String {
-    hex(text.as_bytes()).chars().take(16).collect()
+    sha256(text.as_bytes()).chars().take(16).collect()
 }
 
 /// A key for a sentence about `topic` that is not to be repeated until its `detail` is another one.

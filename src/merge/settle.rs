@@ -5,7 +5,8 @@ use rust_decimal::RoundingStrategy;
 use super::field::agree;
 use super::plan::LinkOutcome;
 use super::sentence;
-use crate::domain::deal::{Intent, Link, Stage, StageAgreement, Values};
+use crate::domain::deal::{Intent, Link, StageAgreement, Values};
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::mapping::rule::SideValues;
 

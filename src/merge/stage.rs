@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use super::view::WonEarly;
-use crate::domain::deal::{Stage, StageAgreement};
+use crate::domain::deal::StageAgreement;
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 
 /// Both sides' stages and what they last agreed on.
@@ -101,7 +102,8 @@ fn record_moved_on(stages: &Stages, early: WonEarly, now: Timestamp) -> StageMov
 #[cfg(test)]
 mod tests {
     use super::{StageMove, Stages, decide};
-    use crate::domain::deal::{Stage, StageAgreement};
+    use crate::domain::deal::StageAgreement;
+    use crate::domain::stage::Stage;
     use crate::domain::time::Timestamp;
     use crate::merge::view::WonEarly;
 

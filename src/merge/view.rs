@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::deal::{Deal, Stage, Standing};
+use crate::domain::deal::{Deal, Standing};
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Record;
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 use crate::mapping::Mapping;
 use crate::mapping::rule::{Control, FieldRule, SideValues, StageRule};

@@ -236,6 +236,25 @@ pub struct DeadLetter {
     pub held: Timestamp,
 }
 
+impl DeadLetter {
+    /// The deal it is about, so that the deal's story tells who released it; `None` if there is none
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::deal_by`].
+    pub async fn deal(&self, store: &dyn Store) -> Result<Option<DealId>, StoreError> {
+        let notice = &self.notice.notice;
+        let key = match &notice.subject {
+            Subject::Deal(id) => return Ok(Some(id.clone())),
+            Subject::Referral(id) => DealKey::Referral(id.clone()),
+            Subject::Record(key) => DealKey::Record(key.clone()),
+            Subject::Unusable(_) => return Ok(None),
+        };
+        Ok(store.deal_by(&notice.account, &key).await?.map(|deal| deal.id))
+    }
+}
+
 /// What a person decided about a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

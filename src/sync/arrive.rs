@@ -7,14 +7,13 @@ use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{
-    Deal, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
-};
+use crate::domain::deal::{Deal, IntentAction, Link, StageAgreement, Standing, Target, Values};
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
 use crate::domain::record::Record;
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::settle;

@@ -13,11 +13,12 @@ use super::execute::not_convertible;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
-    Agreement, Deal, IntentAction, Link, Remembered, Stage, StageAgreement, Target, Values,
+    Agreement, Deal, IntentAction, Link, Remembered, StageAgreement, Target, Values,
 };
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;

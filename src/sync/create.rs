@@ -12,12 +12,11 @@ use super::execute::not_convertible;
 use super::holds::refused_rules;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange};
-use crate::domain::deal::{
-    Deal, Intent, IntentAction, Stage, StageAgreement, Standing, Target, Values,
-};
+use crate::domain::deal::{Deal, Intent, IntentAction, StageAgreement, Standing, Target, Values};
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;

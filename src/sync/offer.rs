@@ -13,13 +13,14 @@ use super::columns;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
-    Deal, Intent, IntentAction, Link, Stage, StageAgreement, Standing, Target, Values,
+    Deal, Intent, IntentAction, Link, StageAgreement, Standing, Target, Values,
 };
 use crate::domain::hold::Hold;
 use crate::domain::id::{DealId, RecordKey, RecordKind, ReferralId};
 use crate::domain::notice::{Done, Subject};
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};

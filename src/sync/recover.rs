@@ -6,11 +6,10 @@ use super::execute::{meant_by, stage_meant};
 use super::standing::shown;
 use super::write::token_of;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{
-    Conflict, Deal, Intent, IntentAction, Stage, StageAgreement, Target, Values,
-};
+use crate::domain::deal::{Conflict, Deal, Intent, IntentAction, StageAgreement, Target, Values};
 use crate::domain::id::CrmName;
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::merge::settle;
 use crate::store::StoreError;
 

@@ -2,8 +2,9 @@
 
 use super::attempt::{Attempt, ReadRecord, view};
 use crate::domain::audit::{AuditKind, FieldChange};
-use crate::domain::deal::{Deal, Stage, Target, Values};
+use crate::domain::deal::{Deal, Target, Values};
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::merge::{plan, sentence, settle};
 

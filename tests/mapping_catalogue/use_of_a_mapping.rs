@@ -1,9 +1,9 @@
 //! What a compiled mapping does for the merge, the console and the command line.
 
-use cosell_sync::domain::deal::Stage;
 use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Occasion;
 use cosell_sync::mapping::{

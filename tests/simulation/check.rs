@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
-use cosell_sync::domain::deal::{Deal, Link, LinkState, Stage, Target};
+use cosell_sync::domain::deal::{Deal, Link, LinkState, Target};
 use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::referral::Referral;
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Direction;
 use cosell_sync::store::{AuditQuery, Store};

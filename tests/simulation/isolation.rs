@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use cosell_sync::connect::error::{ConnectError, Refusal};
-use cosell_sync::domain::deal::Stage;
 use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::stage::Stage;
 use serde_json::json;
 
 use crate::harness::{Setup, Sim};

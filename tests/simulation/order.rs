@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cosell_sync::domain::audit::AuditKind;
-use cosell_sync::domain::deal::Stage;
 use cosell_sync::domain::id::{CrmName, RecordKind};
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::store::{AuditQuery, Store};
 use serde_json::json;
 

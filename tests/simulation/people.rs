@@ -2,10 +2,11 @@
 //!
 //! Every value that a person writes is written only once in a run, so that it can be followed.
 
-use cosell_sync::domain::deal::{Stage, Target, Values};
+use cosell_sync::domain::deal::{Target, Values};
 use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::referral::Referral;
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::Occasion;
 use serde_json::{Value as Json, json};

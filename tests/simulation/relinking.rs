@@ -1,9 +1,9 @@
 //! A person ties a deal to another record. The process is killed at every single point of it: at the
 //! end one record carries the referral, the other is free, and each was told once.
 
-use cosell_sync::domain::deal::Stage;
 use cosell_sync::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use cosell_sync::domain::notice::{NewNotice, Source, Subject};
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::store::Store;
 use cosell_sync::sync::relink;
 use serde_json::{Value as Json, json};

@@ -2,8 +2,9 @@
 //! because of the old memory is named, and nothing else happens.
 
 use cosell_sync::domain::audit::AuditKind;
-use cosell_sync::domain::deal::{Deal, Stage};
+use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::CrmName;
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::store::{AuditQuery, Commit, Store};
 use serde_json::json;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use cosell_sync::domain::deal::Stage;
 use cosell_sync::domain::id::{CrmName, RecordKind};
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::merge::view::WonEarly;
 use serde_json::{Value as Json, json};
 

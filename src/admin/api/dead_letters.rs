@@ -11,9 +11,8 @@ use super::super::extract::{Asked, Sent};
 use super::super::{Admin, Problem};
 use super::{WHO, optional_account, page_size};
 use crate::domain::audit::{AuditKind, NewEntry};
-use crate::domain::id::{DealId, NoticeId};
-use crate::domain::notice::Subject;
-use crate::store::{DeadLetter, DealKey, Release};
+use crate::domain::id::NoticeId;
+use crate::store::{DeadLetter, Release};
 
 /// Dead letters looked through at once, at most.
 const MOST_LETTERS: usize = 10_000;
@@ -126,7 +125,7 @@ async fn release(admin: &Admin, letter: &DeadLetter, decision: Release) -> Resul
     let entry = NewEntry {
         at: admin.clock.now(),
         account: notice.notice.account.clone(),
-        deal: deal_of(admin, letter).await?,
+        deal: letter.deal(admin.store.as_ref()).await?,
         kind,
         actor: WHO.to_owned(),
         summary: format!("{word} by an administrator. It was held: {}", letter.hold.reason),
@@ -136,18 +135,6 @@ async fn release(admin: &Admin, letter: &DeadLetter, decision: Release) -> Resul
         duration_ms: None,
     };
     Ok(admin.store.release(&notice.id, decision, entry).await?)
-}
-
-/// The deal of a dead letter, so that its story tells who released it.
-async fn deal_of(admin: &Admin, letter: &DeadLetter) -> Result<Option<DealId>, Problem> {
-    let notice = &letter.notice.notice;
-    let key = match &notice.subject {
-        Subject::Deal(id) => return Ok(Some(id.clone())),
-        Subject::Referral(id) => DealKey::Referral(id.clone()),
-        Subject::Record(key) => DealKey::Record(key.clone()),
-        Subject::Unusable(_) => return Ok(None),
-    };
-    Ok(admin.store.deal_by(&notice.account, &key).await?.map(|deal| deal.id))
 }
 
 fn missing(id: &str) -> Problem {

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::domain::deal::{Deal, Link, LinkState, Parked, Stage};
+use crate::domain::deal::{Deal, Link, LinkState, Parked};
 use crate::domain::hold::Hold;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::notice::{Notice, Source, Subject};
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 
 /// One line of the list of deals.

@@ -84,7 +84,9 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
         let make = "Make it with `cosell-sync provision --apply`, or correct the mapping file.";
         if !required.contains(&field) && optional.contains(&field.as_str()) {
             notes.advice(format!("{text} It is not kept in step."), make);
-        } else if !required.contains(&field) && is_optional_control(mapping, field) {
+        } else if !required.contains(&field)
+            && mapping.control().optional().any(|name| name == field)
+        {
             notes.advice(format!("{text} The sync does without."), make);
         } else {
             let fix = if required.contains(&field) {
@@ -131,18 +133,4 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
 
 fn find<'s>(schema: &'s TableSchema, name: &str) -> Option<&'s FieldSchema> {
     schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name))
-}
-
-fn is_optional_control(mapping: &Mapping, field: &str) -> bool {
-    let control = mapping.control();
-    let all = [
-        &control.link,
-        &control.help,
-        &control.solutions,
-        &control.visibility,
-        &control.microsoft_id,
-        &control.token,
-        &control.status,
-    ];
-    all.into_iter().flatten().any(|name| name == field)
 }

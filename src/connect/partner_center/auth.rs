@@ -20,7 +20,7 @@ use super::settings::{Credential, Family, Settings};
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Http, Token, TokenSource, renew_at};
 use crate::domain::clock::Randomness;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::secret::{ExposeSecret, SecretString};
 use crate::domain::time::Timestamp;
 
@@ -248,7 +248,7 @@ impl Principal {
     /// Names a token together with the credential it is sent with, without holding either.
     fn mark(&self, token: &SecretString) -> String {
         let generation = self.generation.load(Ordering::SeqCst);
-        format!("{generation}-{}", hex(token.expose_secret().as_bytes()))
+        format!("{generation}-{}", sha256(token.expose_secret().as_bytes()))
     }
 }
 

@@ -16,7 +16,7 @@ use super::referrals::{broken, query};
 use super::wire::{self, Page};
 use crate::connect::error::ConnectError;
 use crate::connect::partner_center_seam::ReferralPage;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::referral::Referral;
 use crate::domain::time::Timestamp;
 
@@ -233,10 +233,10 @@ fn headway(referrals: &[Referral], from: Option<Timestamp>) -> Option<Timestamp>
 /// Refuses a circle of links without keeping all of them.
 fn watch_for_circle(sweep: &mut Sweep, asked: &str, next: &str) -> Result<(), ConnectError> {
     if sweep.pages >= sweep.renew {
-        sweep.seen = hex(asked.as_bytes());
+        sweep.seen = sha256(asked.as_bytes());
         sweep.renew = sweep.renew.saturating_mul(2);
     }
-    if sweep.seen == hex(next.as_bytes()) {
+    if sweep.seen == sha256(next.as_bytes()) {
         return Err(broken("a next link that leads in a circle"));
     }
     Ok(())

@@ -23,7 +23,7 @@ use crate::connect::http::address::is_loopback;
 use crate::connect::http::{Fetched, PublicFetch};
 use crate::connect::webhook::{Delivery, Refused, WebhookSource};
 use crate::domain::clock::Clock;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::time::Timestamp;
 
 /// Least time between two fetches of one address.
@@ -352,7 +352,7 @@ impl WebhookSource for Verifier {
         .ok_or_else(|| Refused::NotAuthentic("the certificate address is not pinned".to_owned()))?;
         self.verify(&url, body, &signature).await?;
         let hint = envelope::read(body, &settings.resource_hosts).map_err(Refused::NotAnEvent)?;
-        Ok(Delivery { hints: vec![hint], fingerprint: hex(body), answer: None })
+        Ok(Delivery { hints: vec![hint], fingerprint: sha256(body), answer: None })
     }
 }
 

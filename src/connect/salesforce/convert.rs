@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use super::describe::Table;
 use super::{lists, soql};
 use crate::connect::error::ConnectError;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use crate::domain::record::{Fields, Record, Shape, Version};
 use crate::domain::time::Timestamp;
@@ -77,7 +77,7 @@ pub(super) fn record(
 fn version(modified: Timestamp, fields: &Fields) -> Version {
     let sorted: BTreeMap<&String, String> =
         fields.iter().map(|(name, value)| (name, value.to_string())).collect();
-    let digest = hex(format!("{sorted:?}").as_bytes());
+    let digest = sha256(format!("{sorted:?}").as_bytes());
     Version(format!("{modified}#{}", digest.get(..16).unwrap_or(&digest)))
 }
 

@@ -61,16 +61,7 @@ pub(super) fn compile(
 /// Every record field that `control` names.
 pub(super) fn fields(control: &Control) -> impl Iterator<Item = String> {
     let required = [&control.referral_id, &control.sync, &control.audit].into_iter();
-    let optional = [
-        &control.link,
-        &control.help,
-        &control.solutions,
-        &control.visibility,
-        &control.microsoft_id,
-        &control.token,
-        &control.status,
-    ];
-    required.chain(optional.into_iter().flatten()).cloned()
+    required.chain(control.optional()).cloned()
 }
 
 /// A field by its API name, checked as far as it is known.

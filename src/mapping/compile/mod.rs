@@ -22,7 +22,7 @@ use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
 use super::registration::RegistrationRule;
 use super::rule::{Control, StageRule};
 use super::table::Table;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Shape;
 use effective::Effective;
@@ -223,7 +223,7 @@ fn shape(
 /// The first 12 hex digits of the SHA-256 over all texts.
 fn version(sources: &[Source]) -> String {
     let all: Vec<&str> = sources.iter().map(|source| source.text.as_str()).collect();
-    let mut version = hex(all.join("\u{0}").as_bytes());
+    let mut version = sha256(all.join("\u{0}").as_bytes());
     version.truncate(12);
     version
 }

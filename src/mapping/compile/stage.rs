@@ -4,9 +4,9 @@ use serde_json::Value as Json;
 
 use super::ends::unknown_field;
 use super::{Ground, word};
-use crate::domain::deal::Stage;
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Fields;
+use crate::domain::stage::Stage;
 use crate::mapping::file::{CloseTable, StageRow};
 use crate::mapping::knowledge::{Known, record_field};
 use crate::mapping::problem::{Findings, Place, Spot};

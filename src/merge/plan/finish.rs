@@ -1,7 +1,8 @@
 //! Puts the part of one link into the plan of the deal.
 
 use super::{Draft, LinkOutcome, Plan, RecordWrite, ReferralWrite};
-use crate::domain::deal::{Link, Stage, StageAgreement, Standing};
+use crate::domain::deal::{Link, StageAgreement, Standing};
+use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::mapping::rule::FieldRule;
 use crate::merge::sentence::{self, Line};

@@ -16,12 +16,11 @@ use clash::{drop_overtaken, one_sender, settle_clashes};
 use super::sentence::{self, Line};
 use super::stage::{self, StageMove, Stages};
 use super::view::{RecordView, Situation};
-use crate::domain::deal::{
-    Conflict, Link, Parked, Stage, StageAgreement, Standing, Target, Values,
-};
+use crate::domain::deal::{Conflict, Link, Parked, StageAgreement, Standing, Target, Values};
 use crate::domain::hold::Hold;
 use crate::domain::id::CrmName;
 use crate::domain::record::Fields;
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 

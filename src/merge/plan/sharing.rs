@@ -3,9 +3,9 @@
 use serde_json::Value as Json;
 
 use super::{Draft, ReferralWrite};
-use crate::domain::deal::Stage;
 use crate::domain::id::CrmName;
 use crate::domain::referral::DealKind;
+use crate::domain::stage::Stage;
 use crate::merge::sentence;
 
 impl Draft<'_> {

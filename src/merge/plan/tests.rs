@@ -5,11 +5,12 @@ use serde_json::{Value as Json, json};
 
 use super::{Plan, plan};
 use crate::domain::deal::{
-    Deal, Link, LinkState, Parked, Remembered, Stage, StageAgreement, Standing, Target,
+    Deal, Link, LinkState, Parked, Remembered, StageAgreement, Standing, Target,
 };
 use crate::domain::id::{AccountName, CrmName, DealId, RecordId, RecordKey, RecordKind};
 use crate::domain::record::{Fields, Record, Version};
 use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::mapping::{Mapping, load_directory};

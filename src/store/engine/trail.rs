@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::keys::{self, Key, Table};
 use super::{Rows, Work, codec};
 use crate::domain::audit::{AuditEntry, AuditKind, FieldChange, NewEntry};
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::domain::id::{AccountName, DealId};
 use crate::domain::time::Timestamp;
 use crate::store::{AuditQuery, StoreError};
@@ -110,14 +110,16 @@ pub(crate) fn head(rows: &dyn Rows) -> Result<Head, StoreError> {
 /// The hash of an entry: SHA-256 over the previous hash and the entry's text.
 pub(crate) fn chained(previous: &str, number: u64, plain: &RawValue, digest: &str) -> String {
     let plain = plain.get();
-    hex(format!(r#"{previous}{{"number":{number},"plain":{plain},"digest":"{digest}"}}"#)
-        .as_bytes())
+    sha256(
+        format!(r#"{previous}{{"number":{number},"plain":{plain},"digest":"{digest}"}}"#)
+            .as_bytes(),
+    )
 }
 
 impl Salted {
     /// The digest that goes into the chain.
     pub(crate) fn digest(&self) -> String {
-        hex(format!("{}{}", self.salt, self.part.get()).as_bytes())
+        sha256(format!("{}{}", self.salt, self.part.get()).as_bytes())
     }
 }
 

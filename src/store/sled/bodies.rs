@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use super::failed;
-use crate::domain::deal::hex;
+use crate::domain::digest::sha256;
 use crate::store::StoreError;
 use crate::store::engine::export::sync_parent;
 
@@ -25,7 +25,7 @@ impl Bodies {
 
     /// Stores a value, durable when this returns, and gives its name.
     pub(super) fn keep(&self, value: &[u8]) -> Result<String, StoreError> {
-        let name = hex(value);
+        let name = sha256(value);
         self.write(&name, value).map_err(|error| failed("cannot store a large value", &error))?;
         Ok(name)
     }
@@ -42,7 +42,7 @@ impl Bodies {
     /// The value of this name; `None` if there is none.
     pub(super) fn load(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         match fs::read(self.folder.join(name)) {
-            Ok(value) if hex(&value) == name => Ok(Some(value)),
+            Ok(value) if sha256(&value) == name => Ok(Some(value)),
             Ok(_) => Err(StoreError::Damaged(format!("the large value {name}"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("cannot read a large value", &error)),

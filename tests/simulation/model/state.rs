@@ -1,6 +1,6 @@
 //! The state of the model, and what people and time do to it.
 
-use cosell_sync::domain::deal::Stage;
+use cosell_sync::domain::stage::Stage;
 
 use super::{Action, Off, Scope};
 

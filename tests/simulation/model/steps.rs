@@ -4,11 +4,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use cosell_sync::domain::deal::{
-    Agreement, Conflict, Intent, IntentAction, Link, LinkState, Remembered, Stage, StageAgreement,
-    Target, Values,
+    Agreement, Conflict, Intent, IntentAction, Link, LinkState, Remembered, StageAgreement, Target,
+    Values,
 };
 use cosell_sync::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
 use cosell_sync::domain::record::Version;
+use cosell_sync::domain::stage::Stage;
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::domain::value::Value;
 use cosell_sync::mapping::rule::{Direction, FieldKind, FieldRule, Policy};
