@@ -99,9 +99,7 @@ impl Attempt<'_> {
         referral: &Referral,
         records: &[ReadRecord],
     ) {
-        let asks =
-            |notice: &Notice| matches!(notice.notice.source, Source::Reconcile | Source::Operator);
-        let asked = self.notices.iter().any(asks);
+        let asked = self.is_asked();
         let referral_moved = deal.referral_version != referral.version();
         for link in &mut deal.links {
             let read = records.iter().find(|read| read.record.key == link.record);
@@ -113,6 +111,13 @@ impl Attempt<'_> {
                 None => true,
             });
         }
+    }
+
+    /// Whether a person or the comparison wants everything tried again.
+    pub(super) fn is_asked(&self) -> bool {
+        let asks =
+            |notice: &Notice| matches!(notice.notice.source, Source::Reconcile | Source::Operator);
+        self.notices.iter().any(asks)
     }
 
     /// Holds the link that a refusal concerns; `false` if it is no matter for a person.

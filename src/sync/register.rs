@@ -167,8 +167,10 @@ impl Attempt<'_> {
         sending: Sending,
     ) -> Result<(), StoreError> {
         let Sending { crm, operations, values, losers, line } = sending;
-        let refused = sentence::key(&format!("refused:{}", json!(operations)));
-        if deal.link(crm).is_none_or(|link| link.told.contains(&refused)) {
+        let refused = sentence::topic_key("registration refused", &json!(operations).to_string());
+        // Somebody may have repaired what stood against it.
+        let refused_before = deal.link(crm).is_none_or(|link| link.told.contains(&refused));
+        if refused_before && !self.is_asked() {
             return Ok(());
         }
         let Some(expect) = referral.version() else { return Ok(()) };

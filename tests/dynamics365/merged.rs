@@ -64,8 +64,10 @@ async fn the_referral_id_moves_to_the_survivor() {
         }
         let lead = |fields| world.sandbox.seed_lead(&fields).expect("a lead");
         let survivor = lead(json!({"subject": "The one that goes on"}));
+        let middle = lead(json!({"subject": "Merged later"}));
         let gone = lead(json!({"subject": "Merged", "pc_referralidentifier": REFERRAL}));
-        world.sandbox.merge_as_person("lead", &survivor, &gone).expect("a merge");
+        world.sandbox.merge_as_person("lead", &middle, &gone).expect("a merge");
+        world.sandbox.merge_as_person("lead", &survivor, &middle).expect("a merge");
         let record = fetch(&world, &gone).await.expect("the survivor");
         let mark = json!({"pc_referralidentifier": REFERRAL, "pc_syncwithpartnercenter": true});
         let mark = mark.as_object().cloned().expect("an object");

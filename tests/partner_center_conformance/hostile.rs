@@ -240,14 +240,18 @@ async fn an_answer_without_an_end_is_cut_off() {
 async fn an_item_that_is_nothing_does_not_stop_the_feed() {
     let world = World::new(|_| ()).await;
     let made = world.deal("crm-1").await;
-    let items = json!({ "value": [Json::Null, made.fields(), Json::Null] }).to_string();
-    world.sandbox.faults().add(Fault::once(
-        "GET",
-        "/referrals",
-        instead(items, "application/json"),
-    ));
-    let page = world.client.changes(None).await.expect("a page");
-    assert_eq!(page.referrals.len(), 1);
+    for nothing in [Json::Null, json!({}), json!({ "id": "no id", "eTag": "\"1\"" })] {
+        let items = json!({ "value": [nothing, made.fields(), nothing] }).to_string();
+        let items = instead(items, "application/json");
+        world.sandbox.faults().add(Fault::once("GET", "/referrals", items.clone()));
+        let page = world.client.changes(None).await.expect("a page");
+        assert_eq!(page.referrals.len(), 1, "{nothing}");
+        world.sandbox.faults().add(Fault::once("GET", "/referrals", items));
+        let since = world.clock.now().minus(Duration::from_secs(60));
+        let found = world.client.find_by_external_reference("crm-1", since).await;
+        let hole = matches!(found, Err(ConnectError::Broken(_)));
+        assert_eq!(hole, !nothing.is_null(), "a hole may be the one looked for: {found:?}");
+    }
 }
 
 #[tokio::test]

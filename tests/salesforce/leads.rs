@@ -96,10 +96,13 @@ async fn where_conversion_is_not_permitted_there_is_none() {
 #[tokio::test]
 async fn a_merged_lead_is_followed_to_the_one_that_survived() {
     let world = World::plain().await;
-    let (winner, loser) = (lead(&world).await, lead(&world).await);
-    let (winner, loser) = (winner.key.id.as_str(), loser.key.id.as_str());
-    world.sandbox.merge_as_person("Lead", winner, loser).expect("a merge");
-    assert_eq!(read(&world, loser).await.key.id.as_str(), winner);
+    let leads = [lead(&world).await, lead(&world).await, lead(&world).await];
+    let [winner, middle, loser] = leads.each_ref().map(|lead| lead.key.id.as_str());
+    world.sandbox.merge_as_person("Lead", middle, loser).expect("a merge");
+    world.sandbox.merge_as_person("Lead", winner, middle).expect("a merge");
+    for id in [middle, loser] {
+        assert_eq!(read(&world, id).await.key.id.as_str(), winner, "asked for {id}");
+    }
     world.sandbox.delete_as_person("Lead", winner).expect("a deletion");
     let gone = world.client.fetch(RecordKind::Lead, &RecordId::new(loser), &shape(&world)).await;
     assert_eq!(gone.expect("an answer"), None);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cosell_sync::connect::crm::Crm;
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
+use cosell_sync::connect::sandbox::{Fault, FaultEffect};
 use cosell_sync::domain::id::RecordId;
 use serde_json::{Value as Json, json};
 
@@ -142,4 +143,51 @@ async fn a_list_that_is_not_there_is_refused() {
         assert!(refusal.message.contains(last), "{path}: {}", refusal.message);
         world.fields.pop();
     }
+}
+
+/// What cannot be asked of a list does not stop the records.
+#[tokio::test]
+async fn a_list_that_cannot_be_looked_at_does_not_stop_the_feed() {
+    let world = world_with(SandboxOptions::default()).await;
+    let id = world.seed(&json!({}));
+    let start = world.client.changes(OPPORTUNITY, None, &world.shape()).await.expect("a page");
+    let cursor = start.cursor;
+    world.clock.advance(Duration::from_secs(120));
+    world.sandbox.edit_as_person("Opportunity", id.as_str(), &json!({ "Amount": 7 })).expect("it");
+    let body =
+        json!([{ "errorCode": "MALFORMED_QUERY", "message": "not supported for semi join" }]);
+    let refused = FaultEffect::Answer {
+        status: 400,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: body.to_string(),
+    };
+    let look = Fault { skip: 1, ..Fault::once("GET", "/queryAll", refused) };
+    world.sandbox.faults().add(look);
+    let (lists, cursor) = shown(&world, &cursor).await;
+    assert_eq!(lists.len(), 1, "the edit arrives");
+    assert_eq!(world.sandbox.faults().waiting(), 0, "the fault was met");
+    world.clock.advance(Duration::from_secs(120));
+    join_team(&world, &id);
+    let (lists, _) = shown(&world, &cursor).await;
+    assert_eq!(lists.len(), 1, "lists are looked at again");
+}
+
+#[tokio::test]
+async fn a_list_that_is_neither_done_nor_goes_on_is_not_taken_for_whole() {
+    let world = world_with(SandboxOptions::default()).await;
+    let id = world.seed(&json!({}));
+    world.read(&id).await;
+    let list = json!({ "totalSize": 3, "done": false, "records": [] });
+    let row = json!({ "Id": id.as_str(), "OpportunityLineItems": list });
+    let body = json!({ "totalSize": 1, "done": true, "records": [row] });
+    let effect = FaultEffect::Answer {
+        status: 200,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: body.to_string(),
+    };
+    world.fault("GET", "/query?", effect);
+    let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
 }

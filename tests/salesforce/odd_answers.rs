@@ -6,6 +6,7 @@ use cosell_sync::connect::crm::{Crm, Search};
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::{SandboxOptions, trouble};
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
+use cosell_sync::domain::id::RecordId;
 use serde_json::json;
 
 use crate::crm_laws::Harness;
@@ -104,6 +105,23 @@ async fn links_that_lead_astray_are_not_followed() {
     assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
 }
 
+/// An id that another tool made up stands in one call with the ids of other deals: it is refused alone.
+#[tokio::test]
+async fn one_foreign_id_does_not_hold_up_the_others() {
+    let world = World::plain().await;
+    let ours = [world.seed(&json!({})), world.seed(&json!({}))];
+    world.read(&ours[0]).await;
+    let shape = world.shape();
+    let foreign = RecordId::new("OPP000000000000012");
+    let all = [&ours[0], &foreign, &ours[1]];
+    let asked = all.map(|id| world.client.fetch(OPPORTUNITY, id, &shape));
+    let answers = futures_util::future::join_all(asked).await;
+    for (id, answer) in all.into_iter().zip(answers) {
+        let found = answer.ok().flatten().map(|record| record.key.id);
+        assert_eq!(found.as_ref(), ours.contains(id).then_some(id));
+    }
+}
+
 /// Parts of a composite are told apart by name; a part that is missing may have been written.
 #[tokio::test]
 async fn a_composite_with_a_missing_part_is_unknown() {
@@ -113,8 +131,14 @@ async fn a_composite_with_a_missing_part_is_unknown() {
     let record = world.read(&id).await;
     let part = |name: &str, status: u16, body: serde_json::Value| json!({ "referenceId": name, "httpStatusCode": status, "httpHeaders": {}, "body": body });
     let proof = json!({ "totalSize": 0, "done": true, "records": [] });
+    let next = "/services/data/v66.0/query/01g000000000001-2000";
+    let cut = json!({ "totalSize": 9, "done": false, "records": [], "nextRecordsUrl": next });
     let table = [
         (json!([]), "nothing"),
+        (
+            json!([part("write0", 204, json!(null)), part("proof0", 200, cut)]),
+            "the proof is cut before our row",
+        ),
         (json!([part("proof0", 200, proof)]), "the write is missing"),
         (json!([part("write0", 204, json!(null))]), "the proof is missing"),
         (json!("text"), "another form"),

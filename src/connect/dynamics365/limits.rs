@@ -62,6 +62,8 @@ impl Budget {
     /// Reads what was counted before this start.
     async fn load(&self, now: Timestamp) -> Result<(), ConnectError> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
+        // The first request is saved at once: a daemon that is killed again and again counts too.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).unsaved = UNSAVED;
         let kept = ledger.load().await.map_err(ConnectError::Unavailable)?;
         // A text that cannot be read is as good as none: the platform itself still counts.
         let kept = kept.and_then(|text| serde_json::from_str::<Hours>(&text).ok());
@@ -81,6 +83,8 @@ impl Budget {
     fn take(&self, requests: u64, now: Timestamp) -> Result<Option<String>, Duration> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let hour = hour_of(now);
+        // A clock that was ahead for a while would keep its hours for as long.
+        state.hours.iter_mut().for_each(|(at, _)| *at = (*at).min(hour));
         while state.hours.front().is_some_and(|(oldest, _)| *oldest <= hour - 25) {
             state.hours.pop_front();
         }
@@ -285,8 +289,23 @@ mod tests {
         }
         let second = begin();
         second.spend(1, start).await.expect("there is room");
-        assert_eq!(second.state(), (301, 1000), "200 were saved, up to 100 were not");
-        assert!(second.spend(800, start).await.is_err(), "spent before the restart");
+        assert_eq!(second.state(), (302, 1000), "201 were saved, up to 100 were not");
+        for restart in 1..5 {
+            let again = begin();
+            again.spend(1, start).await.expect("there is room");
+            assert_eq!(
+                again.state().0,
+                302 + restart * 101,
+                "each start counts what it may forget"
+            );
+        }
+        let ahead = Budget::new(1000, None);
+        let next_year = start.plus(Duration::from_secs(365 * 24 * 3600));
+        ahead.spend(900, next_year).await.expect("there is room");
+        assert!(ahead.spend(200, start).await.is_err(), "spent, says a clock that is right again");
+        let next_day = start.plus(Duration::from_secs(26 * 3600));
+        ahead.spend(200, next_day).await.expect("and forgotten after a day");
+        assert!(begin().spend(800, start).await.is_err(), "spent before the restart");
 
         let tomorrow = begin();
         let later = start.plus(Duration::from_secs(25 * 3600));

@@ -9,6 +9,7 @@ use super::Dynamics365;
 use super::client::{Request, rows, text};
 use super::metadata::Table;
 use super::odata::{guid, refuse, text_literal};
+use super::records::row_address;
 use super::wire::Condition;
 use crate::connect::error::{ConnectError, Refusal};
 use crate::domain::id::RecordId;
@@ -62,7 +63,13 @@ impl Dynamics365 {
             text_literal(value)
         );
         let json = self.client.get(&address).await?;
-        let gone = rows(&json)?.iter().find(|row| survivor(row).as_ref() == Some(survivor_id));
+        let mut gone = None;
+        for row in rows(&json)? {
+            let Some(next) = survivor(row) else { continue };
+            if self.last_survivor(table, next).await? == *survivor_id {
+                gone = Some(row);
+            }
+        }
         let Some(id) = gone.and_then(|row| guid(text(row, &table.id))) else {
             return Err(ConnectError::Exists(taken));
         };
@@ -84,5 +91,20 @@ impl Dynamics365 {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The row at the end of all merges that `id` took part in.
+    async fn last_survivor(&self, table: &Table, id: RecordId) -> Result<RecordId, ConnectError> {
+        let mut id = id;
+        for _ in 0..MOST_MERGES {
+            let select = WITH_MERGES.join(",");
+            let address = format!("{}?$select={select}", row_address(table, &id)?);
+            let row = self.client.find(&address).await?;
+            match row.as_ref().and_then(survivor) {
+                Some(next) => id = next,
+                None => break,
+            }
+        }
+        Ok(id)
     }
 }

@@ -76,12 +76,14 @@ impl Dynamics365 {
             text_literal(referral_id)
         );
         let json = self.client.get(&address).await?;
-        let mut found = Vec::new();
+        let mut found: Vec<Record> = Vec::new();
         for row in rows(&json)? {
-            match survivor(row) {
-                Some(id) => found.extend(self.fetch_record(kind, &id, shape).await?),
-                None => found.push(selection.record(kind, &table, row)?),
-            }
+            let record = match survivor(row) {
+                Some(id) => self.fetch_record(kind, &id, shape).await?,
+                None => Some(selection.record(kind, &table, row)?),
+            };
+            // A row that is gone and the one that survived it are one record.
+            found.extend(record.filter(|one| found.iter().all(|known| known.key != one.key)));
         }
         Ok(found)
     }

@@ -64,6 +64,10 @@ impl Client {
             }
             let (page, _) = self.read_page(&query).await?;
             seen.insert(query);
+            // Whoever looks for a referral must not take a list with a hole for one without it.
+            if !page.is_whole {
+                return Err(broken("a referral without a usable id or without an eTag"));
+            }
             let done = enough(&page.referrals);
             found.extend(page.referrals);
             next = page.next.filter(|_| !done);

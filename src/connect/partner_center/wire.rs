@@ -11,6 +11,8 @@ use crate::domain::referral::Referral;
 pub(super) struct Page {
     /// The referrals, in the order of the answer.
     pub(super) referrals: Vec<Referral>,
+    /// Every item has its id and its concurrency token. One without an id is left out.
+    pub(super) is_whole: bool,
     /// Query of the next page; never the whole link.
     pub(super) next: Option<String>,
 }
@@ -23,16 +25,18 @@ pub(super) fn page(origins: &[Url], body: &[u8]) -> Result<Page, ConnectError> {
     let Some(Json::Array(items)) = json.get_mut("value").map(Json::take) else {
         return Err(broken("a list without `value`"));
     };
-    // An item that is nothing says nothing; it must not stop the rest of the list.
-    let items = items.into_iter().filter(|item| !item.is_null());
-    let referrals = items.map(referral).collect::<Result<Vec<_>, _>>()?;
+    // An item that is nothing says nothing.
+    let items: Vec<Json> = items.into_iter().filter(|item| !item.is_null()).collect();
+    let told = items.len();
+    let referrals: Vec<Referral> = items.into_iter().filter_map(Referral::from_json).collect();
+    let is_whole = referrals.len() == told && referrals.iter().all(|one| one.version().is_some());
     let next = match json.get("@odata.nextLink") {
         None | Some(Json::Null) => None,
         Some(Json::String(link)) if link.is_empty() => None,
         Some(Json::String(link)) => Some(next_query(origins, link)?),
         Some(_) => return Err(broken("a next link that is not text")),
     };
-    Ok(Page { referrals, next })
+    Ok(Page { referrals, is_whole, next })
 }
 
 /// Takes one referral out of its JSON. Without an id or a concurrency token it is broken: nothing
@@ -208,8 +212,6 @@ mod tests {
             (json!([]), "a list that is an array"),
             (json!({"values": []}), "no value"),
             (json!({"value": {}}), "an object in place of an array"),
-            (json!({"value": [{"id": id}]}), "no eTag"),
-            (json!({"value": [{"eTag": "\"1\""}]}), "no id"),
             (json!({"value": [], "@odata.nextLink": 5}), "a link that is a number"),
         ];
         for (body, why) in table {
@@ -220,7 +222,12 @@ mod tests {
         let good = json!({"value": [null, {"Id": id, "ETag": "\"1\""}], "@odata.nextLink": null});
         let read = page(&base(), good.to_string().as_bytes()).expect("a page");
         assert_eq!(read.referrals.len(), 1, "any case of the first letter, nulls left out");
-        assert_eq!(read.next, None);
+        assert_eq!((read.next, read.is_whole), (None, true));
+        for (item, kept) in [(json!({"id": id}), 1), (json!({"eTag": "\"1\""}), 0)] {
+            let body = json!({"value": [item, {"id": id, "eTag": "\"1\""}]}).to_string();
+            let read = page(&base(), body.as_bytes()).expect("the rest of the list");
+            assert_eq!((read.referrals.len(), read.is_whole), (kept + 1, false), "{item}");
+        }
     }
 
     #[test]

@@ -63,7 +63,9 @@ impl Budget {
             Lane::Background => self.people_reserve.max(self.hard_reserve),
             Lane::Foreground => self.hard_reserve,
         };
-        let left = QUOTA_WAIT.saturating_sub(now.since(usage.seen));
+        // What was seen by a clock that was ahead is looked at again too.
+        let age = if now < usage.seen { QUOTA_WAIT } else { now.since(usage.seen) };
+        let left = QUOTA_WAIT.saturating_sub(age);
         if left.is_zero() || usage.used < limit(usage.allowed, reserve) {
             return Ok(());
         }
@@ -142,5 +144,10 @@ mod tests {
             "the wait runs from what was seen"
         );
         assert!(budget.admit(Lane::Background, now.plus(QUOTA_WAIT)).is_ok(), "look again");
+        let corrected = now.minus(Duration::from_secs(1));
+        assert!(
+            budget.admit(Lane::Background, corrected).is_ok(),
+            "the clock was ahead: look again"
+        );
     }
 }

@@ -59,6 +59,9 @@ impl Client {
             rows.iter_mut().filter_map(Json::as_object_mut).flat_map(|row| row.values_mut());
         for list in members.filter(|member| member.get("done") == Some(&Json::Bool(false))) {
             let mut next = list.get("nextRecordsUrl").and_then(Json::as_str).map(str::to_owned);
+            if next.is_none() {
+                return Err(ConnectError::Broken("a list that is neither done nor goes on".into()));
+            }
             let mut further = Vec::new();
             for _ in 0..MOST_BATCHES {
                 let Some(path) = next.take() else { break };

@@ -18,6 +18,9 @@ use crate::domain::time::Timestamp;
 /// Most reads made to prove a version before giving up for now.
 const MOST_PROOFS: usize = 4;
 
+/// Longest way from a row to the one that survived all merges.
+const MOST_MERGES: usize = 10;
+
 impl Salesforce {
     /// One record; `None` for an id that is not one of Salesforce's, not there, or deleted. For a
     /// lead that was merged into another the answer is the surviving one, under its own id.
@@ -36,16 +39,19 @@ impl Salesforce {
         if let Some(stamp) = self.validators.young(&id) {
             self.wait_to_prove(stamp).await;
         }
-        let found = self.read(kind, &paths, "Id", id.clone()).await?;
-        if let Some((record, _)) = found.into_iter().next() {
-            return Ok(Some(record));
+        let mut id = id;
+        for _ in 0..=MOST_MERGES {
+            let found = self.read(kind, &paths, "Id", id.clone()).await?;
+            if let Some((record, _)) = found.into_iter().next() {
+                return Ok(Some(record));
+            }
+            // The surviving row of a merge stands in for the one that is gone.
+            let Some(survivor) = self.survivor(kind, &id).await? else {
+                return Ok(None);
+            };
+            id = survivor;
         }
-        // The surviving row of a merge stands in for the one that is gone.
-        let Some(survivor) = self.survivor(kind, &id).await? else {
-            return Ok(None);
-        };
-        let found = self.read(kind, &paths, "Id", survivor).await?;
-        Ok(found.into_iter().next().map(|(record, _)| record))
+        Err(ConnectError::Broken("merged rows that name one another".to_owned()))
     }
 
     /// The row into which a row that is gone was merged. Opportunities cannot be merged.
