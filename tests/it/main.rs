@@ -10,6 +10,7 @@ mod accounts;
 mod burst;
 mod door;
 mod dynamics;
+mod echo;
 mod leads;
 mod lifecycle;
 mod lifecycle_rules;

@@ -94,8 +94,12 @@ const TABLE: &[Row] = &[
     ),
     row(
         Opportunity,
-        &[(Accepts, "Active/Accepted", "active"), (Wins, "Closed/Won", "won")],
-        "won here",
+        &[
+            (Accepts, "Active/Accepted", "active"),
+            (Wins, "Closed/Won", "won"),
+            (Reopens, "Closed/Won", "active"),
+        ],
+        "won here; what is done here afterwards is not sent",
     ),
     row(
         Opportunity,
@@ -114,8 +118,12 @@ const TABLE: &[Row] = &[
     ),
     row(
         Opportunity,
-        &[(Accepts, "Active/Accepted", "active"), (Loses, "Closed/Lost", "lost")],
-        "lost here",
+        &[
+            (Accepts, "Active/Accepted", "active"),
+            (Loses, "Closed/Lost", "lost"),
+            (Reopens, "Closed/Lost", "active"),
+        ],
+        "lost here; what is done here afterwards is not sent",
     ),
     // Closed/Declined: declined or lost.
     row(
@@ -126,7 +134,11 @@ const TABLE: &[Row] = &[
         ],
         "declined there; what is done here afterwards is not sent",
     ),
-    row(Opportunity, &[(Loses, "Closed/Declined", "lost")], "closed here while New: declined"),
+    row(
+        Opportunity,
+        &[(Loses, "Closed/Declined", "lost"), (Reopens, "Closed/Declined", "active")],
+        "closed here while New: declined; what is done here afterwards is not sent",
+    ),
     // Closed/Expired and Closed/Error: closed, and never from here.
     row(
         Opportunity,
@@ -289,17 +301,22 @@ impl Crm {
         match (self, opportunity, self.lead(world, id)) {
             (Dynamics365, Some(row), _) => {
                 let key = text(&row["opportunityid"]);
+                world.edit_dynamics(id, json!({ "pc_statusreason": REASON }));
                 world.sandbox.dynamics365.lose_as_person(key).expect("the seller may");
             }
-            (Salesforce, Some(_), _) => world.edit_sales(id, json!({ "StageName": "Closed Lost" })),
+            (Salesforce, Some(_), _) => {
+                let edit = json!({ "StageName": "Closed Lost", "Status_Reason__c": REASON });
+                world.edit_sales(id, edit);
+            }
             (Dynamics365, None, Some(lead)) => {
-                let (key, edit) =
-                    (text(&lead["leadid"]), json!({ "statecode": 2, "statuscode": 4 }));
+                let key = text(&lead["leadid"]);
+                let edit = json!({ "statecode": 2, "statuscode": 4, "pc_statusreason": REASON });
                 let edited = world.sandbox.dynamics365.edit_as_person("lead", key, &edit);
                 edited.expect("the seller may");
             }
             (Salesforce, None, Some(lead)) => {
-                let edit = json!({ "Status": "Closed - Not Converted" });
+                let edit =
+                    json!({ "Status": "Closed - Not Converted", "Status_Reason__c": REASON });
                 let edited =
                     world.sandbox.salesforce.edit_as_person("Lead", text(&lead["Id"]), &edit);
                 edited.expect("the seller may");
@@ -321,6 +338,13 @@ impl Crm {
 const EDITED: f64 = 45_000.0;
 /// What the seller enters after the deal has ended.
 const REOPENED: f64 = 99_000.0;
+/// What whoever ends a deal without a win says about it.
+const REASON: &str = "No budget this year";
+
+/// Whether a referral in this state has ended without a win.
+fn fails(state: &str) -> bool {
+    state.starts_with("Closed/") && state != "Closed/Won"
+}
 
 fn seed(world: &World, arrives: Arrives, number: usize) -> ReferralId {
     let name = format!("Deal {number}");
@@ -351,7 +375,10 @@ async fn play(world: &World, crm: Crm, number: usize, row: &Row) -> (ReferralId,
         world.idle().await;
         match act {
             There(status, substatus) => {
-                let moved = json!({ "status": status, "substatus": substatus });
+                let mut moved = json!({ "status": status, "substatus": substatus });
+                if fails(state) {
+                    moved["statusReason"] = json!(REASON);
+                }
                 world.edit_as_microsoft(&id, moved);
             }
             Edits => crm.edit(
@@ -382,6 +409,13 @@ fn check(world: &World, crm: Crm, row: &Row, id: &ReferralId, last: &Step) {
     if did(|act| matches!(act, Edits)) {
         let sent = world.agree(id, EDITED, "2027-02-28");
         assert_eq!(sent, accepted, "{told}: sent with the accept, and not before");
+    }
+    if fails(state) {
+        let record = crm.opportunity(world, id).or_else(|| crm.lead(world, id)).expect("a record");
+        let field = if crm == Dynamics365 { "pc_statusreason" } else { "Status_Reason__c" };
+        let referral = world.referral(id);
+        let reasons = [text(&referral["statusReason"]), text(&record[field])];
+        assert_eq!(reasons, [REASON; 2], "{told}: with the reason");
     }
     if did(|act| matches!(act, Reopens)) {
         assert!(!world.agree_on_value(id, REOPENED), "{told}: not sent");

@@ -205,15 +205,26 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     let edits: Vec<(usize, &Edit)> =
         world.journal.edits.iter().enumerate().filter(|(_, edit)| of_deal(edit)).collect();
     let mut named: BTreeMap<(String, String), u32> = BTreeMap::new();
+    // The newest entry comes first.
     let conflicts = entries
         .iter()
+        .rev()
         .filter(|entry| entry.entry.kind == AuditKind::Conflict)
         .filter(|entry| entry.entry.deal.as_ref() == Some(&deal.id));
     for change in conflicts.flat_map(|entry| &entry.entry.fields) {
         if change.field == "stage" {
             continue;
         }
-        *named.entry((change.field.clone(), change.before.to_string())).or_default() += 1;
+        // A value that stayed came back, with a later edit of what is decided together with it (a deal
+        // value with its currency): when it loses again, that is named again.
+        if let Some(times) = named.get_mut(&(change.field.clone(), change.after.to_string())) {
+            *times = 0;
+        }
+        let times = named.entry((change.field.clone(), change.before.to_string())).or_default();
+        *times += 1;
+        if *times == 2 {
+            broken.push(format!("I2: {} = {} is named twice", change.field, change.before));
+        }
         let written =
             edits.iter().any(|(_, edit)| edit.field == change.field && edit.value == change.before)
                 || deal.links.iter().any(Link::is_cut);
@@ -227,11 +238,6 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
     // What a write is to name once its answer is known, on a link that rests now.
     for conflict in deal.intents.iter().flat_map(|intent| &intent.losers) {
         named.entry((conflict.field.clone(), conflict.lost.to_string())).or_default();
-    }
-    for ((field, value), times) in &named {
-        if *times > 1 {
-            broken.push(format!("I2: {field} = {value} is named in {times} conflicts"));
-        }
     }
     for (at, edit) in &edits {
         let known = named.contains_key(&(edit.field.clone(), edit.value.to_string()));

@@ -1,6 +1,7 @@
 //! The state of all three systems, the people who work in them, and what goes wrong.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -158,7 +159,7 @@ pub(crate) struct World {
     pub(crate) sick: Option<(String, ConnectError)>,
     /// The deals that are being written to.
     pub(crate) under_way: BTreeSet<String>,
-    trace: u64,
+    trace: DefaultHasher,
     pub(crate) loud: bool,
 }
 
@@ -180,7 +181,7 @@ impl World {
             bug: None,
             sick: None,
             under_way: BTreeSet::new(),
-            trace: 0xcbf2_9ce4_8422_2325,
+            trace: DefaultHasher::new(),
             loud: std::env::var_os("COSELL_SYNC_SIMULATION_LOUD").is_some(),
         }
     }
@@ -201,9 +202,7 @@ impl World {
 
     /// Adds to the trace, whose hash must be the same for the same seed.
     pub(crate) fn note(&mut self, text: String) {
-        for byte in text.bytes() {
-            self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-        }
+        self.trace.write(text.as_bytes());
         let line = format!("{:>9} {text}", self.now - 1_800_000_000_000);
         if self.loud {
             use std::io::Write as _;
@@ -213,7 +212,7 @@ impl World {
     }
 
     pub(crate) fn trace(&self) -> u64 {
-        self.trace
+        self.trace.finish()
     }
 
     /// The kind of a row; an opportunity if there is none.

@@ -2,13 +2,72 @@
 
 use std::collections::BTreeSet;
 
+use serde::Deserialize;
+
 use super::keys::{self, Key, Table};
 use super::rows::Row;
 use super::{Rows, Work, codec};
 use crate::domain::deal::Deal;
-use crate::domain::id::{AccountName, DealId};
+use crate::domain::id::{AccountName, DealId, EngagementId, RecordKey, ReferralId};
 use crate::domain::notice::Subject;
 use crate::store::{DealKey, Lane, StoreError};
+
+/// What a deal is looked up by. Reading only this of a stored deal costs a fraction of reading it whole.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Names {
+    id: DealId,
+    pub(crate) account: AccountName,
+    referral_id: Option<ReferralId>,
+    engagement_id: Option<EngagementId>,
+    microsoft_referral_id: Option<ReferralId>,
+    links: Vec<Records>,
+}
+
+/// The records of one link.
+#[derive(Debug, Deserialize)]
+struct Records {
+    record: RecordKey,
+    lead: Option<RecordKey>,
+}
+
+impl Names {
+    fn of(deal: &Deal) -> Self {
+        let records = deal.links.iter();
+        let records =
+            records.map(|link| Records { record: link.record.clone(), lead: link.lead.clone() });
+        Self {
+            id: deal.id.clone(),
+            account: deal.account.clone(),
+            referral_id: deal.referral_id.clone(),
+            engagement_id: deal.engagement_id.clone(),
+            microsoft_referral_id: deal.microsoft_referral_id.clone(),
+            links: records.collect(),
+        }
+    }
+
+    /// Every subject that a notice about this deal may have.
+    pub(crate) fn subjects(&self) -> impl Iterator<Item = Subject> + '_ {
+        let referrals = self.referral_id.iter().chain(&self.microsoft_referral_id);
+        let records =
+            self.links.iter().flat_map(|link| [&link.record].into_iter().chain(&link.lead));
+        std::iter::once(Subject::Deal(self.id.clone()))
+            .chain(referrals.cloned().map(Subject::Referral))
+            .chain(records.cloned().map(Subject::Record))
+    }
+
+    /// The keys of every index row of the deal.
+    fn index_keys(&self) -> BTreeSet<Vec<u8>> {
+        let of_subject = |subject| match subject {
+            Subject::Referral(id) => Some(index_key(&self.account, &DealKey::Referral(id))),
+            Subject::Record(key) => Some(index_key(&self.account, &DealKey::Record(key))),
+            Subject::Deal(id) => Some(keys::account_deal(&self.account, id.as_str())),
+            Subject::Unusable(_) => None,
+        };
+        let engagement = self.engagement_id.clone().map(DealKey::Engagement);
+        let engagement = engagement.map(|key| index_key(&self.account, &key));
+        self.subjects().filter_map(of_subject).chain(engagement).collect()
+    }
+}
 
 /// Stores a deal in place of what was stored of it; subjects that move go to `touched`.
 ///
@@ -18,9 +77,9 @@ pub(crate) fn put(
     deal: &Deal,
     touched: &mut BTreeSet<Lane>,
 ) -> Result<(), StoreError> {
-    let old = load(work.rows(), &deal.id)?;
-    let before = old.as_ref().map(index_keys).unwrap_or_default();
-    let after = index_keys(deal);
+    let (old, new) = (names(work.rows(), &deal.id)?, Names::of(deal));
+    let before = old.as_ref().map(Names::index_keys).unwrap_or_default();
+    let after = new.index_keys();
     for key in before.difference(&after) {
         if work.load::<DealId>(key)?.as_ref() == Some(&deal.id) {
             work.remove(key.clone());
@@ -43,10 +102,9 @@ pub(crate) fn put(
         work.put(key.clone(), &deal.id)?;
     }
     if moved {
-        for deal in old.iter().chain([deal]) {
-            let account = &deal.account;
-            touched
-                .extend(subjects(deal).map(|subject| Lane { account: account.clone(), subject }));
+        for names in old.iter().chain([&new]) {
+            let lane = |subject| Lane { account: names.account.clone(), subject };
+            touched.extend(names.subjects().map(lane));
         }
     }
     work.put(keys::deal(&deal.id), deal)
@@ -64,6 +122,11 @@ pub(crate) fn doubted((key, value): Row) -> Result<Row, StoreError> {
 
 /// One deal.
 pub(crate) fn load(rows: &dyn Rows, id: &DealId) -> Result<Option<Deal>, StoreError> {
+    rows.load(&keys::deal(id))
+}
+
+/// What one deal is looked up by.
+pub(crate) fn names(rows: &dyn Rows, id: &DealId) -> Result<Option<Names>, StoreError> {
     rows.load(&keys::deal(id))
 }
 
@@ -116,28 +179,6 @@ pub(crate) fn list(
     }
     let deals = found.map(|row| load(rows, &codec::decode(&row?.1)?));
     deals.filter_map(Result::transpose).collect()
-}
-
-/// Every subject that a notice about this deal may have.
-pub(crate) fn subjects(deal: &Deal) -> impl Iterator<Item = Subject> + '_ {
-    let referrals = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
-    let records = deal.links.iter().flat_map(|link| link.records().cloned().map(Subject::Record));
-    std::iter::once(Subject::Deal(deal.id.clone()))
-        .chain(referrals.cloned().map(Subject::Referral))
-        .chain(records)
-}
-
-/// The keys of every index row of a deal.
-fn index_keys(deal: &Deal) -> BTreeSet<Vec<u8>> {
-    let of_subject = |subject| match subject {
-        Subject::Referral(id) => Some(index_key(&deal.account, &DealKey::Referral(id))),
-        Subject::Record(key) => Some(index_key(&deal.account, &DealKey::Record(key))),
-        Subject::Deal(id) => Some(keys::account_deal(&deal.account, id.as_str())),
-        Subject::Unusable(_) => None,
-    };
-    let engagement = deal.engagement_id.clone().map(DealKey::Engagement);
-    let engagement = engagement.map(|key| index_key(&deal.account, &key));
-    subjects(deal).filter_map(of_subject).chain(engagement).collect()
 }
 
 /// The key of one index row.

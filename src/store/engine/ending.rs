@@ -98,8 +98,8 @@ fn clear_gates(
     lane: &Lane,
     touched: &mut BTreeSet<Lane>,
 ) -> Result<Vec<Lane>, StoreError> {
-    let (whole, deal) = lanes::lane_of(work.rows(), lane)?;
-    let mut members = lanes::members(work.rows(), &whole, deal.as_ref())?;
+    let (whole, names) = lanes::lane_of(work.rows(), lane)?;
+    let mut members = lanes::members(work.rows(), &whole, names.as_ref())?;
     if !members.contains(lane) {
         members.push(lane.clone());
     }

@@ -91,8 +91,8 @@ fn open_gates(
     subject: &Lane,
     touched: &mut BTreeSet<Lane>,
 ) -> Result<(), StoreError> {
-    let (lane, deal) = lanes::lane_of(work.rows(), subject)?;
-    for member in lanes::members(work.rows(), &lane, deal.as_ref())? {
+    let (lane, names) = lanes::lane_of(work.rows(), subject)?;
+    for member in lanes::members(work.rows(), &lane, names.as_ref())? {
         turn::change(work, &member, |turn| turn.gate = None)?;
         touched.insert(member);
     }

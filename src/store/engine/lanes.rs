@@ -6,26 +6,26 @@
 
 use std::collections::BTreeSet;
 
-use super::{Rows, Work, deals, inbox, turn};
-use crate::domain::deal::Deal;
+use super::deals::{self, Names};
+use super::{Rows, Work, inbox, turn};
 use crate::domain::notice::{Notice, Subject};
 use crate::domain::time::Timestamp;
-use crate::store::{Claim, DealKey, Lane, StoreError};
+use crate::store::{Claim, Lane, StoreError};
 
-/// The lane that a subject belongs to, and its deal.
-pub(crate) fn lane_of(rows: &dyn Rows, subject: &Lane) -> Result<(Lane, Option<Deal>), StoreError> {
-    let account = &subject.account;
-    let deal = match &subject.subject {
-        Subject::Deal(id) => deals::load(rows, id)?.filter(|deal| deal.account == *account),
-        Subject::Referral(id) => deals::find(rows, account, &DealKey::Referral(id.clone()))?,
-        Subject::Record(key) => deals::find(rows, account, &DealKey::Record(key.clone()))?,
-        Subject::Unusable(_) => None,
+/// The lane that a subject belongs to, and what its deal is looked up by.
+pub(crate) fn lane_of(
+    rows: &dyn Rows,
+    subject: &Lane,
+) -> Result<(Lane, Option<Names>), StoreError> {
+    let lane = name_of(rows, subject)?;
+    let names = match &lane.subject {
+        Subject::Deal(id) => deals::names(rows, id)?,
+        _ => None,
     };
-    let lane = deal.as_ref().map_or_else(|| subject.clone(), lane_of_deal);
-    Ok((lane, deal))
+    Ok((lane, names.filter(|names| names.account == subject.account)))
 }
 
-/// The lane that a subject belongs to, for whoever needs no deal: reading one costs many times more.
+/// The lane that a subject belongs to, by the index alone.
 pub(crate) fn name_of(rows: &dyn Rows, subject: &Lane) -> Result<Lane, StoreError> {
     let account = &subject.account;
     let deal = deals::holder(rows, account, &subject.subject)?;
@@ -33,21 +33,16 @@ pub(crate) fn name_of(rows: &dyn Rows, subject: &Lane) -> Result<Lane, StoreErro
     Ok(deal.map_or_else(|| subject.clone(), lane))
 }
 
-/// The lane of a deal.
-fn lane_of_deal(deal: &Deal) -> Lane {
-    Lane { account: deal.account.clone(), subject: Subject::Deal(deal.id.clone()) }
-}
-
-/// Every subject that belongs to `lane`, given its deal.
+/// Every subject that belongs to `lane`, given the names of its deal.
 ///
 /// A record or referral that two deals name belongs to the one that named it last.
 pub(crate) fn members(
     rows: &dyn Rows,
     lane: &Lane,
-    deal: Option<&Deal>,
+    names: Option<&Names>,
 ) -> Result<Vec<Lane>, StoreError> {
     let mut members = vec![lane.clone()];
-    for subject in deal.into_iter().flat_map(deals::subjects) {
+    for subject in names.into_iter().flat_map(Names::subjects) {
         let member = Lane { account: lane.account.clone(), subject };
         if !members.contains(&member) && name_of(rows, &member)? == *lane {
             members.push(member);
@@ -73,10 +68,14 @@ pub(crate) fn claim(
         if !seen.insert(lane.clone()) {
             continue;
         }
-        let (_, deal) = lane_of(work.rows(), &lane)?;
-        let members = members(work.rows(), &lane, deal.as_ref())?;
+        let (_, names) = lane_of(work.rows(), &lane)?;
+        let members = members(work.rows(), &lane, names.as_ref())?;
         if !members.iter().any(|member| work.is_claimed(member)) {
             let notices = waiting_in(work.rows(), &members)?;
+            let deal = match &lane.subject {
+                Subject::Deal(id) if names.is_some() => deals::load(work.rows(), id)?,
+                _ => None,
+            };
             claims.push(Claim { lane, notices, deal });
         }
     }
@@ -93,8 +92,8 @@ pub(crate) fn give_back(work: &mut Work<'_>, lane: Lane) {
 pub(crate) fn next_due(work: &Work<'_>) -> Result<Option<Timestamp>, StoreError> {
     for next in turn::in_order(work) {
         let (ready, subject) = next?;
-        let (lane, deal) = lane_of(work.rows(), &subject)?;
-        let members = members(work.rows(), &lane, deal.as_ref())?;
+        let (lane, names) = lane_of(work.rows(), &subject)?;
+        let members = members(work.rows(), &lane, names.as_ref())?;
         if !members.iter().any(|member| work.is_claimed(member)) {
             return Ok(Some(ready));
         }

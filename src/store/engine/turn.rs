@@ -65,8 +65,8 @@ pub(crate) fn settle(work: &mut Work<'_>, subjects: &BTreeSet<Lane>) -> Result<(
     for subject in subjects {
         let lane = lanes::name_of(work.rows(), subject)?;
         if settled.insert(lane.clone()) {
-            let (_, deal) = lanes::lane_of(work.rows(), &lane)?;
-            let members = lanes::members(work.rows(), &lane, deal.as_ref())?;
+            let (_, names) = lanes::lane_of(work.rows(), &lane)?;
+            let members = lanes::members(work.rows(), &lane, names.as_ref())?;
             settle_lane(work, &members)?;
         }
     }

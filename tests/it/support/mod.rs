@@ -254,18 +254,23 @@ impl World {
     /// Waits until every feed was read twice more, those aside that are read less than once a minute.
     pub(crate) async fn two_polls(&self) {
         for _ in 0..2 {
-            let now = self.app().around.clock.now();
-            let rare = self.setup.reconcile_secs > 60;
-            let read_since = || {
-                let mut often = self
-                    .app()
-                    .pollers
-                    .iter()
-                    .filter(|poller| !(rare && poller.feed() == Feed::PartnerCenter));
-                often.all(|poller| poller.health().last_success.is_some_and(|at| at > now))
-            };
-            self.until_true("every feed is read again", read_since).await;
+            self.another_poll().await;
         }
+    }
+
+    /// Waits until every feed was read once more.
+    pub(crate) async fn another_poll(&self) {
+        let now = self.app().around.clock.now();
+        let rare = self.setup.reconcile_secs > 60;
+        let read_since = || {
+            let mut often = self
+                .app()
+                .pollers
+                .iter()
+                .filter(|poller| !(rare && poller.feed() == Feed::PartnerCenter));
+            often.all(|poller| poller.health().last_success.is_some_and(|at| at > now))
+        };
+        self.until_true("every feed is read again", read_since).await;
     }
 
     /// Waits until nothing waits but looks at deals that the daemon has planned for later.
