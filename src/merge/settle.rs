@@ -5,7 +5,7 @@ use rust_decimal::RoundingStrategy;
 use super::field::agree;
 use super::plan::LinkOutcome;
 use super::sentence;
-use crate::domain::deal::{Intent, Link, StageAgreement, Values};
+use crate::domain::deal::{Intent, Link, StageAgreement, Target, Values};
 use crate::domain::stage::Stage;
 use crate::domain::value::Value;
 use crate::mapping::rule::SideValues;
@@ -89,9 +89,10 @@ pub fn landed_by_token(intent: &Intent, token: &str) -> bool {
     !token.is_empty() && token == intent.token
 }
 
-/// Whether a write without a token landed: the version moved, and at least one value that was sent
-/// and is not what the base holds is there now. A write is one transaction, so one value proves all.
-/// The stage proves nothing beside values: somebody else may have made the same move.
+/// Whether a write without a token landed: the version moved, at least one value that was sent and is
+/// not what the base holds is there now, and none is what it was before. A write is one transaction, so
+/// it left none as it was. The stage proves nothing beside values: somebody else may have made the same
+/// move.
 #[must_use]
 pub fn landed_by_value(
     intent: &Intent,
@@ -103,15 +104,51 @@ pub fn landed_by_value(
     if !moved {
         return false;
     }
-    let mut fresh = intent
-        .sent
-        .iter()
-        .filter(|(field, sent)| !link.base.get(*field).is_some_and(|base| base.referral.is(sent)))
-        .peekable();
-    if fresh.peek().is_none() {
+    let fresh: Vec<(&String, &Value)> = fresh(intent, link).collect();
+    if fresh.is_empty() {
         return intent.stage.is_some() && intent.stage == stage;
     }
-    fresh.any(|(field, sent)| now.get(field) == Some(sent))
+    fresh.iter().any(|(field, sent)| now.get(*field) == Some(sent))
+        && !fresh.iter().any(|(field, _)| is_as_before(intent, link, now, field))
+}
+
+/// Marks what nobody can know after a write that is taken as not landed: some of its values are there,
+/// others are as they were. Either a person entered the former by hand, or it landed and a person put
+/// the latter back: what is overwritten because of it is named.
+pub fn doubt_half_landed(intent: &Intent, link: &mut Link, now: &Values) {
+    let fresh: Vec<(&String, &Value)> = fresh(intent, link).collect();
+    if !fresh.iter().any(|(field, sent)| now.get(*field) == Some(sent)) {
+        return;
+    }
+    let unclear = |field: &&String| is_as_before(intent, link, now, field);
+    let unclear: Vec<String> =
+        fresh.iter().map(|(field, _)| *field).filter(unclear).cloned().collect();
+    for field in unclear {
+        if let Some(base) = link.base.get_mut(&field) {
+            base.doubtful = true;
+        }
+    }
+}
+
+/// The values of a write that are not what the base holds: only these can tell anything.
+fn fresh<'a>(intent: &'a Intent, link: &'a Link) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let known =
+        |field: &str, sent: &Value| link.base.get(field).is_some_and(|base| base.referral.is(sent));
+    intent.sent.iter().filter(move |(field, sent)| !known(field, sent))
+}
+
+/// Whether a field holds what it held before a write: the value that was to lose, or what both sides
+/// had agreed on.
+fn is_as_before(intent: &Intent, link: &Link, now: &Values, field: &str) -> bool {
+    let Some(now) = now.get(field) else { return false };
+    let mut losers = intent.losers.iter();
+    if let Some(loser) = losers.find(|one| one.field == field && one.loser == intent.target) {
+        return loser.lost == *now;
+    }
+    link.base.get(field).is_some_and(|base| match intent.target {
+        Target::PartnerCenter => base.referral.is(now),
+        Target::Crm(_) => base.record.is(now),
+    })
 }
 
 /// Moves the base to what a landed write sent, where its answer is missing: `meant` is what the

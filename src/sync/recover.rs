@@ -79,6 +79,11 @@ impl Attempt<'_> {
             };
             let losers: Vec<Conflict> = intent.losers.iter().filter(gone).cloned().collect();
             self.conflicts(deal, &losers);
+            for (crm, now) in &senders {
+                if let Some(link) = deal.link_mut(*crm).filter(|_| moved) {
+                    settle::doubt_half_landed(intent, link, now);
+                }
+            }
             return;
         }
         for (crm, now) in senders.iter().filter(|(crm, _)| intent.from.contains(crm)) {
@@ -128,18 +133,20 @@ impl Attempt<'_> {
     ) {
         let crm = read.record.key.crm;
         let seen = view(read, referral);
-        let landed = match token_of(read, &read.record) {
+        let moved = intent.expect.as_ref() != Some(&read.record.version);
+        let values = &seen.record_values.values;
+        let token = token_of(read, &read.record);
+        let landed = match token {
             Some(token) => settle::landed_by_token(intent, token),
-            None => {
-                let moved = intent.expect.as_ref() != Some(&read.record.version);
-                let values = &seen.record_values.values;
-                deal.link(crm).is_some_and(|link| {
-                    settle::landed_by_value(intent, link, values, seen.stage, moved)
-                })
-            }
+            None => deal.link(crm).is_some_and(|link| {
+                settle::landed_by_value(intent, link, values, seen.stage, moved)
+            }),
         };
         self.decided(deal, intent, landed);
         if !landed {
+            if let Some(link) = deal.link_mut(crm).filter(|_| token.is_none() && moved) {
+                settle::doubt_half_landed(intent, link, values);
+            }
             return;
         }
         let meant = meant_by(read, &intent.sent, referral);

@@ -1,6 +1,6 @@
 //! What must be true once the people have stopped, the faults are over and everything is worked off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
 use cosell_sync::domain::deal::{Deal, Link, LinkState, Target};
@@ -182,9 +182,11 @@ fn controls_agree(world: &World, referral: &Referral, link: &Link, broken: &mut 
         broken.push(format!("I1: {key} was not told {:?}", link.pending));
     }
     let text = row.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
-    let mut seen = BTreeSet::new();
+    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
     for line in text.lines().filter(|line| line.contains("changed here")) {
-        if !seen.insert(line) {
+        let field = line.split(" – ").nth(1).and_then(|told| told.split(" changed here").next());
+        // A value that came back in between may lose a second time.
+        if last.insert(field.unwrap_or_default(), line) == Some(line) {
             broken.push(format!("A: a line about a conflict stands twice in {key}: {line}"));
         }
     }
@@ -244,13 +246,25 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
         // What stood in a record that its owner deleted is nobody's loss.
         let deleted =
             deal.links.iter().any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
-        if !known && !deleted && !edit.value.is_null() && is_lost(world, deal, &edits, *at, edit) {
+        let nothing = deleted || edit.value.is_null() || is_undone(&edits, *at, edit);
+        if !known && !nothing && is_lost(world, deal, &edits, *at, edit) {
             broken.push(format!(
                 "I2: {} = {} of {:?} {} is lost",
                 edit.field, edit.value, edit.side, edit.object
             ));
         }
     }
+}
+
+/// Whether a person only took back what was entered a moment before, between two looks of anybody: then
+/// nothing was edited. What stood there before is followed as what it was.
+fn is_undone(edits: &[(usize, &Edit)], at: usize, edit: &Edit) -> bool {
+    let same = |(before, other): &&(usize, &Edit)| {
+        *before < at
+            && (other.side, &other.object, &other.field) == (edit.side, &edit.object, &edit.field)
+    };
+    let last = edits.iter().rev().find(same);
+    last.is_some_and(|(_, other)| other.moment == edit.moment && other.saw == edit.value)
 }
 
 /// Whether a value is neither anywhere at the end, nor was overwritten by somebody who saw it.

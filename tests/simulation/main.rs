@@ -11,7 +11,7 @@
 //! | rule | looked at by |
 //! |---|---|
 //! | I1 at rest all sides agree, or the deal waits with a reason | `check::agreement`, and there `stages_agree`, `fields_agree`, `controls_agree` |
-//! | I2 no value of a person is lost silently, none is named in two conflicts | `check::losses` |
+//! | I2 no value of a person is lost silently, none is named twice for one loss | `check::losses` |
 //! | I3 one record for a referral in each CRM, one referral for a record | `check::one_to_one`, `creation` |
 //! | I4 nothing comes back that a person deleted | `check::one_to_one`; `scenarios::a_deleted_record_is_never_made_again` |
 //! | I5 no conflict names what nobody wrote | `check::losses` |
@@ -123,10 +123,11 @@ fn random_edits_and_faults_on_all_sides_lose_nothing() {
     assert!(failures.is_empty(), "{} runs failed: {shown:#?}", failures.len());
 }
 
-/// A mapping that moves a text and moves it back, and a process that ends between the trail and its note.
+/// A mapping that moves a text and moves it back, a process that ends between the trail and its note, and
+/// a deal value that loses, comes back with its currency and loses again.
 #[test]
 fn seeds_that_once_failed_hold() {
-    for seed in [126, 1099, 1571, 1704, 1838, 1851] {
+    for seed in [126, 1099, 1556, 1571, 1704, 1838, 1851] {
         let broken = run(seed, None).broken;
         assert!(broken.is_empty(), "seed {seed}: {broken:?}");
     }
@@ -149,13 +150,15 @@ fn two_tries_of_one_deal_at_once_are_seen_while_they_write() {
     assert!((1..=100).any(seen), "two writes of one deal were under way at once");
 }
 
-/// Every planted bug is found, within a stated number of seeds.
+/// Every planted bug is found, within a stated number of seeds. The seed that is known to find it comes
+/// first; where other code made it another one, all are tried.
 #[test]
 fn every_planted_bug_is_found() {
     let seeds = setting("COSELL_SYNC_SIMULATION_BUG_SEEDS", 2000);
     let mut missed = Vec::new();
-    for bug in mutants::Bug::ALL {
-        if !(1..=seeds).any(|seed| !run(seed, Some(bug)).broken.is_empty()) {
+    for (bug, known) in mutants::Bug::ALL {
+        let finds = |seed: &u64| !run(*seed, Some(bug)).broken.is_empty();
+        if !finds(&known) && !(1..=seeds).any(|seed| finds(&seed)) {
             missed.push(bug);
         }
     }

@@ -39,23 +39,23 @@ pub(crate) enum Bug {
 }
 
 impl Bug {
-    /// All of them.
-    pub(crate) const ALL: [Self; 16] = [
-        Self::PartnerCenterIgnoresVersion,
-        Self::CrmIgnoresVersion,
-        Self::NoWaitRule,
-        Self::NoSyncToken,
-        Self::NoUniqueKey,
-        Self::NoLookBeforeCreate,
-        Self::NoIntent,
-        Self::IntentNotDurable,
-        Self::LoserNotInIntent,
-        Self::NoBase,
-        Self::NoTombstone,
-        Self::TwoAtOnce,
-        Self::CursorBeforeNotices,
-        Self::ExpiredMeansNow,
-        Self::AnswerShowsWhatWasSent,
-        Self::AuditLost,
+    /// All of them, each with the first seed that finds it.
+    pub(crate) const ALL: [(Self, u64); 16] = [
+        (Self::PartnerCenterIgnoresVersion, 1),
+        (Self::CrmIgnoresVersion, 25),
+        (Self::NoWaitRule, 123),
+        (Self::NoSyncToken, 9),
+        (Self::NoUniqueKey, 3),
+        (Self::NoLookBeforeCreate, 55),
+        (Self::NoIntent, 25),
+        (Self::IntentNotDurable, 1),
+        (Self::LoserNotInIntent, 9),
+        (Self::NoBase, 1),
+        (Self::NoTombstone, 7),
+        (Self::TwoAtOnce, 1),
+        (Self::CursorBeforeNotices, 62),
+        (Self::ExpiredMeansNow, 1),
+        (Self::AnswerShowsWhatWasSent, 1),
+        (Self::AuditLost, 1),
     ];
 }

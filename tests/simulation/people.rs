@@ -128,7 +128,8 @@ pub(crate) fn written(
     saw: Value,
 ) {
     let (object, field) = (id.to_owned(), field.to_owned());
-    world.journal.edits.push(Edit { side, object, field, value, saw });
+    let moment = world.moments;
+    world.journal.edits.push(Edit { side, object, field, value, saw, moment });
 }
 
 /// A person moves a record to a stage.

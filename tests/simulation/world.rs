@@ -88,6 +88,8 @@ pub(crate) struct Edit {
     pub(crate) value: Value,
     /// What was there before.
     pub(crate) saw: Value,
+    /// How many moments had passed: within one nobody else looked.
+    pub(crate) moment: u64,
 }
 
 /// An event of Partner Center that is under way to us.
@@ -154,6 +156,8 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) journal: Journal,
     pub(crate) counter: u64,
+    /// How many moments have passed.
+    pub(crate) moments: u64,
     pub(crate) bug: Option<Bug>,
     /// A referral or record at which every call fails, and how.
     pub(crate) sick: Option<(String, ConnectError)>,
@@ -178,6 +182,7 @@ impl World {
             plan: Plan::default(),
             journal: Journal::default(),
             counter: 0,
+            moments: 0,
             bug: None,
             sick: None,
             under_way: BTreeSet::new(),
@@ -259,6 +264,7 @@ impl Shared {
     pub(crate) async fn moment(&self) {
         {
             let mut world = self.lock();
+            world.moments += 1;
             let passed = world.dice.below(40) as i64;
             world.now += passed;
             let rate = world.chaos.edit;
