@@ -293,7 +293,7 @@ impl State {
     fn merge(&self, partner: &Side, crm: &Side, off: Off) -> Merged {
         let mut durable = self.durable;
         let (mut to_partner, mut to_crm) = (Send::default(), Send::default());
-        let stamps = Stamps { referral: None, record: EPOCH, margin: Duration::ZERO };
+        let stamps = Stamps { referral: None, record: EPOCH, margin: Duration::ZERO, ended: false };
         for (at, rule) in rules().iter().enumerate() {
             let (there, here) = (partner.values[at], crm.values[at]);
             let base = durable.base[at].filter(|_| off != Off::Base).map(agreement);
