@@ -341,7 +341,7 @@ pub struct Intent {
     pub action: IntentAction,
     /// The version the write was conditional on; `None` for a create.
     pub expect: Option<Version>,
-    /// The canonical values sent.
+    /// The canonical values sent. For a record that is being made, null is a value that was left out.
     pub sent: Values,
     /// For a record that is being made: its field behind each value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
