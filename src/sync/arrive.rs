@@ -335,6 +335,7 @@ impl Attempt<'_> {
             let record = stage_meant(read, stage).or(seen).unwrap_or(stage);
             fresh.base_stage = Some(StageAgreement { referral: stage, record });
         }
+        settle::doubt(fresh, intent);
     }
 }
 

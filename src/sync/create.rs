@@ -90,6 +90,7 @@ impl Attempt<'_> {
             losers: Vec::new(),
             from: Vec::new(),
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         };
         let fields = match self.creation(mapping, referral, sent, stage, related, &intent.token) {

@@ -88,6 +88,7 @@ fn link(durable: &Durable) -> Link {
             .filter_map(|(name, pair)| Some(((*name).to_owned(), agreement(pair?))))
             .collect(),
         base_stage: stage,
+        stage_doubtful: false,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
@@ -112,6 +113,7 @@ fn intent(promise: &Promise) -> Intent {
         losers: Vec::<Conflict>::new(),
         from: vec![CRM],
         lines: Vec::new(),
+        doubtful: false,
         at: EPOCH,
     }
 }
