@@ -23,7 +23,7 @@ use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
-use crate::merge::sentence::{self, Line};
+use crate::merge::sentence;
 use crate::merge::settle::stuck;
 use crate::store::StoreError;
 
@@ -142,29 +142,29 @@ impl Attempt<'_> {
     ) -> Result<ReadRecord, ConnectError> {
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
-        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping);
-        let ticked = is_ticked(turned.lead, turned.lead_mapping);
+        let tied = was_tied(&record, &mapping, turned);
+        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
         let mut fields = mapping
             .write_record(&carried, Some(referral), Occasion::Update)
             .map_err(|problems| not_convertible(&problems))?;
         let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
         // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
-        if let Some(rule) = active.filter(|_| turned.by_seller && waits) {
+        if let Some(rule) = active.filter(|_| turned.by_seller && waits && !tied) {
             fields.extend(rule.write.clone());
         }
         let control = mapping.control();
         let before = record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
-        let line = Line("The lead became this opportunity.".to_owned());
-        if !before.contains(&line.0) {
+        if !tied {
+            let line = sentence::lead_became_this();
             let now = self.around.clock.now();
             let zone = &self.account.settings.time_zone;
             let text = sentence::audit_text(before, &[line], now, zone, control.audit_length);
             fields.insert(control.audit.clone(), json!(text));
+            let ticked = is_ticked(turned.lead, turned.lead_mapping);
+            fields.insert(control.sync.clone(), json!(ticked));
         }
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
-        fields.insert(control.sync.clone(), json!(ticked));
-        // An earlier try may have come as far as this.
         fields.retain(|name, value| record.fields.get(name) != Some(value));
         let before = mapping.read_record(&record.fields).values;
         let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
@@ -222,6 +222,21 @@ fn is_ticked(record: &Record, mapping: &Mapping) -> bool {
     record.fields.get(&mapping.control().sync).and_then(Json::as_bool) == Some(true)
 }
 
+/// Whether an earlier try has tied the opportunity already and its end is not remembered: it was cut
+/// off, or the store comes from a backup. The opportunity carries our line then, or a token that the
+/// CRM did not copy from the lead. What it holds now may be anybody's edit since.
+fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> bool {
+    let text = |record: &Record, field: Option<&String>| -> String {
+        let held = field.and_then(|field| record.fields.get(field)).and_then(Json::as_str);
+        held.unwrap_or_default().to_owned()
+    };
+    let control = mapping.control();
+    let token = text(opportunity, control.token.as_ref());
+    let of_lead = text(turned.lead, turned.lead_mapping.control().token.as_ref());
+    text(opportunity, Some(&control.audit)).contains(&sentence::lead_became_this().0)
+        || !token.is_empty() && token != of_lead
+}
+
 /// What the lead's mapping says that a qualified lead is to hold.
 fn qualified_status(mapping: &Mapping) -> String {
     let rule = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
@@ -236,16 +251,21 @@ fn qualified_status(mapping: &Mapping) -> String {
 /// opportunity does not hold: they go on there, as they were agreed on or as the seller's edits that
 /// were not sent yet. What the CRM filled in by itself is nobody's edit, so that the referral's values
 /// replace it.
+///
+/// An opportunity that was `tied` before has got all that already: nothing is carried once more, and
+/// nothing is taken for the CRM's own.
 fn after_conversion(
     link: &Link,
     turned: &Turned<'_>,
     opportunity: &Record,
     mapping: &Mapping,
+    tied: bool,
 ) -> (BTreeMap<String, Agreement>, Values) {
     let of_lead = turned.lead_mapping.read_record(&turned.lead.fields).values;
+    let of_opportunity = mapping.read_record(&opportunity.fields).values;
     let mut base = BTreeMap::new();
     let mut carried = Values::new();
-    for (field, here) in &mapping.read_record(&opportunity.fields).values {
+    for (field, here) in &of_opportunity {
         let (agreed, value) = (link.base.get(field), of_lead.get(field));
         match (agreed, value.filter(|value| agreed.is_some() || !value.is_null())) {
             (_, Some(value)) => {
@@ -254,8 +274,13 @@ fn after_conversion(
                     carried.insert(field.clone(), value.clone());
                 }
             }
+            (_, None) if tied => {}
             (_, None) => agree(&mut base, field, &Value::Null, here),
         }
+    }
+    if tied {
+        let carried = std::mem::take(&mut carried);
+        settle_carried(&mut base, &carried, &Values::new(), &of_opportunity);
     }
     (base, carried)
 }

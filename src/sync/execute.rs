@@ -111,6 +111,7 @@ impl Attempt<'_> {
             losers: write.conflicts.clone(),
             from: write.values.keys().copied().collect(),
             lines,
+            doubtful: false,
             at: self.around.clock.now(),
         };
         let token = intent.token.clone();
@@ -192,6 +193,7 @@ impl Attempt<'_> {
             losers: Vec::new(),
             from: vec![crm],
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         });
         self.keep(deal).await?;

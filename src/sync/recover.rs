@@ -89,6 +89,7 @@ impl Attempt<'_> {
         for (crm, now) in senders.iter().filter(|(crm, _)| intent.from.contains(crm)) {
             if let Some(link) = deal.link_mut(*crm) {
                 settle::settle_landed(link, &intent.sent, &intent.sent, now, true);
+                settle::doubt(link, intent);
             }
         }
         for (crm, line) in &intent.lines {
@@ -162,6 +163,7 @@ impl Attempt<'_> {
             {
                 link.base_stage = Some(StageAgreement { referral: sent, record });
             }
+            settle::doubt(link, intent);
         }
     }
 

@@ -76,6 +76,7 @@ impl Attempt<'_> {
             losers: Vec::new(),
             from: Vec::new(),
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         });
         if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {

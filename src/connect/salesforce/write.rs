@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::client::{Client, Moment, Request};
 use super::combine::Batch;
+use super::lists;
 use super::query::{Read, read_batch};
 use super::settings::Settings;
 use super::soql;
@@ -99,23 +100,22 @@ impl WriteBatch {
         if session_ended(&answer) {
             self.client.forget_session().await;
         }
-        self.complete(&mut answer).await?;
+        self.complete(&mut answer).await;
         let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
         Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
     }
 
-    /// Completes the lists of the records that were read back.
-    async fn complete(&self, answer: &mut Json) -> Result<(), ConnectError> {
+    /// Completes the lists of the records that were read back. What was written is written, whatever
+    /// becomes of these reads: a list that cannot be read to its end stays open, and only the write of
+    /// its own record has an outcome that is not known.
+    async fn complete(&self, answer: &mut Json) {
         let parts = answer.get_mut("compositeResponse").and_then(Json::as_array_mut);
         for part in parts.into_iter().flatten() {
             let rows = part.pointer_mut("/body/records").and_then(Json::as_array_mut);
-            let Some(rows) = rows else { continue };
-            // What was written is written, whatever becomes of these reads.
-            self.client.complete_lists(rows).await.map_err(|error| {
-                ConnectError::Unknown(format!("written, but it could not be read back: {error}"))
-            })?;
+            for row in rows.into_iter().flatten() {
+                let _ = self.client.complete_lists(std::slice::from_mut(row)).await;
+            }
         }
-        Ok(())
     }
 
     fn part(&self, at: usize, write: &Write) -> Json {
@@ -196,7 +196,10 @@ impl Answers<'_> {
             .and_then(|(_, body)| read_batch(body.clone(), self.moment, &self.data_path).ok());
         let rows = rows.map(|batch| (write.proof.rows(&batch.rows), batch.next.is_some()));
         // A proof that was cut short says nothing of the rows it does not show.
-        match rows.filter(|(rows, is_cut)| !(*is_cut && rows.is_empty())) {
+        let shows = |(rows, is_cut): &(Vec<Json>, bool)| {
+            !(*is_cut && rows.is_empty()) && !rows.iter().any(lists::is_open)
+        };
+        match rows.filter(shows) {
             Some((rows, _)) => {
                 Ok(Written { status, body: body.clone(), rows, moment: self.moment })
             }
