@@ -188,8 +188,12 @@ pub fn doubt(link: &mut Link, intent: &Intent) {
 
 #[cfg(test)]
 mod tests {
-    use super::{ignored, stuck};
+    use super::{doubt_half_landed, ignored, landed_by_value, stuck};
+    use crate::domain::deal::{Conflict, Intent, Link, Target, Values};
+    use crate::domain::id::CrmName;
     use crate::domain::value::Value;
+    use crate::merge::field::agree;
+    use serde_json::json;
 
     fn money(text: &str) -> Value {
         Value::decimal(text.parse().expect("a number"))
@@ -227,6 +231,64 @@ mod tests {
         ];
         for (meant, held, before, expected, why) in table {
             assert_eq!(ignored(&meant, &held, &before), expected, "{why}");
+        }
+    }
+
+    /// A PATCH of a deal value that both sides had changed, and of notes that only the record had.
+    fn patch() -> (Intent, Link) {
+        let (crm, text) = (Target::Crm(CrmName::Salesforce), Value::text);
+        let conflict = Conflict {
+            field: "value".to_owned(),
+            winner: crm,
+            kept: money("20"),
+            loser: Target::PartnerCenter,
+            lost: money("15"),
+            policy: "crm".to_owned(),
+        };
+        let intent = json!({
+            "token": "t-1", "target": "partner_center", "action": "update", "expect": "1",
+            "sent": {}, "stage": null, "losers": [], "at": "2026-09-10T00:00:00Z",
+        });
+        let mut intent: Intent = serde_json::from_value(intent).expect("an intent");
+        intent.losers = vec![conflict];
+        intent.sent = values(money("20"), text("Ours"));
+        let link = json!({
+            "record": { "crm": "salesforce", "kind": "opportunity", "id": "006" },
+            "state": { "is": "live" }, "version": null, "base": {}, "base_stage": null, "hold": null,
+        });
+        let mut link: Link = serde_json::from_value(link).expect("a link");
+        agree(&mut link.base, "value", &money("10"), &money("10"));
+        agree(&mut link.base, "notes", &text("Begin"), &text("Begin"));
+        (intent, link)
+    }
+
+    fn values(value: Value, notes: Value) -> Values {
+        Values::from([("value".to_owned(), value), ("notes".to_owned(), notes)])
+    }
+
+    #[test]
+    fn a_write_landed_where_something_is_there_and_nothing_is_as_before() {
+        let text = Value::text;
+        let table = [
+            (money("20"), text("Ours"), true, vec![], "everything is there"),
+            (money("20"), text("Theirs"), true, vec![], "one was edited since"),
+            (money("30"), text("Ours"), true, vec![], "the other was"),
+            (money("15"), text("Begin"), false, vec![], "nothing is there"),
+            (money("15"), text("Ours"), false, vec![], "the value that was to lose is there"),
+            (money("20"), text("Begin"), false, vec!["notes"], "a value that a person entered"),
+            (money("30"), text("Theirs"), false, vec![], "both were edited"),
+        ];
+        for (value, notes, expected, doubted, why) in table {
+            let (intent, mut link) = patch();
+            let now = values(value, notes);
+            assert_eq!(landed_by_value(&intent, &link, &now, None, true), expected, "{why}");
+            assert!(!landed_by_value(&intent, &link, &now, None, false), "the version moved not");
+            if !expected {
+                doubt_half_landed(&intent, &mut link, &now);
+            }
+            let doubtful = link.base.iter().filter(|(_, base)| base.doubtful);
+            let doubtful: Vec<&str> = doubtful.map(|(field, _)| field.as_str()).collect();
+            assert_eq!(doubtful, doubted, "{why}");
         }
     }
 }

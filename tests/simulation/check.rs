@@ -1,6 +1,6 @@
 //! What must be true once the people have stopped, the faults are over and everything is worked off.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cosell_sync::domain::audit::{AuditEntry, AuditKind};
 use cosell_sync::domain::deal::{Deal, Link, LinkState, Target};
@@ -182,14 +182,22 @@ fn controls_agree(world: &World, referral: &Referral, link: &Link, broken: &mut 
         broken.push(format!("I1: {key} was not told {:?}", link.pending));
     }
     let text = row.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
-    let mut last: BTreeMap<&str, &str> = BTreeMap::new();
-    for line in text.lines().filter(|line| line.contains("changed here")) {
-        let field = line.split(" – ").nth(1).and_then(|told| told.split(" changed here").next());
-        // A value that came back in between may lose a second time.
-        if last.insert(field.unwrap_or_default(), line) == Some(line) {
-            broken.push(format!("A: a line about a conflict stands twice in {key}: {line}"));
-        }
+    if let Some(line) = told_twice(text) {
+        broken.push(format!("A: a line about a conflict stands twice in {key}: {line}"));
     }
+}
+
+/// A line about a conflict that stands twice with the same line of its field before it. A value that
+/// came back in between may lose a second time, and then something else was told of its field.
+fn told_twice(text: &str) -> Option<&str> {
+    let sentence = |line: &str| line.split_once(" – ").map_or(0, |(time, _)| time.len() + 5);
+    let of_field = |line: &str, field: &str| line[sentence(line)..].starts_with(field);
+    let mut seen = BTreeSet::new();
+    text.lines().enumerate().find_map(|(at, line)| {
+        let (field, _) = line[sentence(line)..].split_once(" changed here")?;
+        let before = text.lines().skip(at + 1).find(|line| of_field(line, field));
+        (before == Some(line) || !seen.insert((line, before))).then_some(line)
+    })
 }
 
 /// I2 and I5: no value of a person vanishes, and no conflict is invented.

@@ -34,7 +34,7 @@
 //! | I22 the same seed gives the same run | `the_same_seed_gives_the_same_run` |
 //! | R5 the ledger balances | `check::books`, `SimStore::check_books` |
 //!
-//! * `COSELL_SYNC_SIMULATION_SEEDS`: how many random runs; 1,000 by default, which have passed.
+//! * `COSELL_SYNC_SIMULATION_SEEDS`: how many random runs; 3,000 by default.
 //! * `COSELL_SYNC_SIMULATION_FIRST`: the first seed of them; 1 by default.
 //! * `COSELL_SYNC_SIMULATION_BUG_SEEDS`: so many seeds may pass before a planted bug is found.
 //! * `COSELL_SYNC_MODEL_EDITS`, `COSELL_SYNC_MODEL_CRASHES`: how much happens in a schedule of the small
@@ -89,7 +89,7 @@ fn random_edits_and_faults_on_all_sides_lose_nothing() {
     let (first, last) = match setting("COSELL_SYNC_SIMULATION_SEED", 0) {
         0 => {
             let first = setting("COSELL_SYNC_SIMULATION_FIRST", 1);
-            (first, first + setting("COSELL_SYNC_SIMULATION_SEEDS", 1000) - 1)
+            (first, first + setting("COSELL_SYNC_SIMULATION_SEEDS", 3000) - 1)
         }
         only => (only, only),
     };
@@ -124,11 +124,11 @@ fn random_edits_and_faults_on_all_sides_lose_nothing() {
     assert!(failures.is_empty(), "{} runs failed: {shown:#?}", failures.len());
 }
 
-/// A mapping that moves a text and moves it back, a process that ends between the trail and its note, and
-/// a deal value that loses, comes back with its currency and loses again.
+/// Beyond those that run anyway: a person who enters by hand one value of a write that never arrived, a
+/// deal value that loses, comes back with its currency and loses again, and one that only went along.
 #[test]
 fn seeds_that_once_failed_hold() {
-    for seed in [126, 1099, 1556, 1571, 1704, 1838, 1851] {
+    for seed in [3686, 4079, 4826] {
         let broken = run(seed, None).broken;
         assert!(broken.is_empty(), "seed {seed}: {broken:?}");
     }
