@@ -523,6 +523,17 @@ async fn the_trail_is_numbered_chained_and_found() {
     .await;
 }
 
+/// Every byte of every file below a folder.
+fn bytes_below(folder: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let more = if path.is_dir() { Ok(bytes_below(&path)) } else { std::fs::read(&path) };
+        bytes.extend(more.expect("a file"));
+    }
+    bytes
+}
+
 #[tokio::test]
 async fn erasing_a_deal_keeps_the_chain_whole() {
     law(async |subjected| {
@@ -549,6 +560,12 @@ async fn erasing_a_deal_keeps_the_chain_whole() {
         let file = std::fs::File::open(&path).expect("a file");
         let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).expect("text");
         assert!(text.contains("kept") && !text.contains("Jane"), "gone from exports too");
+        let anew = folder.path().join("anew");
+        cosell_sync::store::sled::restore(&path, &anew).expect("restored");
+        let bytes = bytes_below(&anew);
+        let holds = |word: &str| bytes.windows(word.len()).any(|part| part == word.as_bytes());
+        assert!(holds("kept"), "the bytes on the disk can be read");
+        assert!(!holds("Jane") && !holds("Joe"), "and not one of a restored store tells of it");
     })
     .await;
 }

@@ -121,7 +121,8 @@ pub fn doubt_half_landed(intent: &Intent, link: &mut Link, now: &Values) {
     if !fresh.iter().any(|(field, sent)| now.get(*field) == Some(sent)) {
         return;
     }
-    let unclear = |field: &&String| is_as_before(intent, link, now, field);
+    let unclear =
+        |field: &&String| now.get(*field).is_some_and(|now| is_agreed(intent, link, field, now));
     let unclear: Vec<String> =
         fresh.iter().map(|(field, _)| *field).filter(unclear).cloned().collect();
     for field in unclear {
@@ -146,6 +147,11 @@ fn is_as_before(intent: &Intent, link: &Link, now: &Values, field: &str) -> bool
     if let Some(loser) = losers.find(|one| one.field == field && one.loser == intent.target) {
         return loser.lost == *now;
     }
+    is_agreed(intent, link, field, now)
+}
+
+/// Whether a value is what the target of a write held when both sides last agreed.
+fn is_agreed(intent: &Intent, link: &Link, field: &str, now: &Value) -> bool {
     link.base.get(field).is_some_and(|base| match intent.target {
         Target::PartnerCenter => base.referral.is(now),
         Target::Crm(_) => base.record.is(now),

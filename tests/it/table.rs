@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use cosell_sync::connect::salesforce::sandbox::CustomField;
 use cosell_sync::domain::id::ReferralId;
 use futures_util::future::join_all;
 use serde_json::{Value as Json, json};
@@ -224,11 +225,21 @@ enum Crm {
 use Crm::{Dynamics365, Salesforce};
 
 impl Crm {
+    /// The daemon with this CRM, which has the optional field for the reason of an end.
     async fn start(self) -> World {
-        match self {
-            Dynamics365 => Setup::dynamics_only().start().await,
-            Salesforce => Setup::salesforce_only().start().await,
-        }
+        let setup = match self {
+            Dynamics365 => Setup::dynamics_only().prepare(|sandbox| {
+                for table in ["opportunity", "lead"] {
+                    sandbox.dynamics365.add_text_column(table, "pc_statusreason");
+                }
+            }),
+            Salesforce => Setup::salesforce_only().prepare(|sandbox| {
+                for object in ["Opportunity", "Lead"] {
+                    sandbox.salesforce.add_field(object, "Status_Reason__c", CustomField::Text);
+                }
+            }),
+        };
+        setup.start().await
     }
 
     fn opportunity(self, world: &World, id: &ReferralId) -> Option<Json> {

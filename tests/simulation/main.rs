@@ -15,7 +15,7 @@
 //! | I3 one record for a referral in each CRM, one referral for a record | `check::one_to_one`, `creation` |
 //! | I4 nothing comes back that a person deleted | `check::one_to_one`; `scenarios::a_deleted_record_is_never_made_again` |
 //! | I5 no conflict names what nobody wrote | `check::losses` |
-//! | I6 it comes to rest, and then writes nothing for ten minutes; no try goes on for ever | `random::calm_down`, `random::echo_silence`; for each CRM, deals and leads, `order::after_everything_agrees_ten_minutes_of_polls_write_nothing` |
+//! | I6 it comes to rest, and then writes nothing for ten minutes; no try goes on for ever | `random::calm_down`, `random::echo_silence`; for each CRM, deals and leads, `order::after_everything_agrees_ten_minutes_of_polls_write_nothing`; with the whole daemon, `tests/it/echo.rs` |
 //! | I7 few writes to each system | `check::few_writes` |
 //! | I8 an event once or many times, in any order, comes to the same | `order::events_once_or_many_times_in_any_order_come_to_the_same`; `random::echo_silence` |
 //! | I9 so does a deal among others | `order::a_deal_worked_among_others_ends_as_it_does_alone` |
@@ -30,7 +30,7 @@
 //! | I18 no more calls than agreed | `src/connect/dynamics365/limits.rs` (`no_window_of_a_day_holds_more_than_the_budget`), `tests/salesforce/feed.rs`, `tests/it/salesforce.rs`, `src/connect/http/client.rs` |
 //! | I19 a deal that can never be worked keeps no other waiting for more than one try | `isolation` |
 //! | I20 only the documented moves, and none from an end | `FakePartnerCenter::apply`, `FakeCrm::write` |
-//! | I21 what was erased is in no trail and no export | `tests/store.rs` (`erasing_a_deal_keeps_the_chain_whole`) |
+//! | I21 what was erased is in no trail, no export and no byte of a store that is restored from one | `tests/store.rs` (`erasing_a_deal_keeps_the_chain_whole`) |
 //! | I22 the same seed gives the same run | `the_same_seed_gives_the_same_run` |
 //! | R5 the ledger balances | `check::books`, `SimStore::check_books` |
 //!

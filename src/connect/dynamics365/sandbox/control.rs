@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::data::Row;
 use super::options::{KeyActivation, SandboxOptions};
 use super::problem::Problem;
-use super::schema::{connector_columns, cosell_columns};
+use super::schema::{connector_columns, cosell_columns, own_text};
 use super::seed;
 use super::state::{LoggedRequest, State};
 use super::webhook::{WebhookCall, post};
@@ -178,6 +178,11 @@ impl Dynamics365Sandbox {
                 }
             }
         });
+    }
+
+    /// An administrator adds a text column to a table.
+    pub fn add_text_column(&self, table: &str, name: &str) {
+        self.with(|state| state.install(table, [own_text(name)]));
     }
 
     /// Adds the columns of Microsoft's own connector to opportunity. Their labels are documented,

@@ -39,6 +39,11 @@ pub(in super::super) fn cosell_columns() -> Vec<Column> {
     .collect()
 }
 
+/// A text column of the organisation's own.
+pub(in super::super) fn own_text(name: &str) -> Column {
+    Column::text(name, 255).custom()
+}
+
 /// The columns of Microsoft's connector. Its display names are documented, its logical names are
 /// not: `mspc_` is this emulator's invention, so find them by label.
 pub(in super::super) fn connector_columns() -> Vec<Column> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub(super) use column::{Choice, Column, Kind, Target};
-pub(super) use cosell::{connector_columns, cosell_columns};
+pub(super) use cosell::{connector_columns, cosell_columns, own_text};
 
 /// One table.
 #[derive(Debug, Clone)]
