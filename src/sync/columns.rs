@@ -109,7 +109,13 @@ mod tests {
     }
 
     /// What happens to a field whose referral and record hold these.
-    fn verdict(link: &Link, mapping: &Mapping, name: &str, there: &Value, held: &Fields) -> Verdict {
+    fn verdict(
+        link: &Link,
+        mapping: &Mapping,
+        name: &str,
+        there: &Value,
+        held: &Fields,
+    ) -> Verdict {
         let here = &mapping.read_record(held).values[name];
         let rule = mapping.fields().iter().find(|rule| rule.name == name).expect("a row");
         let base = link.base.get(name);

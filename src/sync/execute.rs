@@ -109,7 +109,7 @@ impl Attempt<'_> {
             columns: BTreeMap::new(),
             stage: write.stage,
             losers: write.conflicts.clone(),
-            from: write.values.keys().copied().collect(),
+            from: self.senders(write),
             lines,
             doubtful: false,
             at: self.around.clock.now(),
@@ -145,6 +145,13 @@ impl Attempt<'_> {
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// The CRMs whose values a PATCH sends, or whose record it names if it sends nothing else.
+    fn senders(&self, write: &ReferralWrite) -> Vec<CrmName> {
+        let names = write.external_reference.is_some() && write.stage.is_none();
+        let named = (names && write.values.is_empty()).then_some(self.account.settings.primary_crm);
+        write.values.keys().copied().chain(named).collect()
     }
 
     /// Makes Microsoft's referral in the engagement, unless it is there already.

@@ -323,11 +323,10 @@ fn an_edit_after_the_end_is_named_when_it_is_overwritten() {
 /// backup says has not moved all the same: the seller's edit after the end stays, and nobody lost.
 #[test]
 fn an_edit_after_the_end_stays_when_the_store_comes_from_a_backup() {
-    let table = [("Begin", None, "only the seller has written"), (
-        "Lost to Fabrikam",
-        Some("Ask again in May"),
-        "both sides moved since the backup: named",
-    )];
+    let table = [
+        ("Begin", None, "only the seller has written"),
+        ("Lost to Fabrikam", Some("Ask again in May"), "both sides moved since the backup: named"),
+    ];
     for (there, lost, why) in table {
         let mut bench = Bench::new();
         bench.referral["status"] = json!("Closed");
