@@ -168,9 +168,8 @@ impl Attempt<'_> {
         let seen = view(read, referral);
         let Some(Ok(help)) = seen.help() else { return Ok(Ok(())) };
         let Some(engagement) = referral.engagement_id() else {
-            return Ok(Err(ConnectError::Broken(
-                "the referral came without an engagement".to_owned(),
-            )));
+            let reason = "the referral came without an engagement".to_owned();
+            return Ok(Err(ConnectError::Broken(reason)));
         };
         let now = self.around.clock.now();
         let ready = self.invitation_shows_at(deal);

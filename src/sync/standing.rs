@@ -11,7 +11,7 @@ use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, LinkState, Standing, Target, Values};
 use crate::domain::id::CrmName;
-use crate::domain::record::Version;
+use crate::domain::record::{Fields, Version};
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::merge::sentence::{self, Line};
@@ -25,8 +25,19 @@ impl Attempt<'_> {
         &mut self,
         deal: &mut Deal,
         read: &mut ReadRecord,
-        (word, line): (Standing, Option<Line>),
+        what: (Standing, Option<Line>),
         summary: &str,
+    ) -> Result<Result<(), ConnectError>, StoreError> {
+        self.book_with(deal, read, what, (Fields::new(), summary)).await
+    }
+
+    /// The same, with `more` fields that no value of the deal goes through.
+    pub(super) async fn book_with(
+        &mut self,
+        deal: &mut Deal,
+        read: &mut ReadRecord,
+        (word, line): (Standing, Option<Line>),
+        (more, summary): (Fields, &str),
     ) -> Result<Result<(), ConnectError>, StoreError> {
         let crm = read.record.key.crm;
         let Some(part) = self.account.part(crm) else { return Ok(Ok(())) };
@@ -34,7 +45,8 @@ impl Attempt<'_> {
         self.keep(deal).await?;
         let pending = deal.link(crm).map(|link| link.pending.clone()).unwrap_or_default();
         let lines: Vec<Line> = pending.into_iter().map(Line).collect();
-        let fields = self.bookkeeping(read, &lines, word, Some(&token));
+        let mut fields = self.bookkeeping(read, &lines, word, Some(&token));
+        fields.extend(more);
         let expect = read.record.version.clone();
         let answer = part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
         part.breaker.learn(&answer, self.around.clock.now());
