@@ -356,7 +356,7 @@ pub struct Intent {
     pub stage: Option<Stage>,
     /// Values that lose by this write.
     pub losers: Vec<Conflict>,
-    /// For a write to Partner Center: the CRMs whose values were sent.
+    /// For a write to Partner Center: the CRMs whose values were sent, or whose record is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<CrmName>,
     /// What the sellers are to be told once it has landed.

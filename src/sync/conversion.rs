@@ -88,7 +88,7 @@ impl Attempt<'_> {
         };
         let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
-        match self.move_link(deal, part, read, &turned, referral).await {
+        match self.move_link(deal, part, read, &turned, referral).await? {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
         }
@@ -128,7 +128,9 @@ impl Attempt<'_> {
                 self.recover_record(deal, intent, referral, &read);
             }
         }
-        deal.intents.retain(|intent| intent.target != target);
+        // Whether an earlier try has tied the opportunity is to be seen there.
+        deal.intents
+            .retain(|intent| intent.target != target || intent.action == IntentAction::Qualify);
     }
 
     /// Ties the deal to the opportunity that its lead became.
@@ -139,14 +141,16 @@ impl Attempt<'_> {
         read: ReadRecord,
         turned: &Turned<'_>,
         referral: &Referral,
-    ) -> Result<ReadRecord, ConnectError> {
+    ) -> Result<Result<ReadRecord, ConnectError>, StoreError> {
+        self.tell_landed(deal, &read);
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
         let tied = was_tied(&record, &mapping, turned);
         let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
-        let mut fields = mapping
-            .write_record(&carried, Some(referral), Occasion::Update)
-            .map_err(|problems| not_convertible(&problems))?;
+        let mut fields = match mapping.write_record(&carried, Some(referral), Occasion::Update) {
+            Ok(fields) => fields,
+            Err(problems) => return Ok(Err(not_convertible(&problems))),
+        };
         let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
         // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
@@ -167,7 +171,10 @@ impl Attempt<'_> {
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
         fields.retain(|name, value| record.fields.get(name) != Some(value));
         let before = mapping.read_record(&record.fields).values;
-        let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
+        let record = match self.tie_opportunity(deal, part, record, fields, &mapping).await? {
+            Ok(record) => record,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let after = mapping.read_record(&record.fields).values;
         settle_carried(&mut base, &carried, &before, &after);
         let fresh = Link {
@@ -179,6 +186,7 @@ impl Attempt<'_> {
             lead: Some(old.record),
             ..link(&record)
         };
+        deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
         deal.links.retain(|link| link.record.crm != part.name());
         deal.links.push(fresh);
         let summary = format!(
@@ -187,26 +195,36 @@ impl Attempt<'_> {
             part.name().title()
         );
         self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(ReadRecord { record, mapping })
+        Ok(Ok(ReadRecord { record, mapping }))
     }
 
     /// Writes the referral and whatever else goes with it to the opportunity.
     async fn tie_opportunity(
         &mut self,
-        deal: &Deal,
+        deal: &mut Deal,
         part: &CrmPart,
         record: Record,
-        fields: Fields,
+        mut fields: Fields,
         mapping: &Mapping,
-    ) -> Result<Record, ConnectError> {
+    ) -> Result<Result<Record, ConnectError>, StoreError> {
         if fields.is_empty() {
-            return Ok(record);
+            return Ok(Ok(record));
         }
+        let target = Target::Crm(part.name());
         let expect = record.version.clone();
-        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
-        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
-        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
-        Ok(record)
+        let token = self.promise_other(deal, target, IntentAction::Qualify, &expect);
+        self.keep(deal).await?;
+        fields.extend(mapping.control().token.clone().map(|field| (field, json!(token))));
+        let answer = part.crm.update(&record, &expect, &fields, mapping.shape()).await;
+        if !matches!(answer, Err(ConnectError::Unknown(_))) {
+            deal.intents.retain(|intent| intent.token != token);
+        }
+        if let Ok(record) = &answer {
+            let tied =
+                format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+            self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
+        }
+        Ok(answer)
     }
 }
 

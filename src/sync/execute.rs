@@ -109,7 +109,7 @@ impl Attempt<'_> {
             columns: BTreeMap::new(),
             stage: write.stage,
             losers: write.conflicts.clone(),
-            from: write.values.keys().copied().collect(),
+            from: self.senders(write),
             lines,
             doubtful: false,
             at: self.around.clock.now(),
@@ -147,6 +147,13 @@ impl Attempt<'_> {
         }
     }
 
+    /// The CRMs whose values a PATCH sends, or whose record it names if it sends nothing else.
+    fn senders(&self, write: &ReferralWrite) -> Vec<CrmName> {
+        let names = write.external_reference.is_some() && write.stage.is_none();
+        let named = (names && write.values.is_empty()).then_some(self.account.settings.primary_crm);
+        write.values.keys().copied().chain(named).collect()
+    }
+
     /// Makes Microsoft's referral in the engagement, unless it is there already.
     async fn invite(
         &mut self,
@@ -161,9 +168,8 @@ impl Attempt<'_> {
         let seen = view(read, referral);
         let Some(Ok(help)) = seen.help() else { return Ok(Ok(())) };
         let Some(engagement) = referral.engagement_id() else {
-            return Ok(Err(ConnectError::Broken(
-                "the referral came without an engagement".to_owned(),
-            )));
+            let reason = "the referral came without an engagement".to_owned();
+            return Ok(Err(ConnectError::Broken(reason)));
         };
         let now = self.around.clock.now();
         let ready = self.invitation_shows_at(deal);

@@ -197,7 +197,7 @@ impl Answers<'_> {
         let rows = rows.map(|batch| (write.proof.rows(&batch.rows), batch.next.is_some()));
         // A proof that was cut short says nothing of the rows it does not show.
         let shows = |(rows, is_cut): &(Vec<Json>, bool)| {
-            !(*is_cut && rows.is_empty()) && !rows.iter().any(lists::is_open)
+            !(*is_cut && rows.is_empty() || rows.iter().any(lists::is_open))
         };
         match rows.filter(shows) {
             Some((rows, _)) => {
