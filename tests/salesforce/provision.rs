@@ -1,5 +1,6 @@
 //! Provisioning an empty organisation, and doing it again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, SellerAccess, WantedField};
@@ -68,6 +69,21 @@ async fn an_empty_organisation_is_prepared_once() {
     assert_eq!(made.expect("a record").fields["Referral_Identifier__c"], json!(REFERRAL));
     let schema = world.client.describe(OPPORTUNITY).await.expect("a schema");
     assert!(schema.keys.contains(&"Referral_Identifier__c".to_owned()));
+}
+
+/// What opportunities and leads share is planned for both, in the same words: whoever shows both
+/// plans can tell what is there once.
+#[tokio::test]
+async fn what_both_kinds_share_is_named_alike() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    let mut plans = Vec::new();
+    for kind in [RecordKind::Opportunity, RecordKind::Lead] {
+        let wanted = Provision { kind, ..wanted("") };
+        let steps = world.client.provision(&wanted, true).await.expect("a plan");
+        plans.push(steps.into_iter().map(|step| step.what).collect::<BTreeSet<_>>());
+    }
+    let shared: Vec<&String> = plans[0].intersection(&plans[1]).collect();
+    assert_eq!(shared.len(), 4, "the set, its assignment, accounts, contacts: {shared:?}");
 }
 
 #[tokio::test]
