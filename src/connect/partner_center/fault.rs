@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::connect::error::{ConnectError, Refusal};
+use crate::connect::error::{ConnectError, Refusal, without_personal_data};
 use crate::connect::http::{Answer, Purpose};
 use crate::domain::time::Timestamp;
 
@@ -120,7 +120,7 @@ fn refusal(answer: &Answer) -> Refusal {
     let shape = outer.cloned().unwrap_or(Json::Object(body));
     let (code, message) = deepest(&shape);
     refusal.code = code;
-    refusal.message = shorten(&message, 500);
+    refusal.message = shorten(&without_personal_data(&message), 500);
     if let Some(target) = shape.get("target").and_then(Json::as_str) {
         refusal.fields.push(shorten(target, 100));
     }
