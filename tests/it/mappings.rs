@@ -203,6 +203,8 @@ async fn deals_that_a_lost_field_held_go_on_by_themselves() {
                 row.and_then(|row| number(&row["Amount"])) == Some(77_000.0)
             })
             .await;
+        let doctor = good(&world, "GET", "doctor", json!({})).await.to_string();
+        assert!(doctor.contains(&format!("{field}. Its rows are parked")), "{doctor}");
         world.finish().await;
     }
 }
