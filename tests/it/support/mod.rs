@@ -301,6 +301,8 @@ impl World {
             self.idle().await;
             let before = self.writes();
             self.two_polls().await;
+            // What the polls have found is worked on before anybody looks.
+            self.idle().await;
             if self.writes() == before {
                 return;
             }
