@@ -21,6 +21,9 @@ use crate::sync::account::Account;
 
 /// How often what became of a test event is asked for, once a second.
 const TEST_POLLS: u32 = 20;
+/// What stands before the account in the path of our own addresses.
+const DOOR: &str = "webhooks/partner-center/";
+
 /// What was last seen, per account.
 #[derive(Default)]
 pub(super) struct Slots(Mutex<BTreeMap<AccountName, Seen>>);
@@ -81,7 +84,7 @@ fn address(parts: &Parts, account: &AccountName) -> Result<(String, String), Ope
         )
     })?;
     let base = public.as_str().trim_end_matches('/');
-    let shown = format!("{base}/webhooks/partner-center/{account}");
+    let shown = format!("{base}/{DOOR}{account}");
     let Some(source) = &webhook.path_secret else { return Ok((shown.clone(), shown)) };
     let secret = source
         .read("path_secret", &parts.config.folder)
@@ -98,31 +101,32 @@ pub(super) async fn look(parts: &Parts, account: &Account) -> Result<WebhookView
 }
 
 async fn ask(parts: &Parts, account: &Account) -> Result<Option<WebhookSlot>, OperationError> {
-    let now = parts.around.clock.now();
-    let asked = match account.breaker.pass(now) {
-        Ok(()) => account.partner_center.webhook_slot().await,
-        Err(closed) => Err(closed),
-    };
+    if let Err(closed) = account.breaker.pass(parts.around.clock.now()) {
+        // A wait is no help where somebody must sign in.
+        let fault = account.breaker.refusal().map_or(closed, ConnectError::Unauthorized);
+        return Err(outside("Partner Center", &fault));
+    }
+    let asked = account.partner_center.webhook_slot().await;
     account.breaker.learn(&asked, parts.around.clock.now());
     asked.map_err(|fault| outside("Partner Center", &fault))
 }
 
 fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> WebhookView {
     let own = address(parts, &account.name);
-    let register = "Register our address with `cosell-sync webhook register`.";
+    let command = |words: &str| parts.command(&account.name, words);
+    let register = format!("Register our address with `{}`.", command("webhook register"));
     let (owner, fix) = match (&own, slot) {
         (Err(error), _) => ("unknown", Some(error.to_string())),
         (Ok((wanted, _)), slot) => match plan(slot, wanted, false) {
             SlotPlan::Keep => ("ours", None),
-            SlotPlan::Register(_) => ("none", Some(register.to_owned())),
-            SlotPlan::Complete(_) => ("incomplete", Some(register.to_owned())),
+            SlotPlan::Register(_) => ("none", Some(register)),
+            SlotPlan::Complete(_) => ("incomplete", Some(register)),
             SlotPlan::TakeOver { .. } | SlotPlan::Foreign { .. } => (
                 "foreign",
-                Some(
-                    "Another tool gets the events; the list is still read. Take over with \
-                     `cosell-sync webhook register --take-over`."
-                        .to_owned(),
-                ),
+                Some(format!(
+                    "Another tool gets the events; the list is still read. Take over with `{}`.",
+                    command("webhook register --take-over"),
+                )),
             ),
         },
     };
@@ -132,7 +136,7 @@ fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> Webhook
         owner: owner.to_owned(),
         url: slot.map(|slot| match &shown {
             Some(shown) if ours => shown.clone(),
-            _ => without_query(&slot.url),
+            _ => without_secrets(&slot.url),
         }),
         wanted: shown,
         events: slot.map(|slot| slot.events.clone()).unwrap_or_default(),
@@ -141,9 +145,23 @@ fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> Webhook
     }
 }
 
-/// An address without what tends to hold secrets.
-fn without_query(address: &str) -> String {
-    address.split(['?', '#']).next().unwrap_or_default().to_owned()
+/// An address without what tends to hold secrets: sign-in, query, and what follows the account in an
+/// address that a daemon like this one was reached at, under whatever name.
+fn without_secrets(address: &str) -> String {
+    let shown = address.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = shown.split_once("://").unwrap_or(("", shown));
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = place.rsplit('@').next().unwrap_or(place);
+    let path = match path.split_once(DOOR) {
+        Some((before, after)) => {
+            let account = after.split('/').next().unwrap_or_default();
+            format!("{before}{DOOR}{account}")
+        }
+        None => path.to_owned(),
+    };
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let path = if path.is_empty() { path } else { format!("/{path}") };
+    format!("{scheme}{host}{path}")
 }
 
 /// Makes the registration ours.
@@ -169,12 +187,12 @@ async fn write(
         SlotPlan::Register(slot) => (slot, format!("The webhook {shown} was registered.")),
         SlotPlan::Complete(slot) => (slot, format!("The webhook {shown} was completed.")),
         SlotPlan::TakeOver { slot, from } => {
-            let from = without_query(&from);
+            let from = without_secrets(&from);
             (slot, format!("The webhook {shown} was registered in place of {from}."))
         }
         SlotPlan::Foreign { url } => {
             return Err(OperationError::Refused {
-                what: format!("Another tool holds the registration: {}.", without_query(&url)),
+                what: format!("Another tool holds the registration: {}.", without_secrets(&url)),
                 fix: "If it may lose its events, repeat with --take-over.".to_owned(),
             });
         }
@@ -275,5 +293,35 @@ async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
     let repair = incomplete || take_over && view.owner != "ours";
     if repair && let Err(error) = register(parts, account, take_over, "daemon").await {
         tracing::warn!("The webhook registration could not be repaired: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_secrets;
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        let ours = "https://former.contoso.example/webhooks/partner-center/contoso";
+        let table = [
+            (ours.to_owned(), ours, "nothing to hide"),
+            (format!("{ours}/a-path-secret"), ours, "ours under another name"),
+            (format!("{ours}/a-path-secret/?code=1"), ours, "with a query"),
+            (
+                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso/a-path-secret"
+                    .to_owned(),
+                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso",
+                "behind a path",
+            ),
+            (
+                "https://user:word@other.fabrikam.example:8443/hook?code=1#part".to_owned(),
+                "https://other.fabrikam.example:8443/hook",
+                "another tool's",
+            ),
+            ("https://other.fabrikam.example".to_owned(), "https://other.fabrikam.example", "bare"),
+        ];
+        for (address, expected, why) in table {
+            assert_eq!(without_secrets(&address), expected, "{why}");
+        }
     }
 }

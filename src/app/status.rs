@@ -1,10 +1,13 @@
 //! How everything is doing, from what is known here: no remote system is asked.
 
+use std::time::Duration;
+
 use super::deadlines;
 use super::parts::Parts;
 use super::secrets::SignInState;
 use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
+use crate::connect::crm::Rest;
 use crate::domain::deal::Deal;
 use crate::domain::referral::ReferralState;
 use crate::domain::stage::Stage;
@@ -17,6 +20,8 @@ use crate::sync::feeds::FeedHealth;
 
 /// Lost records named one by one, at most; the rest is counted.
 const MOST_NAMED: usize = 10;
+/// A feed that fails and was not read to its end for so long needs a person.
+const UNREAD: Duration = Duration::from_secs(15 * 60);
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
@@ -81,6 +86,7 @@ pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
     let accounts: Vec<AccountStatus> =
         parts.accounts.iter().map(|account| of_account(parts, account, now)).collect();
     let mut alerts: Vec<String> = accounts.iter().flat_map(alerts_of).collect();
+    alerts.extend(accounts.iter().flat_map(|account| unread(account, parts.started, now)));
     for account in &parts.accounts {
         let deadlines = deadlines::near(parts, &account.name);
         alerts.extend(deadlines.into_iter().map(|text| format!("{}: {text}", account.name)));
@@ -103,9 +109,10 @@ pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
 
 fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus {
     let seen = parts.slots.seen(&account.name);
-    let mut systems = vec![system("partner_center", &account.breaker, true, now)];
+    let mut systems = vec![system("partner_center", (&account.breaker, true), None, now)];
     for part in &account.crms {
-        systems.push(system(part.name().as_str(), &part.breaker, part.is_ready(), now));
+        let known = (&part.breaker, part.is_ready());
+        systems.push(system(part.name().as_str(), known, part.crm.rest(), now));
     }
     let feeds = parts.pollers_of(&account.name);
     let feeds = feeds.map(|poller| feed(poller.feed().name(), poller.health(), now));
@@ -133,16 +140,68 @@ fn feed(name: String, health: FeedHealth, now: Timestamp) -> FeedStatus {
 }
 
 /// One system: `ok`, `starting`, `paused` or `refused`.
-pub(super) fn system(name: &str, breaker: &Breaker, ready: bool, now: Timestamp) -> SystemStatus {
+pub(super) fn system(
+    name: &str,
+    (breaker, ready): (&Breaker, bool),
+    rest: Option<Rest>,
+    now: Timestamp,
+) -> SystemStatus {
     let wait = breaker.wait(now).map_or(0, |wait| wait.as_secs().max(1));
+    // It is asked again with the next call after that, so never at once.
+    let resting = rest.as_ref().map_or(0, |rest| rest.until.since(now).as_secs().max(1));
     let refusal = breaker.refusal();
-    let state = match (&refusal, wait, ready) {
+    let state = match (&refusal, wait.max(resting), ready) {
         (Some(_), ..) => "refused",
         (None, 1.., _) => "paused",
         (None, 0, false) => "starting",
         (None, 0, true) => "ok",
     };
-    SystemStatus { name: name.to_owned(), state: state.to_owned(), refusal, retry_in_secs: wait }
+    SystemStatus {
+        name: name.to_owned(),
+        state: state.to_owned(),
+        refusal,
+        resting_since: rest.as_ref().map(|rest| rest.since),
+        rest: rest.as_ref().map(told),
+        retry_in_secs: wait.max(resting),
+    }
+}
+
+/// What rests, since when, until when, and what to do, in one line.
+pub(super) fn told(rest: &Rest) -> String {
+    let Rest { what, fix, since, until } = rest;
+    format!("{what}; since {}, asked again at {}. {fix}.", minute(*since), minute(*until))
+}
+
+/// An instant to the minute.
+fn minute(at: Timestamp) -> String {
+    let text = at.to_string();
+    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
+}
+
+/// The feeds that could not be read for long, where nothing else says why.
+fn unread(status: &AccountStatus, started: Option<Timestamp>, now: Timestamp) -> Vec<String> {
+    let told = |feed: &&FeedStatus| {
+        let system = feed.name.split('/').next();
+        let system = status.systems.iter().find(|known| Some(known.name.as_str()) == system);
+        system.is_some_and(|system| system.refusal.is_some() || system.rest.is_some())
+    };
+    let long = |feed: &&FeedStatus| {
+        let since = feed.last_success.or(started);
+        since.is_some_and(|at| now.since(at) >= UNREAD)
+    };
+    let silent = status.feeds.iter().filter(long).filter(|feed| !told(feed));
+    let lines = silent.filter_map(|feed| {
+        let (name, fault) = (&feed.name, feed.fault.as_deref()?.trim_end_matches('.'));
+        let last = feed
+            .last_success
+            .map_or("since the start".to_owned(), |at| format!("since {}", minute(at)));
+        Some(format!(
+            "{}: {name} was not read to its end {last}: {fault}. It is tried again and again; see \
+             `cosell-sync doctor`.",
+            status.name
+        ))
+    });
+    lines.collect()
 }
 
 fn alerts_of(account: &AccountStatus) -> Vec<String> {
@@ -152,6 +211,7 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
         if let Some(why) = &system.refusal {
             alerts.push(format!("{name}: {} refuses our credentials: {why}.", system.name));
         }
+        alerts.extend(system.rest.iter().map(|rest| format!("{name}: {rest}")));
     }
     alerts.extend(
         account

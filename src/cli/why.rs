@@ -47,9 +47,14 @@ impl Why {
         for entry in list(&told, "/story") {
             print(out, entry)?;
         }
+        let next = if list(&told, "/held").is_empty() {
+            "The next try is due."
+        } else {
+            "A later change is tried then, and with it what is held below."
+        };
         for notice in list(&told, "/waiting") {
             let due = minute(text(notice, "/due"));
-            table::paragraph(out, &format!("{due}  "), "The next try is due.")?;
+            table::paragraph(out, &format!("{due}  "), next)?;
         }
         for notice in list(&told, "/deadlines") {
             let due = minute(text(notice, "/due"));
@@ -65,6 +70,17 @@ impl Why {
                 table::paragraph(out, "", &rests)?;
                 table::paragraph(out, "-> ", text(field, "/fix"))?;
             }
+        }
+        for row in list(&told, "/parked") {
+            let line = format!(
+                "Left out for every {}: {} ({}): {}",
+                text(row, "/kind"),
+                text(row, "/label"),
+                text(row, "/place"),
+                text(row, "/reason"),
+            );
+            table::paragraph(out, "", &line)?;
+            table::paragraph(out, "-> ", text(row, "/fix"))?;
         }
         for letter in list(&told, "/held") {
             let since = minute(text(letter, "/held"));
