@@ -232,3 +232,59 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
     }
     alerts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::operations::MappingState;
+    use crate::domain::id::AccountName;
+
+    fn account(feed: FeedStatus, rest: Option<&str>) -> AccountStatus {
+        let system = SystemStatus {
+            name: "salesforce".to_owned(),
+            state: "paused".to_owned(),
+            refusal: None,
+            rest: rest.map(str::to_owned),
+            resting_since: None,
+            retry_in_secs: 1,
+        };
+        AccountStatus {
+            name: AccountName::new("contoso"),
+            shadow: false,
+            systems: vec![system],
+            feeds: vec![feed],
+            webhook: None,
+            credential_days_left: None,
+            mappings: MappingState { version: String::new(), rejected: None, parked: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn a_feed_that_fails_for_long_needs_a_person() {
+        let now = Timestamp::parse("2026-06-01T12:00:00Z").expect("an instant");
+        let ago = |secs| now.minus(Duration::from_secs(secs));
+        let down = Some("the system is down.");
+        let quota = Some("the quota is nearly used up");
+        let table = [
+            (Some(ago(900)), down, None, Some("since 2026-06-01 11:45 UTC"), "for 15 minutes"),
+            (Some(ago(899)), down, None, None, "a second less"),
+            (Some(ago(9000)), None, None, None, "it does not fail, it is only slow"),
+            (None, down, None, Some("since the start"), "never read"),
+            (Some(ago(900)), down, quota, None, "the reason is told already"),
+        ];
+        for (last_success, fault, rest, expected, why) in table {
+            let feed = FeedStatus {
+                name: "salesforce/opportunity".to_owned(),
+                last_success,
+                lag_secs: None,
+                fault: fault.map(str::to_owned),
+                notices: 0,
+            };
+            let told = unread(&account(feed, rest), Some(ago(3600)), now);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{why}: {told:?}");
+            if let (Some(line), Some(words)) = (told.first(), expected) {
+                assert!(line.contains(words) && !line.contains(".."), "{why}: {line}");
+            }
+        }
+    }
+}

@@ -115,11 +115,6 @@ pub trait Crm: Send + Sync {
         None
     }
 
-    /// Why it is left alone although it answers; `None` if it is not. Asks nothing.
-    fn rest(&self) -> Option<Rest> {
-        None
-    }
-
     /// Plans, and unless `dry_run` makes, the missing fields, keys and permissions.
     async fn provision(
         &self,
@@ -135,19 +130,6 @@ pub trait Crm: Send + Sync {
 
     /// Deep link to a record for people.
     fn record_url(&self, kind: RecordKind, id: &RecordId) -> String;
-}
-
-/// A CRM that is left alone, because what it allows us is used up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rest {
-    /// What is used up and what is not done meanwhile, as a sentence for people.
-    pub what: String,
-    /// What to do about it, as a sentence.
-    pub fix: String,
-    /// Since when, as far as was seen.
-    pub since: Timestamp,
-    /// When it is asked again.
-    pub until: Timestamp,
 }
 
 /// What a CRM says about itself and us.

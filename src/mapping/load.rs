@@ -329,3 +329,30 @@ fn open_to_all(_directory: &Path) -> Option<String> {
 fn refuse_world_writable(_metadata: &fs::Metadata) -> Result<(), String> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::MappingFolder;
+
+    #[test]
+    fn what_is_kept_compiles_as_it_did_with_the_program_of_that_time() {
+        let own = "extends = \"salesforce-lead.toml\"\n";
+        let files = BTreeMap::from([("contoso.toml".to_owned(), own.to_owned())]);
+        let mut texts = MappingFolder::of("here", &files).texts();
+        let name = "shipped/salesforce-lead.toml";
+        let names: Vec<&str> = texts.keys().map(String::as_str).collect();
+        assert_eq!(names, ["contoso.toml", name], "with the file of the program");
+        assert_eq!(MappingFolder::of("here", &texts).own_texts(), files);
+
+        let version = |texts: &BTreeMap<String, String>| {
+            let compiled = MappingFolder::of("kept", texts).compile().expect("good files");
+            compiled[0].version().to_owned()
+        };
+        assert_eq!(version(&files), version(&texts), "the same program");
+        let base = texts.get_mut(name).expect("the base");
+        base.push_str("\n# as it was a year ago\n");
+        assert_ne!(version(&files), version(&texts), "another program");
+    }
+}

@@ -50,6 +50,31 @@ async fn a_slow_look_at_the_crm_brings_no_older_version_back() {
     world.finish().await;
 }
 
+/// One that were used first would have to be confirmed again after a crash in between.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_cannot_be_kept_is_not_used() {
+    let world = Setup::salesforce_only().start().await;
+    let before = versions(&world).await;
+    // A value that is too large for the store itself is a file of its own.
+    let bodies = world.folder.path().join("store/bodies");
+    let aside = bodies.with_extension("aside");
+    std::fs::rename(&bodies, &aside).expect("a folder");
+    std::fs::write(&bodies, "no folder").expect("written");
+    let path = world.folder.path().join("mappings/salesforce-opportunity.toml");
+    let file = std::fs::read_to_string(&path).expect("a file");
+    std::fs::write(&path, format!("{file}\n# {}\n", "much ".repeat(20_000))).expect("written");
+    let refused = ask(&world, "POST", "mappings/reload", json!({})).await;
+    assert!(text(&refused["rejected"]).contains("bodies"), "{refused}");
+    assert_eq!(versions(&world).await, before, "the old ones stay");
+
+    std::fs::remove_file(&bodies).expect("gone");
+    std::fs::rename(&aside, &bodies).expect("back");
+    let used = ask(&world, "POST", "mappings/reload", json!({})).await;
+    assert_eq!(used["rejected"], Json::Null, "{used}");
+    assert_ne!(versions(&world).await, before);
+    world.finish().await;
+}
+
 /// A new program may bring other mapping files; those that extend them write something else then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_files_of_a_new_program_are_compared_like_any_change() {

@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::limits::{Budget, Lane, QUOTA_WAIT};
 use super::settings::{RefreshTokenVault, Settings};
 use super::wire::{self, Failure};
-use crate::connect::crm::{Probe, Rest};
+use crate::connect::crm::Probe;
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
@@ -300,11 +300,6 @@ impl Client {
     /// Waits for those who are about to ask something.
     pub(super) async fn gather(&self, wait: Duration) {
         self.http.clock().sleep(wait).await;
-    }
-
-    /// What rests because the quota is nearly used up.
-    pub(super) fn rest(&self) -> Option<Rest> {
-        self.budget.rest()
     }
 
     fn quota_left(&self) -> Option<bool> {

@@ -3,7 +3,6 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::connect::crm::Rest;
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
@@ -24,8 +23,6 @@ struct Usage {
     used: u64,
     allowed: u64,
     seen: Timestamp,
-    /// Since when the reserve for people is reached.
-    reached: Option<Timestamp>,
 }
 
 /// What the last answer said about the quota.
@@ -45,42 +42,9 @@ impl Budget {
     /// Notes the `Sforce-Limit-Info` of an answer.
     pub(super) fn note(&self, header: Option<&str>, now: Timestamp) {
         if let Some((used, allowed)) = header.and_then(api_usage) {
-            let mut usage = self.usage.lock().unwrap_or_else(PoisonError::into_inner);
-            let since = usage.and_then(|usage| usage.reached).unwrap_or(now);
-            let reached = used >= limit(allowed, self.reserve(Lane::Background));
-            *usage = Some(Usage { used, allowed, seen: now, reached: reached.then_some(since) });
+            *self.usage.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Usage { used, allowed, seen: now });
         }
-    }
-
-    fn reserve(&self, lane: Lane) -> f64 {
-        match lane {
-            Lane::Background => self.people_reserve.max(self.hard_reserve),
-            Lane::Foreground => self.hard_reserve,
-        }
-    }
-
-    /// What rests while a reserve is reached.
-    pub(super) fn rest(&self) -> Option<Rest> {
-        let usage = (*self.usage.lock().unwrap_or_else(PoisonError::into_inner))?;
-        let since = usage.reached?;
-        let Usage { used, allowed, .. } = usage;
-        let everything = used >= limit(allowed, self.reserve(Lane::Foreground));
-        let rests = if everything {
-            "nothing is read or written there"
-        } else {
-            "changes there are not looked for, while those of Partner Center still arrive"
-        };
-        Some(Rest {
-            what: format!(
-                "the daily quota of Salesforce is nearly used up ({used} of {allowed} calls), and \
-                 the rest is left to people: {rests}"
-            ),
-            fix: "It goes on by itself as soon as calls of a day ago count no more; to have it \
-                  sooner, find what else uses them (Setup, API Usage), or raise poll_secs"
-                .to_owned(),
-            since,
-            until: usage.seen.plus(QUOTA_WAIT),
-        })
     }
 
     /// Calls used and allowed, if an answer told.
@@ -95,7 +59,10 @@ impl Budget {
         let Some(usage) = *self.usage.lock().unwrap_or_else(PoisonError::into_inner) else {
             return Ok(());
         };
-        let reserve = self.reserve(lane);
+        let reserve = match lane {
+            Lane::Background => self.people_reserve.max(self.hard_reserve),
+            Lane::Foreground => self.hard_reserve,
+        };
         // What was seen by a clock that was ahead is looked at again too.
         let age = if now < usage.seen { QUOTA_WAIT } else { now.since(usage.seen) };
         let left = QUOTA_WAIT.saturating_sub(age);
@@ -151,29 +118,6 @@ mod tests {
         ];
         for (header, expected, why) in table {
             assert_eq!(api_usage(header), expected, "{header}: {why}");
-        }
-    }
-
-    #[test]
-    fn what_rests_is_told_from_the_first_call_above_the_reserve_on() {
-        let at = |secs| Timestamp::from_millis(secs * 1000);
-        let budget = Budget::new(0.2, 0.05);
-        assert_eq!(budget.rest(), None, "nothing is known yet");
-        let table = [
-            (100, 799, None, "room for all"),
-            (200, 800, Some((200, "not looked for")), "the reserve for people"),
-            (300, 951, Some((200, "read or written")), "the hard reserve, since the first"),
-            (400, 700, None, "it goes on"),
-            (500, 950, Some((500, "read or written")), "another time"),
-        ];
-        for (now, used, expected, why) in table {
-            budget.note(Some(&format!("api-usage={used}/1000")), at(now));
-            let rest = budget.rest();
-            assert_eq!(rest.is_some(), expected.is_some(), "{why}: {rest:?}");
-            if let (Some(rest), Some((since, words))) = (rest, expected) {
-                assert_eq!((rest.since, rest.until), (at(since), at(now).plus(QUOTA_WAIT)));
-                assert!(rest.what.contains(words), "{why}: {rest:?}");
-            }
         }
     }
 

@@ -51,7 +51,7 @@ use self::query::ReadBatch;
 use self::validator::Validators;
 use self::write::WriteBatch;
 use super::crm::{
-    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Rest, Row, Search, TableSchema,
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
 };
 use super::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
@@ -217,10 +217,6 @@ impl Crm for Salesforce {
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         self.read_changes(kind, cursor, shape).await
-    }
-
-    fn rest(&self) -> Option<Rest> {
-        self.client.rest()
     }
 
     #[cfg(feature = "pubsub")]
