@@ -206,20 +206,21 @@ pub(super) async fn fitted(
                 lacking.join(", "),
             )));
         }
-        mappings.push(fit_to(mapping, &schema));
+        let unreadable = part.crm.unreadable(mapping.kind(), &mapping.shape().fields).await?;
+        mappings.push(fit_to(mapping, &schema, &unreadable));
     }
     Ok(mappings)
 }
 
-/// The mapping without what the table does not have, or does not let us write.
-fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
+/// The mapping without what the table does not have, or does not let us read or write.
+fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema, unreadable: &[String]) -> Arc<Mapping> {
     let written = mapping.fields().iter().filter(|rule| rule.direction.to_crm());
     let written = written.filter_map(|rule| rule.crm.as_ref());
     let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
     let named = mapping.shape().fields.iter().chain(written).chain(registration);
     let named = named.chain(mapping.control().optional());
-    let missing: Vec<&str> =
-        named.map(String::as_str).filter(|field| !is_there(schema, field)).collect();
+    let missing = named.filter(|field| !is_there(schema, field) || unreadable.contains(field));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
     let may_write = |field: &str, create: bool| {
         find(schema, field).is_none_or(|live| {
             let allowed = if create { live.creatable } else { live.updatable };

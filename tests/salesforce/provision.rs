@@ -1,6 +1,9 @@
 //! Provisioning an empty organisation, and doing it again.
 
+use std::time::Duration;
+
 use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, SellerAccess, WantedField};
+use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::connect::sandbox::FaultEffect;
 use cosell_sync::domain::id::RecordKind;
@@ -103,6 +106,51 @@ async fn a_hidden_field_is_refused_and_found_when_granted() {
     assert!(refused.is_err_and(|error| error.to_string().contains("Sync_Token__c")));
     world.client.provision(&wanted(""), false).await.expect("a preparation");
     world.read(&id).await;
+}
+
+/// A field of a related row that nobody shows us fails the query: it is told by its path, so that
+/// its row can be left out, and found again once it is granted.
+#[tokio::test]
+async fn a_hidden_field_of_a_related_row_is_told_by_its_path() {
+    let mut world = World::plain().await;
+    let paths = [
+        "Name",
+        "Account.Name",
+        "Owner.Email",
+        "Contact.Email",
+        "Contact.Account.Name",
+        "OpportunityLineItems.Product2.Name",
+        "OpportunityTeamMembers.User.Email",
+    ];
+    let mut asked: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    assert_eq!(unreadable, [""; 0], "all are there");
+
+    world.sandbox.hide_field("Contact", "Email");
+    world.sandbox.hide_field("Product2", "Name");
+    world.fields.push("Contact.Email".to_owned());
+    let refused = world.client.changes(OPPORTUNITY, None, &world.shape()).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+    asked.extend(["Contact.Nothing", "Nothing.Name", "Nothing"].map(str::to_owned));
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    let hidden = ["Contact.Email", "OpportunityLineItems.Product2.Name"];
+    assert_eq!(unreadable, [&hidden[..], &["Contact.Nothing", "Nothing.Name", "Nothing"]].concat());
+    world.fields.pop();
+    world.client.changes(OPPORTUNITY, None, &world.shape()).await.expect("the feed goes on");
+
+    let set = json!({ "Name": "Given", "Label": "Given" });
+    let set = world.sandbox.create_as_person("PermissionSet", &set).expect("a set");
+    let grant = json!({
+        "ParentId": set, "SobjectType": "Contact", "Field": "Contact.Email",
+        "PermissionsRead": true,
+    });
+    world.sandbox.create_as_person("FieldPermissions", &grant).expect("a grant");
+    let user = world.sandbox.integration_user();
+    let given = json!({ "AssigneeId": user, "PermissionSetId": set });
+    world.sandbox.create_as_person("PermissionSetAssignment", &given).expect("an assignment");
+    world.clock.advance(Duration::from_secs(61));
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    assert!(!unreadable.contains(&"Contact.Email".to_owned()), "{unreadable:?}");
 }
 
 /// An organisation that gives nobody anything: rows that only a permission set opens.

@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::limits::{Budget, Lane, QUOTA_WAIT};
 use super::settings::{RefreshTokenVault, Settings};
 use super::wire::{self, Failure};
-use crate::connect::crm::Probe;
+use crate::connect::crm::{Probe, Quota};
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
@@ -278,6 +278,11 @@ impl Client {
             server_time: moment.date,
             budget: self.budget.usage(),
         })
+    }
+
+    /// Where the daily quota stands.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.budget.quota()
     }
 
     /// The server's clock now, at most a second behind; our own before the first answer.

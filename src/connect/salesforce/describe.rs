@@ -322,6 +322,30 @@ impl Schemas {
         }
     }
 
+    /// Whether every step of a path can be read. A field that was hidden and is not any more is found
+    /// within a minute, as [`Schemas::table_with`] finds it.
+    pub(super) async fn shows(&self, table: &str, path: &str) -> Result<bool, ConnectError> {
+        let (mut name, mut rest) = (table.to_owned(), path);
+        loop {
+            let table = match self.table_with(&name, &[rest.to_owned()]).await {
+                Ok(table) => table,
+                Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let Some((step, further)) = rest.split_once('.') else { return Ok(true) };
+            let above = table.relation(step).and_then(|field| field.reference_to.as_deref());
+            let below = table.list(rest).map(|(way, _)| std::slice::from_ref(&way.table));
+            // Where rows of several tables may stand, only a query tells.
+            let Some([next]) = above.or(below) else { return Ok(true) };
+            (name, rest) = (next.clone(), further);
+        }
+    }
+
+    /// Forgets all schemas: the server contradicts one, and does not say which.
+    pub(super) fn forget_all(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Forgets a schema that the server contradicts.
     pub(super) fn forget(&self, name: &str) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -74,7 +74,8 @@ impl Salesforce {
         let most = self.client.settings().page_rows;
         let soql = page_query(table, paths, shape, cursor, most);
         let path = soql::path(&self.client.data(""), "queryAll", &soql);
-        let mut batch = self.client.batch(&Request::get(path).in_background()).await?;
+        let batch = self.client.batch(&Request::get(path).in_background()).await;
+        let mut batch = batch.inspect_err(|error| self.doubt_schema(error))?;
         self.client.complete_lists(&mut batch.rows).await?;
         let server = batch
             .moment
