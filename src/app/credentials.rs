@@ -9,8 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
-use super::{deadlines, secrets, signing, status};
-use crate::domain::id::CrmName;
+use super::{deadlines, quota, secrets, signing};
 use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
 
@@ -18,8 +17,6 @@ use crate::sync::account::Account;
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// How often the age of the refresh token is asked for.
 const PROBE_EVERY: Duration = Duration::from_secs(3600);
-/// A CRM whose quota is nearly used up for so long is worth an alert.
-const RESTS: Duration = Duration::from_secs(15 * 60);
 
 /// Watches the credentials of one account until `stop`.
 pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
@@ -34,7 +31,7 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
         secrets::renew(&parts, &account).await;
         look(&parts, &account, &mut refused).await;
         remind(&parts, &account, &mut told).await;
-        tell_rest(&parts, &account, &mut resting).await;
+        quota::look(&parts, &account, &mut resting).await;
         tokio::select! {
             () = parts.around.clock.sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => {}
@@ -60,21 +57,6 @@ async fn remind(parts: &Parts, account: &Account, told: &mut BTreeSet<String>) {
         alert::raise(parts, &account.name, text).await;
     }
     *told = near;
-}
-
-/// Raises an alert for each CRM whose quota has been nearly used up for a while.
-async fn tell_rest(parts: &Parts, account: &Account, told: &mut BTreeSet<CrmName>) {
-    let now = parts.around.clock.now();
-    for part in &account.crms {
-        match part.crm.rest() {
-            None => drop(told.remove(&part.name())),
-            Some(rest) => {
-                if now.since(rest.since) >= RESTS && told.insert(part.name()) {
-                    alert::raise(parts, &account.name, &status::told(&rest)).await;
-                }
-            }
-        }
-    }
 }
 
 /// Raises an alert for each system that has begun to refuse us.

@@ -11,19 +11,16 @@ use super::parts::Parts;
 use crate::admin::operations::{OperationError, WebhookTest, WebhookView};
 use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::evidence;
-use crate::connect::partner_center::slot::{SlotPlan, plan};
+use crate::connect::partner_center::slot::{DOOR, SlotPlan, plan, without_secrets};
 use crate::connect::partner_center_seam::WebhookSlot;
 use crate::domain::audit::AuditKind;
-use crate::domain::id::AccountName;
+use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::ExposeSecret;
 use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
 
 /// How often what became of a test event is asked for, once a second.
 const TEST_POLLS: u32 = 20;
-/// What stands before the account in the path of our own addresses.
-const DOOR: &str = "webhooks/partner-center/";
-
 /// What was last seen, per account.
 #[derive(Default)]
 pub(super) struct Slots(Mutex<BTreeMap<AccountName, Seen>>);
@@ -37,6 +34,8 @@ pub(super) struct Seen {
     pub(super) days_left: Option<u32>,
     /// When the certificate ends that its events are signed with.
     pub(super) signing_ends: Option<Timestamp>,
+    /// Since when each CRM whose quota is nearly used up is left alone.
+    pub(super) resting: BTreeMap<CrmName, Timestamp>,
 }
 
 impl Slots {
@@ -143,25 +142,6 @@ fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> Webhook
         checked: parts.around.clock.now(),
         fix,
     }
-}
-
-/// An address without what tends to hold secrets: sign-in, query, and what follows the account in an
-/// address that a daemon like this one was reached at, under whatever name.
-fn without_secrets(address: &str) -> String {
-    let shown = address.split(['?', '#']).next().unwrap_or_default();
-    let (scheme, rest) = shown.split_once("://").unwrap_or(("", shown));
-    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let host = place.rsplit('@').next().unwrap_or(place);
-    let path = match path.split_once(DOOR) {
-        Some((before, after)) => {
-            let account = after.split('/').next().unwrap_or_default();
-            format!("{before}{DOOR}{account}")
-        }
-        None => path.to_owned(),
-    };
-    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
-    let path = if path.is_empty() { path } else { format!("/{path}") };
-    format!("{scheme}{host}{path}")
 }
 
 /// Makes the registration ours.
@@ -293,35 +273,5 @@ async fn watch_slot(parts: &Parts, account: &Account, take_over: bool) {
     let repair = incomplete || take_over && view.owner != "ours";
     if repair && let Err(error) = register(parts, account, take_over, "daemon").await {
         tracing::warn!("The webhook registration could not be repaired: {error}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_secrets;
-
-    #[test]
-    fn an_address_is_shown_without_its_secrets() {
-        let ours = "https://former.contoso.example/webhooks/partner-center/contoso";
-        let table = [
-            (ours.to_owned(), ours, "nothing to hide"),
-            (format!("{ours}/a-path-secret"), ours, "ours under another name"),
-            (format!("{ours}/a-path-secret/?code=1"), ours, "with a query"),
-            (
-                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso/a-path-secret"
-                    .to_owned(),
-                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso",
-                "behind a path",
-            ),
-            (
-                "https://user:word@other.fabrikam.example:8443/hook?code=1#part".to_owned(),
-                "https://other.fabrikam.example:8443/hook",
-                "another tool's",
-            ),
-            ("https://other.fabrikam.example".to_owned(), "https://other.fabrikam.example", "bare"),
-        ];
-        for (address, expected, why) in table {
-            assert_eq!(without_secrets(&address), expected, "{why}");
-        }
     }
 }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::deadlines;
 use super::parts::Parts;
+use super::quota::{self, Rest, minute};
 use super::secrets::SignInState;
 use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
-use crate::connect::crm::Rest;
 use crate::domain::deal::Deal;
 use crate::domain::referral::ReferralState;
 use crate::domain::stage::Stage;
@@ -112,7 +112,8 @@ fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus
     let mut systems = vec![system("partner_center", (&account.breaker, true), None, now)];
     for part in &account.crms {
         let known = (&part.breaker, part.is_ready());
-        systems.push(system(part.name().as_str(), known, part.crm.rest(), now));
+        let rest = quota::rest(parts, account, part);
+        systems.push(system(part.name().as_str(), known, rest, now));
     }
     let feeds = parts.pollers_of(&account.name);
     let feeds = feeds.map(|poller| feed(poller.feed().name(), poller.health(), now));
@@ -161,21 +162,9 @@ pub(super) fn system(
         state: state.to_owned(),
         refusal,
         resting_since: rest.as_ref().map(|rest| rest.since),
-        rest: rest.as_ref().map(told),
+        rest: rest.map(|rest| rest.told),
         retry_in_secs: wait.max(resting),
     }
-}
-
-/// What rests, since when, until when, and what to do, in one line.
-pub(super) fn told(rest: &Rest) -> String {
-    let Rest { what, fix, since, until } = rest;
-    format!("{what}; since {}, asked again at {}. {fix}.", minute(*since), minute(*until))
-}
-
-/// An instant to the minute.
-fn minute(at: Timestamp) -> String {
-    let text = at.to_string();
-    format!("{} UTC", text.get(..16).unwrap_or(&text).replace('T', " "))
 }
 
 /// The feeds that could not be read for long, where nothing else says why.

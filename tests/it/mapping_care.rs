@@ -50,21 +50,33 @@ async fn a_slow_look_at_the_crm_brings_no_older_version_back() {
     world.finish().await;
 }
 
-/// One that were used first would have to be confirmed again after a crash in between.
+/// One that was used first would have to be confirmed again after a crash in between.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_version_that_cannot_be_kept_is_not_used() {
-    let world = Setup::salesforce_only().start().await;
+    let mut world = Setup::salesforce_only().start().await;
+    world.until_said(AuditKind::Configured, "Mapping version").await;
+    for (name, _) in world.store().notes("mapping/contoso/").await.expect("versions") {
+        world.store().keep_note(&name, None).await.expect("forgotten");
+    }
+    world.stop_daemon().await;
+    let folder = world.folder.path().join("mappings");
+    for kind in ["opportunity", "lead"] {
+        let other = folder.join(format!("dynamics365-{kind}.toml"));
+        std::fs::remove_file(other).expect("not needed here");
+    }
+    world.start_daemon().await;
     let before = versions(&world).await;
-    // A value that is too large for the store itself is a file of its own.
+    world.two_crm_polls().await;
+    // A value that is too large for the store itself is a file of its own, and cannot be one now.
     let bodies = world.folder.path().join("store/bodies");
     let aside = bodies.with_extension("aside");
     std::fs::rename(&bodies, &aside).expect("a folder");
     std::fs::write(&bodies, "no folder").expect("written");
-    let path = world.folder.path().join("mappings/salesforce-opportunity.toml");
+    let path = folder.join("salesforce-opportunity.toml");
     let file = std::fs::read_to_string(&path).expect("a file");
     std::fs::write(&path, format!("{file}\n# {}\n", "much ".repeat(20_000))).expect("written");
     let refused = ask(&world, "POST", "mappings/reload", json!({})).await;
-    assert!(text(&refused["rejected"]).contains("bodies"), "{refused}");
+    assert!(text(&refused["rejected"]).contains("cannot store a large value"), "{refused}");
     assert_eq!(versions(&world).await, before, "the old ones stay");
 
     std::fs::remove_file(&bodies).expect("gone");
