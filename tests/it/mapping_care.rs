@@ -33,12 +33,12 @@ async fn a_slow_look_at_the_crm_brings_no_older_version_back() {
     world.start_daemon().await;
     world.until_true("the look is under way", || faults.waiting() == 0).await;
 
+    let before = versions(&world).await;
     let path = world.folder.path().join("mappings/salesforce-opportunity.toml");
     let file = std::fs::read_to_string(&path).expect("a file");
     let changed = file.replace("label = \"Deal value\"", "label = \"Amount\"");
     assert_ne!(file, changed);
     std::fs::write(&path, changed).expect("written");
-    let before = versions(&world).await;
     let used = ask(&world, "POST", "mappings/reload", json!({})).await;
     assert_eq!(used["rejected"], Json::Null, "{used}");
     let now = versions(&world).await;
