@@ -1,5 +1,6 @@
 //! How everything is doing, from what is known here: no remote system is asked.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::deadlines;
@@ -9,6 +10,7 @@ use super::secrets::SignInState;
 use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
 use crate::domain::deal::Deal;
+use crate::domain::id::DealId;
 use crate::domain::referral::ReferralState;
 use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
@@ -22,6 +24,8 @@ use crate::sync::feeds::FeedHealth;
 const MOST_NAMED: usize = 10;
 /// A feed that fails and was not read to its end for so long needs a person.
 const UNREAD: Duration = Duration::from_secs(15 * 60);
+/// Dead letters looked through, at most.
+const MOST_LETTERS: usize = 10_000;
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
@@ -35,7 +39,8 @@ pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
 
 async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
-    let (mut resting, mut due) = (0_u32, 0_u32);
+    let (mut resting, mut due, mut left) = (0_u32, 0_u32, 0_u32);
+    let held = held(parts).await?;
     loop {
         let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
         let Some(last) = deals.last() else { break };
@@ -43,6 +48,7 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
         for deal in &deals {
             resting += u32::from(deal.links.iter().any(|link| !link.parked.is_empty()));
             due += u32::from(is_due(deal));
+            left += u32::from(deal.hold().is_some() && !held.contains(&deal.id));
             let Some(lost) = deal.lost_record() else { continue };
             if alerts.len() < MOST_NAMED {
                 alerts.push(format!("{}: {lost}", deal.account));
@@ -60,11 +66,28 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
             "its seller was warned in the CRM; `cosell-sync audit list --kind alerted` names it";
         alerts.push(format!("{due} deals wait for an answer whose time ends soon: {told}."));
     }
+    if left > 0 {
+        let told =
+            "`cosell-sync links --held` names them, `cosell-sync reconcile` tries them again";
+        alerts.push(format!(
+            "{left} deals are not in step since a dead letter was discarded: {told}."
+        ));
+    }
     if resting > 0 {
         let told = "`cosell-sync links --held` names them with what to do";
         alerts.push(format!("{resting} deals have a field that is not kept in step: {told}."));
     }
     Ok(alerts)
+}
+
+/// The deals that dead letters tell of.
+async fn held(parts: &Parts) -> Result<BTreeSet<DealId>, StoreError> {
+    let store = &parts.around.store;
+    let mut held = BTreeSet::new();
+    for letter in store.dead_letters(None, MOST_LETTERS).await? {
+        held.extend(letter.deal(store.as_ref()).await?);
+    }
+    Ok(held)
 }
 
 /// Whether a deal, or Microsoft's record of it, is still not answered and its seller was warned.
