@@ -286,6 +286,31 @@ async fn a_correction_that_microsoft_asks_for_is_sent_once() {
     world.app.stop().await;
 }
 
+/// What Microsoft refuses is not sent again for every edit, but when a person asks for a comparison:
+/// somebody may have repaired what stood against it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_registration_is_sent_again_only_when_it_is_asked_for() {
+    let world = World::start(true).await;
+    world.win(&["Contract_End__c"]).await;
+    world.reached("it is won", |_, referral| referral["substatus"] == "Won").await;
+    let body = r#"{"error":{"code":"invalidRequest","message":"Not for this partner"}}"#;
+    let (status, content_type) = (400, "application/json".to_owned());
+    let body = body.to_owned();
+    world.next_patch(FaultEffect::Answer { status, retry_after: None, content_type, body });
+    world.edit(&json!({ "Contract_End__c": "2099-12-31" })).await;
+    world.reached("it is refused", |row, _| says(row, "Not for this partner")).await;
+    for next in ["Call them", "Write to them"] {
+        world.edit(&json!({ "NextStep": next })).await;
+    }
+    world.edit(&json!({ "NextStep": null })).await;
+    assert_eq!(registrations(&world.referral()), 0, "the same is refused again");
+    let routes = InProcess::new(&world.app.parts);
+    let (status, _) = routes.ask("POST", "reconcile", Some(&json!({}))).await.expect("an answer");
+    assert!(status < 300, "{status}");
+    world.reached("it is registered", |_, referral| registrations(referral) == 1).await;
+    world.app.stop().await;
+}
+
 /// As the mapping guide says: the table, then `provision --apply` and `mapping reload`.
 #[tokio::test(flavor = "multi_thread")]
 async fn provisioning_makes_the_fields_of_a_registration() {

@@ -29,6 +29,37 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// A vendor's message without the e-mail addresses and telephone numbers that it quotes: they are
+/// personal data, and what is told of a refusal stays in the trail and in the list of dead letters.
+#[must_use]
+pub fn without_personal_data(message: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in message.split(' ') {
+        let inside = word.find('@').is_some_and(|at| at > 0 && at + 1 < word.len());
+        let goes_on = words.last() == Some(&PHONE) && is_digits(word);
+        if inside {
+            words.push("[e-mail]");
+        } else if word.trim_start_matches(QUOTES).strip_prefix('+').is_some_and(is_digits) {
+            words.push(PHONE);
+        } else if !goes_on {
+            words.push(word);
+        }
+    }
+    words.join(" ")
+}
+
+/// Stands for a telephone number.
+const PHONE: &str = "[phone]";
+
+/// What may stand around a number.
+const QUOTES: [char; 4] = ['\'', '"', '(', ':'];
+
+/// Whether a word is part of a telephone number.
+fn is_digits(word: &str) -> bool {
+    word.starts_with(|letter: char| letter.is_ascii_digit() || letter == '(')
+        && word.chars().all(|letter| letter.is_ascii_digit() || "()-/.,;:'\"".contains(letter))
+}
+
 /// What went wrong, sorted by what the worker must do next.
 ///
 /// Connectors translate by error code first, status second, message never. They never retry and
@@ -71,4 +102,28 @@ pub enum ConnectError {
     /// promised). Nothing was changed; tried again later.
     #[error("broken answer: {0}")]
     Broken(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_personal_data;
+
+    #[test]
+    fn what_a_vendor_quotes_of_people_is_left_out() {
+        let table = [
+            ("The value is too long", "The value is too long", "nothing to hide"),
+            (
+                "'buyer@fabrikam.example' is no contact",
+                "[e-mail] is no contact",
+                "an address, quotes and all",
+            ),
+            ("Call +47 22 33-44 (Oslo)", "Call [phone] (Oslo)", "a number in parts"),
+            ("phone '+4722334455': bad", "phone [phone] bad", "a number in quotes"),
+            ("Only 20 @ a time, 3 + 4", "Only 20 @ a time, 3 + 4", "signs alone"),
+            ("Amount 1000 above 500", "Amount 1000 above 500", "amounts are no numbers of people"),
+        ];
+        for (message, expected, why) in table {
+            assert_eq!(without_personal_data(message), expected, "{why}");
+        }
+    }
 }

@@ -67,8 +67,11 @@ impl Deal {
     /// next comparison looks at it, whatever versions it finds.
     pub fn doubt(&mut self) {
         self.referral_version = None;
+        self.intents.iter_mut().for_each(|intent| intent.doubtful = true);
         for link in &mut self.links {
-            link.base.values_mut().for_each(|agreed| agreed.doubtful = true);
+            let former = link.former.values_mut().flat_map(|columns| columns.values_mut());
+            link.base.values_mut().chain(former).for_each(|agreed| agreed.doubtful = true);
+            link.stage_doubtful = true;
             link.version = None;
             // What the record shows now, nobody here has written.
             link.standing = None;
@@ -120,6 +123,9 @@ pub struct Link {
     pub base: BTreeMap<String, Agreement>,
     /// The stages both sides last agreed on.
     pub base_stage: Option<StageAgreement>,
+    /// The stages come from a backup: see [`Agreement::doubtful`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stage_doubtful: bool,
     /// Why this link waits for a person.
     pub hold: Option<Hold>,
     /// Keys of sentences the seller was already told and that are not to be repeated.
@@ -341,7 +347,7 @@ pub struct Intent {
     pub action: IntentAction,
     /// The version the write was conditional on; `None` for a create.
     pub expect: Option<Version>,
-    /// The canonical values sent.
+    /// The canonical values sent. For a record that is being made, null is a value that was left out.
     pub sent: Values,
     /// For a record that is being made: its field behind each value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -350,12 +356,15 @@ pub struct Intent {
     pub stage: Option<Stage>,
     /// Values that lose by this write.
     pub losers: Vec<Conflict>,
-    /// For a write to Partner Center: the CRMs whose values were sent.
+    /// For a write to Partner Center: the CRMs whose values were sent, or whose record is named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<CrmName>,
     /// What the sellers are to be told once it has landed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<(CrmName, String)>,
+    /// It comes from a backup: what it sent may have been changed, and agreed on, many times since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
     /// When it was begun.
     pub at: Timestamp,
 }

@@ -33,6 +33,9 @@ pub struct Stamps {
     pub record: Timestamp,
     /// Closer together than this nobody is newer.
     pub margin: Duration,
+    /// The deal has ended at Partner Center. Nothing can be sent there any more, so that what it holds
+    /// stays, whatever the policy says.
+    pub ended: bool,
 }
 
 /// What is to happen to one field.
@@ -65,7 +68,8 @@ pub fn decide(unit: &[Sides<'_>], stamps: Stamps) -> Vec<Verdict> {
     if referral_moved && record_moved {
         let clash = unit.iter().find(|sides| sides.clashes(unit.len() > 1));
         if let Some(clash) = clash {
-            let verdict = winner(clash.rule.conflict, stamps);
+            let policy = if stamps.ended { Policy::PartnerCenter } else { clash.rule.conflict };
+            let verdict = winner(policy, stamps);
             return unit.iter().map(|sides| sides.under(&verdict)).collect();
         }
     }

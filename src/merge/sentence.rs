@@ -127,6 +127,12 @@ pub(super) fn both_changed(label: &str, here: &Value, there: &Value) -> Line {
     ))
 }
 
+/// The deal of a lead goes on with the opportunity that it became.
+#[must_use]
+pub fn lead_became_this() -> Line {
+    Line("The lead became this opportunity.".to_owned())
+}
+
 /// A field that Partner Center needs was emptied.
 pub(super) fn not_cleared(label: &str) -> Line {
     Line(format!("{label} was emptied here. Microsoft needs it and keeps its last value."))

@@ -32,6 +32,7 @@ pub fn settle(
             referral: agreed.referral,
             record: record.unwrap_or(agreed.record),
         });
+        link.stage_doubtful = false;
     }
     remember_told(link, &outcome.told, &outcome.still_true);
 }
@@ -134,6 +135,18 @@ pub fn settle_landed(
             agree(&mut link.base, field, value, held);
         }
     }
+}
+
+/// Marks what an intent of a backup has settled: that it landed says nothing of what was agreed on
+/// since.
+pub fn doubt(link: &mut Link, intent: &Intent) {
+    if !intent.doubtful {
+        return;
+    }
+    for (field, agreed) in &mut link.base {
+        agreed.doubtful |= intent.sent.contains_key(field);
+    }
+    link.stage_doubtful |= intent.stage.is_some();
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
 use super::columns;
-use super::create::values_for_creation;
+use super::create::{settle_made, values_for_creation};
 use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
@@ -16,7 +16,6 @@ use crate::domain::record::Record;
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::mapping::Mapping;
-use crate::mapping::rule::Occasion;
 use crate::merge::settle;
 use crate::store::{DealKey, StoreError};
 
@@ -331,15 +330,13 @@ impl Attempt<'_> {
         // What a mapping of then put into another field is not what is read in the field of now.
         let sent = columns::unmoved(&intent.sent, &intent.columns, &read.mapping);
         let sent: Values = sent.map(|(field, value)| (field.clone(), value.clone())).collect();
-        let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
-        let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
-        let now = &view(read, referral).record_values.values;
-        settle::settle_landed(fresh, &sent, &meant.unwrap_or_default(), now, false);
+        settle_made(fresh, &sent, read, referral);
         if let Some(stage) = intent.stage {
             let seen = view(read, referral).stage;
             let record = stage_meant(read, stage).or(seen).unwrap_or(stage);
             fresh.base_stage = Some(StageAgreement { referral: stage, record });
         }
+        settle::doubt(fresh, intent);
     }
 }
 

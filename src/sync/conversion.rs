@@ -23,7 +23,7 @@ use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
-use crate::merge::sentence::{self, Line};
+use crate::merge::sentence;
 use crate::merge::settle::stuck;
 use crate::store::StoreError;
 
@@ -88,7 +88,7 @@ impl Attempt<'_> {
         };
         let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
-        match self.move_link(deal, part, read, &turned, referral).await {
+        match self.move_link(deal, part, read, &turned, referral).await? {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
         }
@@ -128,7 +128,9 @@ impl Attempt<'_> {
                 self.recover_record(deal, intent, referral, &read);
             }
         }
-        deal.intents.retain(|intent| intent.target != target);
+        // Whether an earlier try has tied the opportunity is to be seen there.
+        deal.intents
+            .retain(|intent| intent.target != target || intent.action == IntentAction::Qualify);
     }
 
     /// Ties the deal to the opportunity that its lead became.
@@ -139,35 +141,40 @@ impl Attempt<'_> {
         read: ReadRecord,
         turned: &Turned<'_>,
         referral: &Referral,
-    ) -> Result<ReadRecord, ConnectError> {
+    ) -> Result<Result<ReadRecord, ConnectError>, StoreError> {
+        self.tell_landed(deal, &read);
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
-        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping);
-        let ticked = is_ticked(turned.lead, turned.lead_mapping);
-        let mut fields = mapping
-            .write_record(&carried, Some(referral), Occasion::Update)
-            .map_err(|problems| not_convertible(&problems))?;
+        let tied = was_tied(&record, &mapping, turned);
+        let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
+        let mut fields = match mapping.write_record(&carried, Some(referral), Occasion::Update) {
+            Ok(fields) => fields,
+            Err(problems) => return Ok(Err(not_convertible(&problems))),
+        };
         let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
         // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
-        if let Some(rule) = active.filter(|_| turned.by_seller && waits) {
+        if let Some(rule) = active.filter(|_| turned.by_seller && waits && !tied) {
             fields.extend(rule.write.clone());
         }
         let control = mapping.control();
         let before = record.fields.get(&control.audit).and_then(Json::as_str).unwrap_or_default();
-        let line = Line("The lead became this opportunity.".to_owned());
-        if !before.contains(&line.0) {
+        if !tied {
+            let line = sentence::lead_became_this();
             let now = self.around.clock.now();
             let zone = &self.account.settings.time_zone;
             let text = sentence::audit_text(before, &[line], now, zone, control.audit_length);
             fields.insert(control.audit.clone(), json!(text));
+            let ticked = is_ticked(turned.lead, turned.lead_mapping);
+            fields.insert(control.sync.clone(), json!(ticked));
         }
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
-        fields.insert(control.sync.clone(), json!(ticked));
-        // An earlier try may have come as far as this.
         fields.retain(|name, value| record.fields.get(name) != Some(value));
         let before = mapping.read_record(&record.fields).values;
-        let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
+        let record = match self.tie_opportunity(deal, part, record, fields, &mapping).await? {
+            Ok(record) => record,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let after = mapping.read_record(&record.fields).values;
         settle_carried(&mut base, &carried, &before, &after);
         let fresh = Link {
@@ -179,6 +186,7 @@ impl Attempt<'_> {
             lead: Some(old.record),
             ..link(&record)
         };
+        deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
         deal.links.retain(|link| link.record.crm != part.name());
         deal.links.push(fresh);
         let summary = format!(
@@ -187,26 +195,36 @@ impl Attempt<'_> {
             part.name().title()
         );
         self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(ReadRecord { record, mapping })
+        Ok(Ok(ReadRecord { record, mapping }))
     }
 
     /// Writes the referral and whatever else goes with it to the opportunity.
     async fn tie_opportunity(
         &mut self,
-        deal: &Deal,
+        deal: &mut Deal,
         part: &CrmPart,
         record: Record,
-        fields: Fields,
+        mut fields: Fields,
         mapping: &Mapping,
-    ) -> Result<Record, ConnectError> {
+    ) -> Result<Result<Record, ConnectError>, StoreError> {
         if fields.is_empty() {
-            return Ok(record);
+            return Ok(Ok(record));
         }
+        let target = Target::Crm(part.name());
         let expect = record.version.clone();
-        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
-        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
-        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
-        Ok(record)
+        let token = self.promise_other(deal, target, IntentAction::Qualify, &expect);
+        self.keep(deal).await?;
+        fields.extend(mapping.control().token.clone().map(|field| (field, json!(token))));
+        let answer = part.crm.update(&record, &expect, &fields, mapping.shape()).await;
+        if !matches!(answer, Err(ConnectError::Unknown(_))) {
+            deal.intents.retain(|intent| intent.token != token);
+        }
+        if let Ok(record) = &answer {
+            let tied =
+                format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+            self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
+        }
+        Ok(answer)
     }
 }
 
@@ -220,6 +238,21 @@ struct Turned<'t> {
 
 fn is_ticked(record: &Record, mapping: &Mapping) -> bool {
     record.fields.get(&mapping.control().sync).and_then(Json::as_bool) == Some(true)
+}
+
+/// Whether an earlier try has tied the opportunity already and its end is not remembered: it was cut
+/// off, or the store comes from a backup. The opportunity carries our line then, or a token that the
+/// CRM did not copy from the lead. What it holds now may be anybody's edit since.
+fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> bool {
+    let text = |record: &Record, field: Option<&String>| -> String {
+        let held = field.and_then(|field| record.fields.get(field)).and_then(Json::as_str);
+        held.unwrap_or_default().to_owned()
+    };
+    let control = mapping.control();
+    let token = text(opportunity, control.token.as_ref());
+    let of_lead = text(turned.lead, turned.lead_mapping.control().token.as_ref());
+    text(opportunity, Some(&control.audit)).contains(&sentence::lead_became_this().0)
+        || !token.is_empty() && token != of_lead
 }
 
 /// What the lead's mapping says that a qualified lead is to hold.
@@ -236,16 +269,21 @@ fn qualified_status(mapping: &Mapping) -> String {
 /// opportunity does not hold: they go on there, as they were agreed on or as the seller's edits that
 /// were not sent yet. What the CRM filled in by itself is nobody's edit, so that the referral's values
 /// replace it.
+///
+/// An opportunity that was `tied` before has got all that already: nothing is carried once more, and
+/// nothing is taken for the CRM's own.
 fn after_conversion(
     link: &Link,
     turned: &Turned<'_>,
     opportunity: &Record,
     mapping: &Mapping,
+    tied: bool,
 ) -> (BTreeMap<String, Agreement>, Values) {
     let of_lead = turned.lead_mapping.read_record(&turned.lead.fields).values;
+    let of_opportunity = mapping.read_record(&opportunity.fields).values;
     let mut base = BTreeMap::new();
     let mut carried = Values::new();
-    for (field, here) in &mapping.read_record(&opportunity.fields).values {
+    for (field, here) in &of_opportunity {
         let (agreed, value) = (link.base.get(field), of_lead.get(field));
         match (agreed, value.filter(|value| agreed.is_some() || !value.is_null())) {
             (_, Some(value)) => {
@@ -254,8 +292,13 @@ fn after_conversion(
                     carried.insert(field.clone(), value.clone());
                 }
             }
+            (_, None) if tied => {}
             (_, None) => agree(&mut base, field, &Value::Null, here),
         }
+    }
+    if tied {
+        let carried = std::mem::take(&mut carried);
+        settle_carried(&mut base, &carried, &Values::new(), &of_opportunity);
     }
     (base, carried)
 }

@@ -12,7 +12,9 @@ use super::execute::not_convertible;
 use super::holds::refused_rules;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::{AuditKind, FieldChange};
-use crate::domain::deal::{Deal, Intent, IntentAction, StageAgreement, Standing, Target, Values};
+use crate::domain::deal::{
+    Deal, Intent, IntentAction, Link, StageAgreement, Standing, Target, Values,
+};
 use crate::domain::id::RecordKind;
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
@@ -82,12 +84,13 @@ impl Attempt<'_> {
             target: Target::Crm(part.name()),
             action: IntentAction::Create,
             expect: None,
-            sent: sent.clone(),
+            sent: with_left_out(mapping, referral, sent),
             columns: columns::of(mapping),
             stage,
             losers: Vec::new(),
             from: Vec::new(),
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         };
         let fields = match self.creation(mapping, referral, sent, stage, related, &intent.token) {
@@ -120,18 +123,9 @@ impl Attempt<'_> {
         let mut fresh = link(&record);
         fresh.columns = columns::of(&mapping);
         let read = ReadRecord { record, mapping };
+        let given = with_left_out(&read.mapping, referral, sent);
+        settle_made(&mut fresh, &given, &read, referral);
         let seen = view(&read, referral);
-        let meant = read.mapping.write_record(sent, Some(referral), Occasion::Create);
-        let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
-        let now = &seen.record_values.values;
-        settle::settle_landed(&mut fresh, sent, &meant.unwrap_or_default(), now, false);
-        // What the CRM filled in where a value was left out is no edit of anybody's.
-        let left_out = values_wanted(&read.mapping, referral).into_keys();
-        for field in left_out.filter(|field| !sent.contains_key(field)) {
-            if let Some(held) = now.get(&field) {
-                agree(&mut fresh.base, &field, &Value::Null, held);
-            }
-        }
         fresh.standing = Some(Standing::InSync);
         if let (Some(referral), Some(record)) = (Stage::of(&referral.state()), seen.stage) {
             fresh.base_stage = Some(StageAgreement { referral, record });
@@ -204,6 +198,30 @@ impl Attempt<'_> {
             fields.insert(field.clone(), standing_value(control, Standing::InSync));
         }
         Ok(fields)
+    }
+}
+
+/// What a new record was given, where whatever was left out is null.
+fn with_left_out(mapping: &Mapping, referral: &Referral, sent: &Values) -> Values {
+    let wanted = values_wanted(mapping, referral).into_keys();
+    let mut all: Values = wanted.map(|field| (field, Value::Null)).collect();
+    all.extend(sent.clone());
+    all
+}
+
+/// Moves the base of a record just made to what it was `given`: see [`with_left_out`]. What the CRM
+/// filled in where a value was left out is no edit of anybody's.
+pub(super) fn settle_made(link: &mut Link, given: &Values, read: &ReadRecord, referral: &Referral) {
+    let (left_out, sent): (Values, Values) =
+        given.clone().into_iter().partition(|(_, value)| value.is_null());
+    let meant = read.mapping.write_record(&sent, Some(referral), Occasion::Create);
+    let meant = meant.map(|fields| read.mapping.read_record(&fields).values);
+    let now = read.mapping.read_record(&read.record.fields).values;
+    settle::settle_landed(link, &sent, &meant.unwrap_or_default(), &now, false);
+    for field in left_out.keys() {
+        if let Some(held) = now.get(field) {
+            agree(&mut link.base, field, &Value::Null, held);
+        }
     }
 }
 

@@ -109,8 +109,9 @@ impl Attempt<'_> {
             columns: BTreeMap::new(),
             stage: write.stage,
             losers: write.conflicts.clone(),
-            from: write.values.keys().copied().collect(),
+            from: self.senders(write),
             lines,
+            doubtful: false,
             at: self.around.clock.now(),
         };
         let token = intent.token.clone();
@@ -144,6 +145,13 @@ impl Attempt<'_> {
                 Ok(Err(fault))
             }
         }
+    }
+
+    /// The CRMs whose values a PATCH sends, or whose record it names if it sends nothing else.
+    fn senders(&self, write: &ReferralWrite) -> Vec<CrmName> {
+        let names = write.external_reference.is_some() && write.stage.is_none();
+        let named = (names && write.values.is_empty()).then_some(self.account.settings.primary_crm);
+        write.values.keys().copied().chain(named).collect()
     }
 
     /// Makes Microsoft's referral in the engagement, unless it is there already.
@@ -192,6 +200,7 @@ impl Attempt<'_> {
             losers: Vec::new(),
             from: vec![crm],
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         });
         self.keep(deal).await?;

@@ -24,6 +24,7 @@ use crate::domain::stage::Stage;
 use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence::{self, Line};
+use crate::merge::settle;
 use crate::merge::share::{self, Consent, Wish};
 use crate::store::{Commit, DealKey, StoreError};
 
@@ -165,6 +166,7 @@ impl Attempt<'_> {
             losers: Vec::new(),
             from: vec![read.record.key.crm],
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         });
         self.keep(deal).await
@@ -343,13 +345,13 @@ impl Attempt<'_> {
     /// not just made, whatever differs from what was sent was edited since.
     fn bind(&mut self, deal: &mut Deal, read: &ReadRecord, referral: &Referral, found: bool) {
         let seen = view(read, referral);
-        let sent = deal.intents.iter().find(|intent| intent.action == IntentAction::Create);
-        let sent: Values = sent.map(|intent| intent.sent.clone()).unwrap_or_default();
+        let begun = deal.intents.iter().position(|intent| intent.action == IntentAction::Create);
+        let begun = begun.map(|at| deal.intents.remove(at));
         deal.referral_id = Some(referral.id());
         deal.engagement_id = referral.engagement_id();
         deal.intents.retain(|intent| intent.action != IntentAction::Create);
         let Some(link) = deal.link_mut(read.record.key.crm) else { return };
-        for (field, value) in &sent {
+        for (field, value) in begun.iter().flat_map(|intent| &intent.sent) {
             let there = seen.referral_values.values.get(field).filter(|_| !found).unwrap_or(value);
             agree(&mut link.base, field, there, value);
         }
@@ -358,6 +360,7 @@ impl Attempt<'_> {
             Stage::of(&referral.state()).filter(|_| !found).unwrap_or(Stage::Active);
         let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
         link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
+        begun.iter().for_each(|intent| settle::doubt(link, intent));
         link.tell(sentence::referral_created().0);
     }
 

@@ -194,7 +194,7 @@ impl<'a> Attempt<'a> {
             let rests = !was_live || self.account.behaviour.shadow || is_closed_for_good(&read);
             let marked = match rests {
                 true => Ok(read),
-                false => self.mark(deal, part, read, referral, sentence::merged()).await,
+                false => self.mark(deal, part, read, referral, sentence::merged()).await?,
             };
             match marked {
                 Ok(read) => record = read.record,

@@ -186,6 +186,7 @@ impl Attempt<'_> {
             losers,
             from: vec![crm],
             lines: vec![(crm, line.0)],
+            doubtful: false,
             at: self.around.clock.now(),
         });
         self.keep(deal).await?;

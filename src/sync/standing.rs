@@ -11,6 +11,7 @@ use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, LinkState, Standing, Target, Values};
 use crate::domain::id::CrmName;
+use crate::domain::record::Version;
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::merge::sentence::{self, Line};
@@ -64,23 +65,37 @@ impl Attempt<'_> {
     /// Records the intent of a bookkeeping write, and returns its token.
     fn promise_booking(&self, deal: &mut Deal, read: &ReadRecord, line: Option<&Line>) -> String {
         let crm = read.record.key.crm;
+        let (target, expect) = (Target::Crm(crm), &read.record.version);
+        let token = self.promise_other(deal, target, IntentAction::Update, expect);
+        if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {
+            link.tell(line.0.clone());
+        }
+        token
+    }
+
+    /// Records the intent of a write without values, and returns its token.
+    pub(super) fn promise_other(
+        &self,
+        deal: &mut Deal,
+        target: Target,
+        action: IntentAction,
+        expect: &Version,
+    ) -> String {
         let token = self.around.randomness.guid();
         deal.intents.push(Intent {
             token: token.clone(),
-            target: Target::Crm(crm),
-            action: IntentAction::Update,
-            expect: Some(read.record.version.clone()),
+            target,
+            action,
+            expect: Some(expect.clone()),
             sent: Values::new(),
             columns: std::collections::BTreeMap::new(),
             stage: None,
             losers: Vec::new(),
             from: Vec::new(),
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         });
-        if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {
-            link.tell(line.0.clone());
-        }
         token
     }
 

@@ -40,6 +40,7 @@ impl Attempt<'_> {
             losers: write.conflicts.clone(),
             from: Vec::new(),
             lines: Vec::new(),
+            doubtful: false,
             at: self.around.clock.now(),
         };
         deal.intents.retain(|other| other.target != intent.target);

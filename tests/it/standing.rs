@@ -162,6 +162,47 @@ async fn a_field_that_a_crm_refuses_for_a_new_record_rests_and_the_record_is_mad
     world.finish().await;
 }
 
+/// What a flow of the CRM fills in where a value was refused is nobody's edit, also where the answer of
+/// the record's creation was lost: it does not go to Microsoft.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crm_fills_in_for_a_refused_field_stays_there_after_a_lost_answer() {
+    let prepare = Setup::salesforce_only().prepare(|sandbox| {
+        sandbox.salesforce.add_trigger("Opportunity", |row| {
+            if row.get("Description").is_none_or(Json::is_null) {
+                row.insert("Description".to_owned(), json!("Ask the desk"));
+            }
+        });
+        sandbox.salesforce.add_validation_rule("Opportunity", |fields| {
+            let refused = fields.get("Description").and_then(Json::as_str) == Some("Secret");
+            refused.then(|| ("No secrets here".to_owned(), "Description".to_owned()))
+        });
+        sandbox.salesforce.faults().add(Fault {
+            method: Some("POST".to_owned()),
+            path: "/composite".to_owned(),
+            skip: 1,
+            times: 1,
+            effect: FaultEffect::ApplyThenDrop,
+        });
+    });
+    let world = prepare.start().await;
+    let id = world.seed(json!({ "details": { "notes": "Secret" } }));
+    world.until("it arrives", || world.sales(&id)).await;
+    assert_eq!(world.sandbox.salesforce.faults().waiting(), 0, "an answer was lost");
+    world.idle().await;
+    world.edit_as_microsoft(&id, json!({ "status": "Active", "substatus": "Accepted" }));
+    world
+        .until_true("it is active", || {
+            text(&world.sales(&id).unwrap_or_default()["StageName"]) == "Qualification"
+        })
+        .await;
+    world.silence().await;
+    assert_eq!(world.sales(&id).expect("a row")["Description"], "Ask the desk");
+    assert_eq!(world.referral(&id)["details"]["notes"], "Secret", "nobody wrote anything else");
+    let conflicts = world.trail(Some(AuditKind::Conflict)).await;
+    assert!(conflicts.is_empty(), "{conflicts:?}");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn paused_is_shown_without_echo_and_resumed_with_what_changed_meanwhile() {
     let world = World::start().await;

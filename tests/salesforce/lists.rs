@@ -98,6 +98,35 @@ async fn a_long_list_is_read_to_its_end() {
     assert_eq!(page.changed[0].fields[PRODUCTS], json!("A;B;C;D;E"));
 }
 
+/// Writes that share a call: where the list of one record cannot be read on, the outcome of that write
+/// alone is not known.
+#[tokio::test]
+async fn a_list_that_cannot_be_read_back_hurts_no_other_write() {
+    let world = world_with(SandboxOptions { page_size: 2, ..SandboxOptions::default() }).await;
+    let (long, plain, locked) =
+        (world.seed(&json!({})), world.seed(&json!({})), world.seed(&json!({})));
+    for product in ["A", "B", "C"] {
+        sell(&world, &long, product);
+    }
+    world.sandbox.lock_for_approval(locked.as_str());
+    world.clock.advance(Duration::from_secs(5));
+    let records = [world.read(&long).await, world.read(&plain).await, world.read(&locked).await];
+    world.fault("GET", "/query/", FaultEffect::Drop);
+    let shape = world.shape();
+    let [long, plain, locked] = records.each_ref().map(|record| {
+        let (client, shape) = (&world.client, &shape);
+        async move {
+            let change = fields(&json!({ "Description": "ours" }));
+            client.update(record, &record.version, &change, shape).await
+        }
+    });
+    let (long, plain, locked) = tokio::join!(long, plain, locked);
+    assert_eq!(world.sandbox.faults().waiting(), 0, "the list was read on");
+    assert!(matches!(long, Err(ConnectError::Unknown(_))), "{long:?}");
+    assert_eq!(plain.expect("a write").fields["Description"], json!("ours"));
+    assert!(matches!(locked, Err(ConnectError::Rejected(_))), "{locked:?}");
+}
+
 /// A change of a list is seen, whether or not it moves the stamp of the opportunity, and what the
 /// feed shows is the very version that a read shows.
 #[tokio::test]

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn};
 use cosell_sync::connect::crm::{Crm, Search};
 use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::{SandboxOptions, trouble};
@@ -214,6 +218,67 @@ async fn a_new_session_that_is_refused_within_a_composite_is_not_asked_for_again
     let refused = world.client.update(&record, &record.version, &change, &world.shape()).await;
     assert!(matches!(refused, Err(ConnectError::Unauthorized(_))), "{refused:?}");
     assert_eq!(world.client.calls() - calls, 4, "two writes, token, identity");
+}
+
+/// The `Date` of a gateway whose clock is wrong holds nobody up, and leads past no change.
+#[tokio::test]
+async fn a_date_that_is_ahead_or_behind_loses_no_change() {
+    for (date, why) in [
+        ("Wed, 02 Sep 2026 09:00:00 GMT", "23 hours ahead"),
+        ("Tue, 01 Sep 2026 10:30:00 GMT", "half an hour ahead"),
+        ("Mon, 31 Aug 2026 09:00:00 GMT", "a day behind"),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", "never set"),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", "the end of days"),
+    ] {
+        let dated = move |router: Router| {
+            router.layer(from_fn(move |request: Request, next: Next| async move {
+                let mut answer = next.run(request).await;
+                answer.headers_mut().insert(header::DATE, HeaderValue::from_static(date));
+                answer
+            }))
+        };
+        let world = World::behind(SandboxOptions::default(), |_| {}, dated).await;
+        let id = world.seed(&json!({}));
+        let shape = world.shape();
+        let start = world.clock.now();
+        world.read(&id).await;
+        world.read(&id).await;
+        let waited = world.clock.now().since(start);
+        assert!(waited < Duration::from_secs(10), "{why}: a read took {waited:?}");
+        let page = world.client.changes(OPPORTUNITY, None, &shape).await.expect(why);
+        world.clock.advance(Duration::from_secs(20 * 60));
+        let edit = json!({ "Description": "theirs" });
+        world.sandbox.edit_as_person("Opportunity", id.as_str(), &edit).expect("an edit");
+        let gone = world.seed(&json!({}));
+        world.delete_as_person(&World::key(&gone)).await;
+        world.clock.advance(Duration::from_secs(120));
+        let page = world.client.changes(OPPORTUNITY, Some(&page.cursor), &shape).await.expect(why);
+        let seen = page.changed.iter().find(|record| record.key.id == id);
+        assert_eq!(seen.map(|it| &it.fields["Description"]), Some(&json!("theirs")), "{why}");
+        assert!(page.deleted.contains(&gone), "{why}");
+    }
+}
+
+/// A page of a gateway proves nothing: no row is taken for deleted, no field for hidden.
+#[tokio::test]
+async fn a_gateways_404_says_nothing() {
+    let world = World::plain().await;
+    let id = world.seed(&json!({}));
+    let page = || FaultEffect::Answer {
+        status: 404,
+        retry_after: None,
+        content_type: "text/html".to_owned(),
+        body: "<html>no such site</html>".to_owned(),
+    };
+    world.fault("GET", "/describe", page());
+    let asked = ["Account.Name".to_owned()];
+    let odd = world.client.unreadable(OPPORTUNITY, &asked).await;
+    assert!(matches!(odd, Err(ConnectError::Unavailable(_))), "{odd:?}");
+    world.fault("GET", "/query", page());
+    world.client.describe(OPPORTUNITY).await.expect_err("the stages cannot be read");
+    world.fault("GET", "/query", page());
+    let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+    assert!(matches!(odd, Err(ConnectError::Unavailable(_))), "{odd:?}");
 }
 
 /// Among many deals one foreign id costs a few calls, not one for each of the others.

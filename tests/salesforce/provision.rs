@@ -1,5 +1,6 @@
 //! Provisioning an empty organisation, and doing it again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, SellerAccess, WantedField};
@@ -68,6 +69,21 @@ async fn an_empty_organisation_is_prepared_once() {
     assert_eq!(made.expect("a record").fields["Referral_Identifier__c"], json!(REFERRAL));
     let schema = world.client.describe(OPPORTUNITY).await.expect("a schema");
     assert!(schema.keys.contains(&"Referral_Identifier__c".to_owned()));
+}
+
+/// What opportunities and leads share is planned for both, in the same words: whoever shows both
+/// plans can tell what is there once.
+#[tokio::test]
+async fn what_both_kinds_share_is_named_alike() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    let mut plans = Vec::new();
+    for kind in [RecordKind::Opportunity, RecordKind::Lead] {
+        let wanted = Provision { kind, ..wanted("") };
+        let steps = world.client.provision(&wanted, true).await.expect("a plan");
+        plans.push(steps.into_iter().map(|step| step.what).collect::<BTreeSet<_>>());
+    }
+    let shared: Vec<&String> = plans[0].intersection(&plans[1]).collect();
+    assert_eq!(shared.len(), 4, "the set, its assignment, accounts, contacts: {shared:?}");
 }
 
 #[tokio::test]
@@ -151,6 +167,40 @@ async fn a_hidden_field_of_a_related_row_is_told_by_its_path() {
     world.clock.advance(Duration::from_secs(61));
     let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
     assert!(!unreadable.contains(&"Contact.Email".to_owned()), "{unreadable:?}");
+}
+
+/// Products are read with an opportunity; their rights do not follow those of opportunities.
+#[tokio::test]
+async fn products_can_be_read_where_they_are_mapped() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    world.sandbox.hide_object("Product2");
+    let products = ["OpportunityLineItems.Product2.Name".to_owned()];
+    let unreadable = world.client.unreadable(OPPORTUNITY, &products).await.expect("an answer");
+    assert_eq!(unreadable, products, "nobody has granted them");
+    let mut wanted = wanted("");
+    let granted = |steps: &[ProvisionStep]| {
+        let about = |step: &&ProvisionStep| step.what.contains("Product2");
+        steps.iter().filter(about).map(|step| step.outcome.clone()).collect::<Vec<_>>()
+    };
+    let steps = world.client.provision(&wanted, true).await.expect("a plan");
+    assert_eq!(granted(&steps), [""; 0], "not mapped, not granted");
+    wanted.watched = vec!["Name".to_owned(), "OpportunityLineItems".to_owned()];
+    let remarks = world.client.examine(&wanted).await.expect("remarks");
+    assert!(remarks.iter().any(|remark| remark.what.contains("may not read Product2")));
+    let steps = world.client.provision(&wanted, true).await.expect("a plan");
+    assert_eq!(granted(&steps), ["would create"]);
+    let steps = world.client.provision(&wanted, false).await.expect("a preparation");
+    assert_eq!(granted(&steps), ["created"], "{steps:?}");
+    let rights = world.sandbox.rows("ObjectPermissions");
+    for table in ["Product2", "Pricebook2"] {
+        let right = rights.iter().find(|row| row["SobjectType"] == table).expect(table);
+        assert_eq!(right["PermissionsRead"], json!(true), "{table}");
+        assert_ne!(right["PermissionsEdit"], json!(true), "{table}: no more than is needed");
+    }
+    let unreadable = world.client.unreadable(OPPORTUNITY, &products).await.expect("an answer");
+    assert_eq!(unreadable, [""; 0]);
+    let remarks = world.client.examine(&wanted).await.expect("remarks");
+    assert!(remarks.iter().all(|remark| !remark.what.contains("Product2")), "{remarks:?}");
 }
 
 /// An organisation that gives nobody anything: rows that only a permission set opens.

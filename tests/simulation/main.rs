@@ -62,6 +62,7 @@ mod restored;
 mod scenarios;
 mod store;
 mod tally;
+mod turned;
 mod world;
 
 use random::run;

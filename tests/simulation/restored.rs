@@ -138,3 +138,19 @@ fn what_an_old_memory_overwrites_is_named() {
         }
     }
 }
+
+/// Salesforce takes edits of a closed record. What its seller wrote there after the end was never sent,
+/// so that no old memory of it may overwrite it.
+#[test]
+fn what_was_written_after_the_end_stays() {
+    let mut bench = Bench::new(CrmName::Salesforce);
+    people::move_record(&mut bench.sim.world.lock(), bench.crm, &bench.record, Stage::Lost);
+    assert!(bench.sim.come_to_rest());
+    bench.backup = bench.sim.deals()[0].clone();
+    bench.here("2027-03-03");
+    assert!(bench.sim.come_to_rest());
+    let before = bench.conflicts().len();
+    bench.restore();
+    let expected = ("1 Jan 2027".to_owned(), "3 Mar 2027".to_owned(), Vec::new());
+    assert_eq!(bench.outcome(before), expected);
+}

@@ -159,6 +159,7 @@ mod tests {
             standing: None,
             base: std::collections::BTreeMap::new(),
             base_stage: None,
+            stage_doubtful: false,
             hold: None,
             told: Vec::new(),
             pending: Vec::new(),

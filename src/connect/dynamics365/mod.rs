@@ -152,6 +152,14 @@ impl Crm for Dynamics365 {
         self.schema(kind.as_str()).await
     }
 
+    async fn unreadable(
+        &self,
+        kind: RecordKind,
+        paths: &[String],
+    ) -> Result<Vec<String>, ConnectError> {
+        self.unreadable_paths(kind, paths).await
+    }
+
     async fn fetch(
         &self,
         kind: RecordKind,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
 
-use crate::connect::error::{ConnectError, Refusal};
+use crate::connect::error::{ConnectError, Refusal, without_personal_data};
 use crate::connect::http::Purpose;
 
 /// What a request was conditional on; tells the meanings of a 412 without a code apart.
@@ -148,7 +148,7 @@ pub(super) fn classify(
     let refusal = Refusal {
         status: failure.status,
         code,
-        message: shorten(&message),
+        message: shorten(&without_personal_data(&message)),
         fields: Vec::new(),
         request_id: failure.request_id.clone(),
     };

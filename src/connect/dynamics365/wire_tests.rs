@@ -166,7 +166,7 @@ fn the_vendors_wait_is_kept_and_a_missing_one_is_replaced() {
 
 #[test]
 fn a_plug_ins_words_and_the_request_id_reach_the_admin() {
-    let body = json!({"error": {"code": "0x80040265", "message": "Value of estimatedvalue above the limit of your team"}});
+    let body = json!({"error": {"code": "0x80040265", "message": "Value of estimatedvalue above the limit of lead@contoso.example"}});
     let failure = Failure {
         status: 400,
         body: body.to_string().into_bytes(),
@@ -178,7 +178,7 @@ fn a_plug_ins_words_and_the_request_id_reach_the_admin() {
     let ConnectError::Rejected(Refusal { message, request_id, fields, .. }) = error else {
         panic!("{error:?}")
     };
-    assert_eq!(message, "Value of estimatedvalue above the limit of your team");
+    assert_eq!(message, "Value of estimatedvalue above the limit of [e-mail]");
     assert_eq!(request_id.as_deref(), Some("request-1"));
     assert_eq!(fields, ["estimatedvalue"]);
 }

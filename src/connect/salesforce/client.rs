@@ -291,6 +291,12 @@ impl Client {
         Timestamp::from_millis(self.http.clock().now().as_millis() + ahead.unwrap_or(0))
     }
 
+    /// The earlier of the server's clock and ours: what has happened by then is past on both. One
+    /// answer of a gateway whose clock is ahead cannot lead past changes.
+    pub(super) fn safe_now(&self) -> Timestamp {
+        self.server_now().min(self.now())
+    }
+
     /// Waits, a little longer by chance so that many waiters do not come back in one moment.
     pub(super) async fn wait(&self, duration: Duration) {
         let jitter = Duration::from_millis(50).mul_f64(self.randomness.unit());

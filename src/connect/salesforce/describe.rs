@@ -308,7 +308,7 @@ impl Schemas {
         let Some(absent) = missing(&table) else {
             return Ok(table);
         };
-        if self.client.server_now().since(table.read) < FRESH {
+        if is_fresh(table.read, self.client.now()) {
             return Err(unknown_field(&table.name, &absent));
         }
         let _one_reader = self.loading.lock().await;
@@ -360,7 +360,7 @@ impl Schemas {
         let (json, _) = self.client.json(&request).await?;
         let described: Described = serde_json::from_value(json)
             .map_err(|error| ConnectError::Broken(format!("the schema of {name}: {error}")))?;
-        let table = Arc::new(Table::new(described, self.client.server_now()));
+        let table = Arc::new(Table::new(described, self.client.now()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(name.to_ascii_lowercase(), table.clone());
         Ok(table)
@@ -394,6 +394,12 @@ impl Schemas {
     }
 }
 
+/// Whether a schema that was read then need not be read again now. One that was read by a clock that
+/// was ahead must be.
+fn is_fresh(read: Timestamp, now: Timestamp) -> bool {
+    read <= now && now.since(read) < FRESH
+}
+
 fn unknown_field(table: &str, path: &str) -> ConnectError {
     wire::refused_here(
         "INVALID_FIELD",
@@ -403,4 +409,25 @@ fn unknown_field(table: &str, path: &str) -> ConnectError {
         ),
         path,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRESH, is_fresh};
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_schema_is_fresh_for_a_minute_of_a_clock_that_goes_forward() {
+        let read = Timestamp::from_millis(1_000_000);
+        let second = std::time::Duration::from_secs(1);
+        let table = [
+            (read, true, "this very moment"),
+            (read.plus(FRESH).minus(second), true, "within the minute"),
+            (read.plus(FRESH), false, "after it"),
+            (read.minus(second), false, "the clock was ahead"),
+        ];
+        for (now, expected, why) in table {
+            assert_eq!(is_fresh(read, now), expected, "{why}");
+        }
+    }
 }

@@ -52,12 +52,21 @@ pub(super) fn joined<'a>(values: impl Iterator<Item = &'a Json>) -> Json {
     Json::String(texts.into_iter().collect::<Vec<_>>().join(SEPARATOR))
 }
 
+/// Whether a row holds only the beginning of a list.
+pub(super) fn is_open(row: &Json) -> bool {
+    row.as_object().is_some_and(|row| row.values().any(goes_on))
+}
+
+fn goes_on(member: &Json) -> bool {
+    member.get("done") == Some(&Json::Bool(false))
+}
+
 impl Client {
     /// Reads on where the answer held only the beginning of a list.
     pub(super) async fn complete_lists(&self, rows: &mut [Json]) -> Result<(), ConnectError> {
         let members =
             rows.iter_mut().filter_map(Json::as_object_mut).flat_map(|row| row.values_mut());
-        for list in members.filter(|member| member.get("done") == Some(&Json::Bool(false))) {
+        for list in members.filter(|member| goes_on(member)) {
             let mut next = list.get("nextRecordsUrl").and_then(Json::as_str).map(str::to_owned);
             if next.is_none() {
                 return Err(ConnectError::Broken("a list that is neither done nor goes on".into()));
@@ -78,6 +87,9 @@ impl Client {
             }
             if let Some(Json::Array(records)) = list.get_mut("records") {
                 records.extend(further);
+            }
+            if let Some(done) = list.get_mut("done") {
+                *done = Json::Bool(true);
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::limits::QUOTA_WAIT;
-use crate::connect::error::{ConnectError, Refusal};
+use crate::connect::error::{ConnectError, Refusal, without_personal_data};
 use crate::connect::http::Purpose;
 
 /// One error of an answer.
@@ -131,7 +131,8 @@ impl Failure {
     fn class_of_status(&self) -> ConnectError {
         match self.status {
             401 => ConnectError::Unauthorized("Salesforce refused the session".to_owned()),
-            404 => ConnectError::NotFound(self.refusal()),
+            // The page of a gateway says nothing of a row or a table.
+            404 => self.maybe_done("404"),
             410 => ConnectError::Unauthorized(
                 "the API version is not served any more; set a newer api_version".to_owned(),
             ),
@@ -231,20 +232,8 @@ fn without_data(error: &WireError) -> String {
             format!("{field}: data value too large {}", limit.unwrap_or_default()).trim().to_owned()
         }
         "INVALID_EMAIL_ADDRESS" => "not a valid e-mail address".to_owned(),
-        _ => mask_addresses(&error.message),
+        _ => without_personal_data(&error.message),
     }
-}
-
-/// Replaces words that hold an `@` inside: e-mail addresses are personal data.
-fn mask_addresses(message: &str) -> String {
-    if !message.contains('@') {
-        return message.to_owned();
-    }
-    let masked = |word: &str| {
-        let inside = word.find('@').is_some_and(|at| at > 0 && at + 1 < word.len());
-        if inside { "[e-mail]".to_owned() } else { word.to_owned() }
-    };
-    message.split(' ').map(masked).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

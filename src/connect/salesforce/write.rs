@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::client::{Client, Moment, Request};
 use super::combine::Batch;
+use super::lists;
 use super::query::{Read, read_batch};
 use super::settings::Settings;
 use super::soql;
@@ -79,7 +80,7 @@ impl WriteBatch {
     ) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
         let (mut answer, moment) = self.call(writes).await?;
         if !session_ended(&answer) {
-            return self.outcomes(writes, answer, moment).await;
+            return Ok(self.outcomes(writes, answer, moment).await);
         }
         self.client.forget_session().await;
         let refused = |(at, _): &(usize, Write)| {
@@ -90,7 +91,7 @@ impl WriteBatch {
             writes.iter().cloned().enumerate().filter(refused).unzip();
         let repeated = self.repeat(&undone).await;
         self.read_back(&mut answer, writes).await;
-        let mut all = self.outcomes(writes, answer, moment).await?;
+        let mut all = self.outcomes(writes, answer, moment).await;
         for (at, again) in places.into_iter().zip(repeated) {
             if let Some(one) = all.get_mut(at) {
                 *one = again;
@@ -104,11 +105,10 @@ impl WriteBatch {
         if writes.is_empty() {
             return Vec::new();
         }
-        let sent = match self.call(writes).await {
+        match self.call(writes).await {
             Ok((answer, moment)) => self.outcomes(writes, answer, moment).await,
-            Err(error) => Err(error),
-        };
-        sent.unwrap_or_else(|error| writes.iter().map(|_| Err(error.clone())).collect())
+            Err(error) => writes.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
     /// What an answer says of each write.
@@ -117,11 +117,11 @@ impl WriteBatch {
         writes: &[Write],
         mut answer: Json,
         moment: Moment,
-    ) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
-        self.complete(&mut answer).await?;
+    ) -> Vec<Result<Written, ConnectError>> {
+        self.complete(&mut answer).await;
         let groups = groups(writes.iter().map(|write| &write.proof));
         let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
-        Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
+        writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect()
     }
 
     /// Reads back with a new session what one that ended could not, for writes that were carried out.
@@ -176,18 +176,17 @@ impl WriteBatch {
         self.client.json(&request).await
     }
 
-    /// Completes the lists of the records that were read back.
-    async fn complete(&self, answer: &mut Json) -> Result<(), ConnectError> {
+    /// Completes the lists of the records that were read back. What was written is written, whatever
+    /// becomes of these reads: a list that cannot be read to its end stays open, and only the write of
+    /// its own record has an outcome that is not known.
+    async fn complete(&self, answer: &mut Json) {
         let parts = answer.get_mut("compositeResponse").and_then(Json::as_array_mut);
         for part in parts.into_iter().flatten() {
             let rows = part.pointer_mut("/body/records").and_then(Json::as_array_mut);
-            let Some(rows) = rows else { continue };
-            // What was written is written, whatever becomes of these reads.
-            self.client.complete_lists(rows).await.map_err(|error| {
-                ConnectError::Unknown(format!("written, but it could not be read back: {error}"))
-            })?;
+            for row in rows.into_iter().flatten() {
+                let _ = self.client.complete_lists(std::slice::from_mut(row)).await;
+            }
         }
-        Ok(())
     }
 
     fn part(&self, at: usize, write: &Write) -> Json {
@@ -262,7 +261,10 @@ impl Answers<'_> {
             .and_then(|(_, body)| read_batch(body.clone(), self.moment, &self.data_path).ok());
         let rows = rows.map(|batch| (write.proof.rows(&batch.rows), batch.next.is_some()));
         // A proof that was cut short says nothing of the rows it does not show.
-        match rows.filter(|(rows, is_cut)| !(*is_cut && rows.is_empty())) {
+        let shows = |(rows, is_cut): &(Vec<Json>, bool)| {
+            !(*is_cut && rows.is_empty()) && !rows.iter().any(lists::is_open)
+        };
+        match rows.filter(shows) {
             Some((rows, _)) => {
                 Ok(Written { status, body: body.clone(), rows, moment: self.moment })
             }

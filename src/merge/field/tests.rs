@@ -52,6 +52,7 @@ fn stamps(referral_secs: i64, record_secs: i64) -> Stamps {
         referral: Some(Timestamp::from_millis(referral_secs * 1000)),
         record: Timestamp::from_millis(record_secs * 1000),
         margin: Duration::from_secs(5),
+        ended: false,
     }
 }
 

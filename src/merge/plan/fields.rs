@@ -16,6 +16,7 @@ impl Draft<'_> {
             referral: self.situation.referral.updated(),
             record: self.view.record.modified,
             margin: self.situation.settings.newest_margin,
+            ended: self.situation.referral.state().is_terminal(),
         };
         let rules: Vec<FieldRule> =
             self.view.fields.iter().filter(|rule| rule.on_update).cloned().collect();
@@ -35,8 +36,11 @@ impl Draft<'_> {
             let problems = self.unwritable(&owned);
             let rests = !problems.is_empty();
             self.rest(problems);
+            let waiting = self.incomplete(&owned);
+            let waits: Vec<String> = waiting.iter().map(|one| one.field.clone()).collect();
+            self.rest(waiting);
             for (rule, referral, record, verdict) in owned {
-                if !rests || verdict == Verdict::Agreed {
+                if !(rests || waits.contains(&rule.name)) || verdict == Verdict::Agreed {
                     self.apply(&rule, referral, record, &verdict);
                 }
             }
@@ -54,12 +58,7 @@ impl Draft<'_> {
     }
 
     fn apply(&mut self, rule: &FieldRule, referral: Value, record: Value, verdict: &Verdict) {
-        let ended = self.situation.referral.state().is_terminal();
         match verdict {
-            // Nothing can be sent any more, whoever would win: what is there now arrives.
-            Verdict::CrmWins | Verdict::Ask if ended => {
-                self.apply(rule, referral, record, &Verdict::PartnerCenterWins);
-            }
             Verdict::Still => {}
             Verdict::Agreed => self.settled.push(rule.name.clone()),
             Verdict::ToCrm => {

@@ -151,6 +151,8 @@ impl Draft<'_> {
                 Some(StageAgreement { referral: Stage::Active, record: base })
             }
             StageMove::ToPartnerCenter(stage) => Some(StageAgreement { referral: stage, record }),
+            // What an old memory says is where both are: it is certain again.
+            StageMove::Still if self.link.stage_doubtful => self.link.base_stage,
             StageMove::Still | StageMove::WaitUntil(_) => None,
         }
     }

@@ -311,16 +311,25 @@ impl<'a> Draft<'a> {
                 self.tell_once("stage", &both, line);
             }
         }
-        if self.stage_move == StageMove::EndedApart {
-            self.losses.push(Conflict {
-                field: "stage".to_owned(),
-                winner: Target::PartnerCenter,
-                kept: Value::text(referral.as_str()),
-                loser: Target::Crm(self.view.crm()),
-                lost: Value::text(record.as_str()),
-                policy: "final".to_owned(),
-            });
+        match self.stage_move {
+            StageMove::EndedApart => self.lose_stage(referral, record, "final"),
+            // After a restore nobody knows whether the record's stage is newer than the base.
+            StageMove::ToCrm(to) if self.link.stage_doubtful => {
+                self.lose_stage(to, record, "restored");
+            }
+            _ => {}
         }
+    }
+
+    fn lose_stage(&mut self, kept: Stage, lost: Stage, policy: &str) {
+        self.losses.push(Conflict {
+            field: "stage".to_owned(),
+            winner: Target::PartnerCenter,
+            kept: Value::text(kept.as_str()),
+            loser: Target::Crm(self.view.crm()),
+            lost: Value::text(lost.as_str()),
+            policy: policy.to_owned(),
+        });
     }
 
     /// Whether the record has ended by a closing action: such rows are read-only.

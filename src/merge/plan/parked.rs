@@ -19,6 +19,27 @@ impl Draft<'_> {
         each.collect()
     }
 
+    /// The values of a group that would go to Partner Center without one that is empty in the record and
+    /// cannot be emptied there: an amount of before would stand beside a currency of now. They wait for
+    /// it, and stay unsettled until then.
+    pub(super) fn incomplete(&self, unit: &[(FieldRule, Value, Value, Verdict)]) -> Vec<Parked> {
+        let kept = unit.iter().find(|(rule, referral, record, _)| {
+            rule.required && record.is_null() && !referral.is_null()
+        });
+        let Some((kept, ..)) = kept else { return Vec::new() };
+        let goes = |(rule, _, value, verdict): &&(FieldRule, Value, Value, Verdict)| {
+            let sent = matches!(verdict, Verdict::ToPartnerCenter | Verdict::CrmWins);
+            sent && rule.name != kept.name && self.may_be_sent(rule, value)
+        };
+        let waits = |(rule, ..): &(FieldRule, Value, Value, Verdict)| Parked {
+            field: rule.name.clone(),
+            reason: format!("{} goes together with {}, which is empty.", rule.label, kept.label),
+            fix: format!("Enter {}.", kept.label),
+            refused: None,
+        };
+        unit.iter().filter(goes).map(waits).collect()
+    }
+
     /// Why a value of the referral does not fit the record.
     pub(super) fn not_for_record(&self, rule: &FieldRule, value: &Value) -> Vec<Parked> {
         if self.record_is_sealed() {

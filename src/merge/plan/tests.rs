@@ -5,7 +5,8 @@ use serde_json::{Value as Json, json};
 
 use super::{Plan, plan};
 use crate::domain::deal::{
-    Deal, Link, LinkState, Parked, Remembered, StageAgreement, Standing, Target,
+    Deal, Intent, IntentAction, Link, LinkState, Parked, Remembered, StageAgreement, Standing,
+    Target, Values,
 };
 use crate::domain::id::{AccountName, CrmName, DealId, RecordId, RecordKey, RecordKind};
 use crate::domain::record::{Fields, Record, Version};
@@ -15,7 +16,7 @@ use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
 use crate::mapping::{Mapping, load_directory};
 use crate::merge::field::agree;
-use crate::merge::settle::settle;
+use crate::merge::settle::{self, settle, settle_landed};
 use crate::merge::view::{RecordView, Settings, Situation, WonEarly};
 
 const ID: &str = "11111111-2222-4333-8444-555555555555";
@@ -155,6 +156,7 @@ fn deal() -> Deal {
             version: None,
             base: std::collections::BTreeMap::new(),
             base_stage: Some(active),
+            stage_doubtful: false,
             hold: None,
             told: Vec::new(),
             pending: Vec::new(),
@@ -315,4 +317,132 @@ fn an_edit_after_the_end_is_named_when_it_is_overwritten() {
     assert_eq!(lost.lost, Value::text("Ask again in May"));
     assert_eq!(lost.winner, Target::PartnerCenter);
     assert_eq!(plan.crms[0].values["details.notes"], Value::text("Lost to Fabrikam"));
+}
+
+/// After a restore nobody knows what was agreed on since. A referral that has ended and holds what the
+/// backup says has not moved all the same: the seller's edit after the end stays, and nobody lost.
+#[test]
+fn an_edit_after_the_end_stays_when_the_store_comes_from_a_backup() {
+    let table = [
+        ("Begin", None, "only the seller has written"),
+        ("Lost to Fabrikam", Some("Ask again in May"), "both sides moved since the backup: named"),
+    ];
+    for (there, lost, why) in table {
+        let mut bench = Bench::new();
+        bench.referral["status"] = json!("Closed");
+        bench.referral["substatus"] = json!("Lost");
+        let plan = bench.plan();
+        bench.carry_out(&plan);
+        bench.record.insert("description".to_owned(), json!("Ask again in May"));
+        bench.referral["details"]["notes"] = json!(there);
+        bench.deal.doubt();
+        let plan = bench.plan();
+        let of_crms = plan.crms.iter().flat_map(|write| &write.conflicts);
+        let named: Vec<&Value> = of_crms.map(|one| &one.lost).collect();
+        let expected: Vec<Value> = lost.into_iter().map(Value::text).collect();
+        assert_eq!(named, expected.iter().collect::<Vec<_>>(), "{why}");
+        bench.carry_out(&plan);
+        let held = if lost.is_some() { there } else { "Ask again in May" };
+        assert_eq!(bench.record["description"], held, "{why}");
+        let plan = bench.plan();
+        bench.carry_out(&plan);
+        assert!(bench.plan().writes_nothing(), "{why}: {:#?}", bench.plan());
+    }
+}
+
+/// An amount without its currency, or a currency beside the amount of before, is another amount: what
+/// goes together waits for what was emptied, is told, and goes once it is whole again.
+#[test]
+fn what_goes_together_waits_for_one_that_was_emptied() {
+    let mut bench = Bench::new();
+    bench.record.insert("estimatedvalue".to_owned(), Json::Null);
+    bench.record.insert("transactioncurrencyid.isocurrencycode".to_owned(), json!("USD"));
+    let plan = bench.plan();
+    assert!(plan.partner_center.is_none(), "{plan:#?}");
+    let told: Vec<&str> = plan.crms[0].lines.iter().map(|line| line.0.as_str()).collect();
+    assert!(told.iter().any(|line| line.contains("which is empty. Enter")), "{told:?}");
+    assert_eq!(plan.crms[0].standing, Standing::NeedsAttention);
+    bench.carry_out(&plan);
+    assert!(bench.plan().writes_nothing(), "it waits: {:#?}", bench.plan());
+
+    bench.record.insert("estimatedvalue".to_owned(), json!(300));
+    let write = bench.plan().partner_center.expect("it is whole again");
+    let sent: Vec<&String> = write.values.values().flat_map(|values| values.keys()).collect();
+    assert_eq!(sent, ["details.currency", "details.dealValue"]);
+    assert!(bench.plan().links[0].parked.is_empty());
+}
+
+/// What is edited in a closed record is not sent, and what Partner Center changes after all arrives
+/// with everything that goes together with it.
+#[test]
+fn after_the_end_what_goes_together_arrives_whole() {
+    let mut bench = Bench::new();
+    bench.referral["status"] = json!("Closed");
+    bench.referral["substatus"] = json!("Lost");
+    let plan = bench.plan();
+    bench.carry_out(&plan);
+    bench.record.insert("transactioncurrencyid.isocurrencycode".to_owned(), json!("USD"));
+    bench.referral["details"]["dealValue"] = json!(70);
+    let plan = bench.plan();
+    assert!(plan.partner_center.is_none(), "{plan:#?}");
+    bench.carry_out(&plan);
+    assert_eq!(bench.record["estimatedvalue"], 70);
+    assert_eq!(bench.record["transactioncurrencyid.isocurrencycode"], "EUR", "not 70 USD");
+    let lost: Vec<&Value> = plan.crms[0].conflicts.iter().map(|one| &one.lost).collect();
+    assert_eq!(lost, [&Value::text("USD")], "the seller's currency is named");
+}
+
+/// A backup is old in everything: what it puts aside for a mapping of before, what it meant to write,
+/// the stages.
+#[test]
+fn nothing_that_comes_from_a_backup_is_certain() {
+    let mut bench = Bench::new();
+    let agreed = bench.deal.links[0].base["details.notes"].clone();
+    let columns = std::collections::BTreeMap::from([("stepname".to_owned(), agreed)]);
+    bench.deal.links[0].former.insert("details.notes".to_owned(), columns);
+    let sent = Values::from([("details.notes".to_owned(), Value::text("Begin"))]);
+    bench.deal.intents.push(Intent {
+        token: "t-1".to_owned(),
+        target: Target::PartnerCenter,
+        action: IntentAction::Update,
+        expect: None,
+        sent: sent.clone(),
+        columns: std::collections::BTreeMap::new(),
+        stage: Some(Stage::Active),
+        losers: Vec::new(),
+        from: vec![CrmName::Dynamics365],
+        lines: Vec::new(),
+        doubtful: false,
+        at: Timestamp::from_millis(0),
+    });
+    bench.deal.doubt();
+    let link = &mut bench.deal.links[0];
+    assert!(link.former["details.notes"]["stepname"].doubtful);
+    assert!(link.stage_doubtful && link.base["details.notes"].doubtful);
+    settle_landed(link, &sent, &sent, &sent, true);
+    assert!(!link.base["details.notes"].doubtful, "a write of now");
+    settle::doubt(link, &bench.deal.intents[0]);
+    assert!(link.base["details.notes"].doubtful, "one of the backup");
+    assert!(link.base.values().all(|agreed| agreed.doubtful));
+}
+
+/// Where a stage of Partner Center overwrites one of the record that may be newer than the backup, it
+/// is named; where both are as the backup says, it is certain again and names nothing later.
+#[test]
+fn a_stage_that_an_old_memory_overwrites_is_named() {
+    let mut bench = Bench::new();
+    bench.deal.doubt();
+    let plan = bench.plan();
+    bench.carry_out(&plan);
+    assert!(!bench.deal.links[0].stage_doubtful, "both are as the backup says");
+    for (doubtful, named) in [(false, Vec::new()), (true, vec![Value::text("active")])] {
+        let mut bench = Bench::new();
+        bench.deal.links[0].stage_doubtful = doubtful;
+        bench.referral["status"] = json!("Closed");
+        bench.referral["substatus"] = json!("Lost");
+        let plan = bench.plan();
+        assert_eq!(plan.crms[0].stage, Some(Stage::Lost));
+        let lost: Vec<Value> = plan.crms[0].conflicts.iter().map(|one| one.lost.clone()).collect();
+        assert_eq!(lost, named, "doubtful: {doubtful}");
+    }
 }

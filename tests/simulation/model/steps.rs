@@ -88,6 +88,7 @@ fn link(durable: &Durable) -> Link {
             .filter_map(|(name, pair)| Some(((*name).to_owned(), agreement(pair?))))
             .collect(),
         base_stage: stage,
+        stage_doubtful: false,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
@@ -112,6 +113,7 @@ fn intent(promise: &Promise) -> Intent {
         losers: Vec::<Conflict>::new(),
         from: vec![CRM],
         lines: Vec::new(),
+        doubtful: false,
         at: EPOCH,
     }
 }
@@ -293,7 +295,7 @@ impl State {
     fn merge(&self, partner: &Side, crm: &Side, off: Off) -> Merged {
         let mut durable = self.durable;
         let (mut to_partner, mut to_crm) = (Send::default(), Send::default());
-        let stamps = Stamps { referral: None, record: EPOCH, margin: Duration::ZERO };
+        let stamps = Stamps { referral: None, record: EPOCH, margin: Duration::ZERO, ended: false };
         for (at, rule) in rules().iter().enumerate() {
             let (there, here) = (partner.values[at], crm.values[at]);
             let base = durable.base[at].filter(|_| off != Off::Base).map(agreement);
