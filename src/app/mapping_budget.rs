@@ -126,19 +126,6 @@ async fn of_kind(
     Ok((expected, line))
 }
 
-/// The mapping in use as the live schema allows it: one that was taken up at the start is not fitted
-/// yet. `None` if nothing of it can be read.
-async fn readable(
-    part: &CrmPart,
-    kind: RecordKind,
-) -> Result<Option<Arc<Mapping>>, OperationError> {
-    match fitted(part, part.mapping(kind).into_iter().collect()).await {
-        Ok(fitted) => Ok(fitted.into_iter().next()),
-        Err(Unfit::Lacking(_)) => Ok(None),
-        Err(Unfit::Unreachable(fault)) => Err(outside(part.name().title(), &fault)),
-    }
-}
-
 /// The share of the samples, over all. Where none could be compared, all of them.
 fn estimate(report: &DiffReport, linked: usize) -> usize {
     (report.changed * linked).checked_div(report.samples).map_or(linked, |share| {
@@ -168,6 +155,19 @@ fn answering(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), Ope
         }
     }
     Ok(())
+}
+
+/// The mapping in use as the live schema allows it: one that was taken up at the start is not fitted
+/// yet. `None` if nothing of it can be read.
+async fn readable(
+    part: &CrmPart,
+    kind: RecordKind,
+) -> Result<Option<Arc<Mapping>>, OperationError> {
+    match fitted(part, part.mapping(kind).into_iter().collect()).await {
+        Ok(fitted) => Ok(fitted.into_iter().next()),
+        Err(Unfit::Lacking(_)) => Ok(None),
+        Err(Unfit::Unreachable(fault)) => Err(outside(part.name().title(), &fault)),
+    }
 }
 
 fn way_out(parts: &Parts, account: &Account, files: &Files) -> String {
