@@ -8,8 +8,10 @@ use super::live_diff::{linked, pairs, spread};
 use super::mapping_versions::{Files, newest, version};
 use super::mappings::folder;
 use super::parts::Parts;
-use super::schema::current;
+use super::schema::{Unfit, current, fitted};
+use super::slot::outside;
 use crate::admin::operations::OperationError;
+use crate::connect::error::ConnectError;
 use crate::domain::id::{CrmName, DealId, RecordKind};
 use crate::mapping::{DiffReport, Mapping, MappingFolder, diff as compare};
 use crate::store::StoreError;
@@ -26,6 +28,8 @@ pub(super) enum NotUsed {
     Refused(String),
     /// They wait until somebody confirms them.
     Waiting(String, Files),
+    /// What they would write cannot be told now; it is asked again, though not at once.
+    Untold(String, Files),
 }
 
 impl From<String> for NotUsed {
@@ -66,9 +70,9 @@ pub(super) async fn weigh(
     }
     let (mut expected, mut lines) = (0, Vec::new());
     for (part, fitted) in ready {
-        for fitted in fitted {
-            let told = of_kind(parts, account, part, fitted, new).await;
-            let told = told.map_err(|error| unknown(&error, &way_out))?;
+        for mapping in fitted {
+            let told = of_kind(parts, account, part, mapping, new).await;
+            let told = told.map_err(|error| unknown(&error, &way_out, files))?;
             expected += told.0;
             lines.extend(told.1);
         }
@@ -89,10 +93,10 @@ async fn of_kind(
     parts: &Parts,
     account: &Account,
     part: &CrmPart,
-    fitted: &Arc<Mapping>,
+    ready: &Arc<Mapping>,
     new: &[Arc<Mapping>],
 ) -> Result<(usize, Option<String>), OperationError> {
-    let (crm, kind) = (part.name(), fitted.kind());
+    let (crm, kind) = (part.name(), ready.kind());
     let is_meant = |mapping: &&Arc<Mapping>| mapping.crm() == crm && mapping.kind() == kind;
     let whole = parts.mappings.whole(&account.name, crm);
     let (Some(old), Some(new)) = (whole.iter().find(is_meant), new.iter().find(is_meant)) else {
@@ -102,9 +106,10 @@ async fn of_kind(
     if old.version() == new.version() {
         return Ok((0, None));
     }
-    let in_use = part.mapping(kind).unwrap_or_else(|| Arc::clone(fitted));
+    answering(parts, account, part)?;
+    let in_use = readable(part, kind).await?.unwrap_or_else(|| Arc::clone(ready));
     let deals = linked(parts, account, crm, kind).await?;
-    let samples = pairs(account, part, &in_use, fitted, spread(&deals, SAMPLES)).await?;
+    let samples = pairs(account, part, &in_use, ready, spread(&deals, SAMPLES)).await?;
     let report = compare(old, new, samples.into_iter());
     let expected = estimate(&report, deals.len());
     let line = (expected > 0).then(|| {
@@ -129,20 +134,50 @@ fn estimate(report: &DiffReport, linked: usize) -> usize {
     })
 }
 
-fn unknown(error: &OperationError, way_out: &str) -> NotUsed {
-    NotUsed::Refused(format!(
-        "how many records they would write differently cannot be told now: {error}; it is tried \
-         again; {way_out}"
-    ))
+fn unknown(error: &OperationError, way_out: &str, files: &Files) -> NotUsed {
+    let error = error.to_string();
+    let why = format!(
+        "how many records they would write differently cannot be told now: {}; it is tried again \
+         every few minutes; {way_out}",
+        error.trim_end_matches('.'),
+    );
+    NotUsed::Untold(why, files.clone())
+}
+
+/// Fails while Partner Center or the CRM is known not to answer: no deal is read then.
+fn answering(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), OperationError> {
+    let now = parts.around.clock.now();
+    for (system, breaker) in
+        [("Partner Center", &account.breaker), (part.name().title(), &part.breaker)]
+    {
+        if let Some(wait) = breaker.wait(now) {
+            return Err(outside(system, &ConnectError::Throttled(wait)));
+        }
+    }
+    Ok(())
+}
+
+/// The mapping in use as the live schema allows it: one that was taken up at the start is not fitted
+/// yet. `None` if nothing of it can be read.
+async fn readable(
+    part: &CrmPart,
+    kind: RecordKind,
+) -> Result<Option<Arc<Mapping>>, OperationError> {
+    match fitted(part, part.mapping(kind).into_iter().collect()).await {
+        Ok(fitted) => Ok(fitted.into_iter().next()),
+        Err(Unfit::Lacking(_)) => Ok(None),
+        Err(Unfit::Unreachable(fault)) => Err(outside(part.name().title(), &fault)),
+    }
 }
 
 fn way_out(parts: &Parts, account: &Account, files: &Files) -> String {
     let folder = folder(parts, &account.name).unwrap_or_default();
+    // Whoever reads this may stand in another folder than the daemon.
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
     format!(
-        "see what would change with `cosell-sync mapping diff {}`, then use them with `cosell-sync \
-         mapping reload --confirm {}`",
-        folder.display(),
-        version(files),
+        "see what would change with `{}`, then use them with `{}`",
+        parts.command(&account.name, &format!("mapping diff {}", folder.display())),
+        parts.command(&account.name, &format!("mapping reload --confirm {}", version(files))),
     )
 }
 

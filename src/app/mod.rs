@@ -22,6 +22,7 @@ mod nightly;
 mod operations;
 mod parts;
 mod provisioning;
+mod quota;
 mod refused;
 mod relay;
 mod relink;

@@ -12,8 +12,8 @@ use super::{
 use crate::admin::Admin;
 use crate::admin::operations::{
     BackfillProgress, CredentialTest, Finding, Forecast, MappingDiff, MappingState, MappingVersion,
-    MappingView, OperationError, Operations, PreviewSubject, ProvisionLine, Queued, ShadowReport,
-    Status, WebhookTest, WebhookView,
+    MappingView, OperationError, Operations, ParkedField, PreviewSubject, ProvisionLine, Queued,
+    ShadowReport, Status, WebhookTest, WebhookView,
 };
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
@@ -134,6 +134,11 @@ impl Operations for Desk {
         who: &str,
     ) -> Result<Vec<ProvisionLine>, OperationError> {
         provisioning::run(&self.0, account, apply, who).await
+    }
+
+    fn parked(&self, account: &AccountName) -> Vec<ParkedField> {
+        let account = self.0.account(account);
+        account.map(|account| self.0.mappings.state(account).parked).unwrap_or_default()
     }
 
     fn mappings(&self) -> Vec<MappingView> {

@@ -124,6 +124,13 @@ impl Parts {
         self.config.accounts.get(name.as_str())
     }
 
+    /// What a person types about an account; the account is named where there are several.
+    pub(super) fn command(&self, account: &AccountName, words: &str) -> String {
+        let account = Some(account).filter(|_| self.accounts.len() > 1);
+        let account = account.map(|name| format!(" --account {name}")).unwrap_or_default();
+        format!("cosell-sync {words}{account}")
+    }
+
     /// The feeds of an account.
     pub(super) fn pollers_of<'p>(
         &'p self,

@@ -13,6 +13,10 @@ use super::problem::{Problem, Problems, Source};
 /// The largest mapping file, in bytes.
 const LARGEST: u64 = 1 << 20;
 
+/// What begins the name of a file of the program among the texts of a folder; no name in a folder
+/// has a slash.
+pub const OF_THE_PROGRAM: &str = "shipped/";
+
 /// The files that come with the program, which a customer's file may extend.
 const SHIPPED: [(&str, &str); 4] = [
     ("dynamics365-opportunity.toml", include_str!("../../mappings/dynamics365-opportunity.toml")),
@@ -61,6 +65,9 @@ pub struct MappingFolder {
     shown: PathBuf,
     /// Each file's text, or why it must not be read.
     files: BTreeMap<String, Result<String, String>>,
+    /// Files of the program that the folder extended when it was kept: another program may have
+    /// others.
+    kept: BTreeMap<String, String>,
     /// What is to be told about the directory itself.
     warnings: Vec<String>,
 }
@@ -80,20 +87,42 @@ impl MappingFolder {
         Ok(Self {
             shown: directory.to_owned(),
             files: files.collect(),
+            kept: BTreeMap::new(),
             warnings: open_to_all(directory).into_iter().collect(),
         })
     }
 
-    /// Files from elsewhere; `shown` names them to people.
+    /// The [`MappingFolder::texts`] of another time or place; `shown` names them to people.
     #[must_use]
-    pub fn of(shown: &str, files: &BTreeMap<String, String>) -> Self {
-        let files = files.iter().map(|(name, text)| (name.clone(), Ok(text.clone())));
-        Self { shown: shown.into(), files: files.collect(), warnings: Vec::new() }
+    pub fn of(shown: &str, texts: &BTreeMap<String, String>) -> Self {
+        let (mut files, mut kept) = (BTreeMap::new(), BTreeMap::new());
+        for (name, text) in texts {
+            match name.strip_prefix(OF_THE_PROGRAM) {
+                Some(name) => drop(kept.insert(name.to_owned(), text.clone())),
+                None => drop(files.insert(name.clone(), Ok(text.clone()))),
+            }
+        }
+        Self { shown: shown.into(), files, kept, warnings: Vec::new() }
     }
 
-    /// The texts of the files that could be read, by name.
+    /// The texts of the files that could be read, by name, and of the program's own files that they
+    /// extend: with another program these may say something else.
     #[must_use]
     pub fn texts(&self) -> BTreeMap<String, String> {
+        let mut texts = self.own_texts();
+        for (name, text) in self.own_texts() {
+            let Some(base) = extended(&text) else { continue };
+            let here = base != name && self.files.contains_key(&base);
+            if let Some(source) = self.shipped(&base).filter(|_| !here) {
+                texts.insert(format!("{OF_THE_PROGRAM}{base}"), source.text);
+            }
+        }
+        texts
+    }
+
+    /// The texts of the files that could be read and lie in the folder itself, by name.
+    #[must_use]
+    pub fn own_texts(&self) -> BTreeMap<String, String> {
         let files = self.files.iter();
         let read =
             files.filter_map(|(name, text)| Some((name.clone(), text.as_ref().ok()?.clone())));
@@ -127,7 +156,7 @@ impl MappingFolder {
             let begun = Cell::new(false);
             let load = |wanted: &str| {
                 let itself = wanted == name && !begun.replace(true);
-                match shipped(wanted) {
+                match self.shipped(wanted) {
                     // A file may extend the shipped file of its own name.
                     Some(base) if wanted == name && !itself => Ok(base),
                     _ => self.source(wanted, itself),
@@ -159,9 +188,16 @@ impl MappingFolder {
     /// What the file extends, if it names another file of the folder.
     fn base(&self, name: &str) -> Option<String> {
         let text = self.files.get(name)?.as_ref().ok()?;
-        let table: toml::Table = text.parse().ok()?;
-        let base = table.get("extends")?.as_str()?;
-        (base != name && self.files.contains_key(base)).then(|| base.to_owned())
+        extended(text).filter(|base| base != name && self.files.contains_key(base))
+    }
+
+    /// The program's own file of that name, as it was when the folder was kept.
+    fn shipped(&self, name: &str) -> Option<Source> {
+        let mut source = shipped(name)?;
+        if let Some(text) = self.kept.get(name) {
+            source.text.clone_from(text);
+        }
+        Some(source)
     }
 
     /// The text of `wanted`: the file `itself`, or what it extends. A base that the folder lacks is
@@ -172,13 +208,19 @@ impl MappingFolder {
                 name: self.shown.join(wanted).display().to_string(),
                 text: text.clone()?,
             }),
-            None => match shipped(wanted).filter(|_| !itself) {
+            None => match self.shipped(wanted).filter(|_| !itself) {
                 Some(shipped) => Ok(shipped),
                 None if !is_plain(wanted) => Err(not_plain(wanted)),
                 None => Err("there is no such file in the directory".to_owned()),
             },
         }
     }
+}
+
+/// What a mapping file extends.
+fn extended(text: &str) -> Option<String> {
+    let table: toml::Table = text.parse().ok()?;
+    table.get("extends")?.as_str().map(str::to_owned)
 }
 
 /// The names of the mapping files, sorted.
@@ -286,4 +328,31 @@ fn open_to_all(_directory: &Path) -> Option<String> {
 #[cfg(not(unix))]
 fn refuse_world_writable(_metadata: &fs::Metadata) -> Result<(), String> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::MappingFolder;
+
+    #[test]
+    fn what_is_kept_compiles_as_it_did_with_the_program_of_that_time() {
+        let own = "extends = \"salesforce-lead.toml\"\n";
+        let files = BTreeMap::from([("contoso.toml".to_owned(), own.to_owned())]);
+        let mut texts = MappingFolder::of("here", &files).texts();
+        let name = "shipped/salesforce-lead.toml";
+        let names: Vec<&str> = texts.keys().map(String::as_str).collect();
+        assert_eq!(names, ["contoso.toml", name], "with the file of the program");
+        assert_eq!(MappingFolder::of("here", &texts).own_texts(), files);
+
+        let version = |texts: &BTreeMap<String, String>| {
+            let compiled = MappingFolder::of("kept", texts).compile().expect("good files");
+            compiled[0].version().to_owned()
+        };
+        assert_eq!(version(&files), version(&texts), "the same program");
+        let base = texts.get_mut(name).expect("the base");
+        base.push_str("\n# as it was a year ago\n");
+        assert_ne!(version(&files), version(&texts), "another program");
+    }
 }

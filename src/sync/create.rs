@@ -226,7 +226,7 @@ pub(super) fn settle_made(link: &mut Link, given: &Values, read: &ReadRecord, re
 }
 
 /// The canonical values that a new record is given: all that it can hold.
-fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
+pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
     let mut values = values_wanted(mapping, referral);
     let written = mapping.write_record(&values, Some(referral), Occasion::Create);
     // What the record cannot hold rests, with its whole group, and is told once the record is there.

@@ -62,12 +62,9 @@ impl Attempt<'_> {
             return Ok((None, Ended::Done(Done::Ignored, "the lead is over")));
         }
         if self.account.behaviour.shadow {
-            self.entry(
-                None,
-                AuditKind::WouldWrite,
-                "partner_center",
-                format!("Would create a referral for {key}."),
-            );
+            let summary = format!("Would create a referral for {key}.");
+            let given = (&values_offered(&read), None);
+            self.would_create(None, Target::PartnerCenter, summary, given);
             return Ok((None, Ended::Done(Done::Ignored, "shadow mode")));
         }
         self.share(read).await

@@ -53,7 +53,11 @@ async fn whoever_follows_the_guide_gets_what_it_promises() {
         .map(|row| text(&row["crm_field"]))
         .collect();
     assert_eq!(parked, ["Partner_Campaign__c", "Customer_Size__c"], "{used}");
-    good(&world, "POST", "provision", json!({ "apply": true })).await;
+    let made = good(&world, "POST", "provision", json!({ "apply": true })).await;
+    let steps = made["steps"].as_array().expect("steps").iter();
+    let advice: Vec<_> =
+        steps.filter(|step| text(&step["what"]).contains("mapping reload")).collect();
+    assert_eq!(advice.len(), 1, "what to do next is told, once: {made}");
     let used = good(&world, "POST", "mappings/reload", json!({})).await;
     assert_eq!(used["parked"], json!([]), "the fields are there now");
 
@@ -234,6 +238,11 @@ async fn a_field_that_is_missing_parks_its_row_only() {
     world.until_said(AuditKind::Alerted, "\"Campaign\"").await;
     let doctor = good(&world, "GET", "doctor", json!({})).await.to_string();
     assert!(doctor.contains("no field Not_There__c. Its rows are parked"), "{doctor}");
+
+    let why = good(&world, "GET", &format!("why?id={id}"), json!({})).await;
+    let left_out = why["parked"].as_array().expect("rows").iter();
+    let left_out: Vec<_> = left_out.map(|row| (text(&row["kind"]), text(&row["label"]))).collect();
+    assert_eq!(left_out, [("opportunity", "Campaign")], "of the deal's kind, not optional: {why}");
 
     // While it runs, a field that is deleted is noticed by the feed that fails.
     world.sandbox.salesforce.hide_field("Opportunity", "Description");
