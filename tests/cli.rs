@@ -577,6 +577,32 @@ fn a_backup_comes_back() {
     assert!(place.read("trail.csv").starts_with("number,at,account"));
 }
 
+#[test]
+fn a_second_sandbox_is_told_what_is_taken() {
+    let place = Place::new();
+    let ports: Vec<String> = (0..4).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+    let start = |control: &str, partner_center: &str| {
+        let mut command = place.command(&["sandbox", "--folder", "try"]);
+        command.args(["--control", control, "--partner-center", partner_center]);
+        command.args(["--dynamics365", &ports[2], "--salesforce", &ports[3]]);
+        command
+    };
+    let mut first = start(&ports[0], &ports[1]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(first.stdout.take().expect("a pipe")).lines();
+    let started = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Ctrl-C"));
+    let first = Daemon { child: first, rest: None };
+    assert!(started, "the sandbox ended before it was started");
+    for (control, taken) in [(&ports[0], &ports[0]), (&"127.0.0.1:0".to_owned(), &ports[1])] {
+        let second = ended(start(control, &ports[1]).output().expect("it runs"));
+        assert_eq!(second.code, Some(1), "{}", second.out);
+        assert!(second.err.starts_with(taken), "which one: {}", second.err);
+        assert!(second.err.contains("a sandbox runs already"), "{}", second.err);
+    }
+    let check = place.run(&["check", "--config", "try/cosell-sync.toml"]);
+    assert_eq!(check.code, Some(0), "what it writes is good: {}", check.err);
+    drop(first);
+}
+
 /// Where there is no backup, a store that is lost is begun anew and filled by a first load.
 #[test]
 fn a_lost_store_is_begun_anew() {
