@@ -1,8 +1,8 @@
 //! The command line, driven as a person drives it: the real program, its exit codes, its words.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -429,22 +429,24 @@ fn the_token_is_not_sent_to_a_stranger() {
     place.write("cosell.toml", &format!("{head}[admin]\nlisten = \"{address}\"\n{rest}"));
     let told = "HTTP/1.1 200 OK\r\nserver: cosell-sync\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
     let asked = std::thread::spawn(move || {
-        let (stream, _) = listener.accept().expect("a caller");
-        let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
-        let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
-        std::io::Write::write_all(&mut &stream, told.as_bytes()).expect("answered");
-        drop(stream);
-        // Nobody comes a second time: the program has ended when this is asked.
-        listener.set_nonblocking(true).expect("set");
-        (head.join("\n"), listener)
+        // Whoever comes second: the program again, or this test when the program has ended.
+        let answer = |stream: TcpStream| {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let _ = (&stream).write_all(told.as_bytes());
+            head.join("\n")
+        };
+        [(); 2].map(|()| answer(listener.accept().expect("a caller").0))
     });
     let status = place.run(&["status"]);
+    // It fails if the program has come twice already.
+    let _ = TcpStream::connect(address).and_then(|mut last| last.write_all(b"the end\n\n"));
+    let [first, second] = asked.join().expect("asked");
+    assert!(first.starts_with("GET /healthz"), "{first}");
+    assert!(!first.to_lowercase().contains("authorization"), "{first}");
+    assert_eq!(second, "the end", "it was asked again");
     assert_eq!(status.code, Some(1));
     assert!(status.out.contains("The daemon does not run"), "{}", status.out);
-    let (head, listener) = asked.join().expect("asked");
-    assert!(head.starts_with("GET /healthz"), "{head}");
-    assert!(!head.to_lowercase().contains("authorization"), "{head}");
-    assert!(listener.accept().is_err(), "it was asked again");
 }
 
 /// A daemon that hangs is told as such, and the command ends.
