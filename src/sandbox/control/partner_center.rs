@@ -195,8 +195,8 @@ async fn options(State(sandbox): Shared) -> Json<Options> {
     Json(sandbox.partner_center.options())
 }
 
-async fn change_options(State(sandbox): Shared, Sent(body): Sent<Fields>) -> Done {
-    sandbox.partner_center.change_options(body.into())?;
+async fn change_options(State(sandbox): Shared, Sent(body): Sent<Value>) -> Done {
+    sandbox.partner_center.change_options(body)?;
     DONE
 }
 
