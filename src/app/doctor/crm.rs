@@ -72,6 +72,15 @@ async fn events(notes: &mut Notes<'_>, part: &CrmPart, mapping: &Mapping) {
     }
 }
 
+/// What cannot be read of a field: all of it, or its first step where that is not there.
+fn lacking<'f>(schema: &TableSchema, unreadable: &[String], field: &'f str) -> Option<&'f str> {
+    match (is_there(schema, field), unreadable.iter().any(|path| path == field)) {
+        (true, false) => None,
+        (true, true) => Some(field),
+        (false, _) => field.split('.').next(),
+    }
+}
+
 /// The mapping against the live table, and the paths from it that cannot be read.
 fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema, unreadable: &[String]) {
     let kind = mapping.kind();
@@ -80,11 +89,7 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema, unrea
     let required = [&control.referral_id, &control.sync, &control.audit];
     let mut missing = 0;
     for field in &mapping.shape().fields {
-        let own = match (is_there(schema, field), unreadable.contains(field)) {
-            (true, false) => continue,
-            (true, true) => field,
-            (false, _) => field.split('.').next().unwrap_or(field),
-        };
+        let Some(own) = lacking(schema, unreadable, field) else { continue };
         missing += 1;
         let text = format!("The {kind} has no field {own}.");
         let make = "Make it with `cosell-sync provision --apply`, or correct the mapping file.";
