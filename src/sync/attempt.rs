@@ -283,6 +283,7 @@ pub(super) fn link(record: &Record) -> Link {
         version: Some(record.version.clone()),
         base: std::collections::BTreeMap::new(),
         base_stage: None,
+        stage_seen: None,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),

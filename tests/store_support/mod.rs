@@ -115,6 +115,7 @@ fn link(number: u32) -> Link {
         version: None,
         base: Default::default(),
         base_stage: None,
+        stage_seen: None,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),

@@ -140,6 +140,7 @@ mod tests {
             standing: None,
             base: std::collections::BTreeMap::new(),
             base_stage: None,
+            stage_seen: None,
             hold: None,
             told: Vec::new(),
             pending: Vec::new(),
