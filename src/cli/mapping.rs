@@ -404,7 +404,7 @@ fn print_restaged(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
         many => format!("{many} records are"),
     };
     let line = format!(
-        "{records} read in another stage than before. Nobody moved them, so nothing is sent for that; \
+        "{records} read in another stage than before. Nobody moved a deal by that, so nothing is sent for it; \
          `cosell-sync why ID` says it of each.",
     );
     Ok(table::paragraph(out, "  ", &line)?)

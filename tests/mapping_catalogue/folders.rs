@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 const GOOD: &str = "extends = \"salesforce-lead.toml\"\n";
 
+/// Names and contents.
+type Files<'f> = &'f [(&'f str, &'f [u8])];
+
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().expect("a directory");
     for (name, bytes) in files {
@@ -43,7 +46,7 @@ fn m12_a_folder_that_cannot_be_used_says_what_to_do() {
 
 #[test]
 fn files_that_extend_one_another_are_refused_and_not_overlooked() {
-    let table: [(&[(&str, &[u8])], &str); 3] = [
+    let table: [(Files<'_>, &str); 3] = [
         (
             &[("a.toml", b"extends = \"b.toml\""), ("b.toml", b"extends = \"a.toml\"")],
             "extend one another in a circle",
