@@ -284,7 +284,9 @@ fn groups(fields: &[Compiled], findings: &mut Findings) {
                  `direction` from {}",
                 other.rule.place
             );
-            findings.add(&mine.at.kind, message);
+            let one_way = left.direction != right.direction;
+            let place = if one_way { &mine.at.kind } else { &mine.at.conflict };
+            findings.add(place, message);
         }
     }
 }
