@@ -9,8 +9,8 @@ use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use cosell_sync::admin::operations::{
     BackfillProgress, CredentialTest, Finding, Forecast, Level, MappingDiff, MappingState,
-    MappingVersion, MappingView, OperationError, PreviewSubject, ProvisionLine, Queued,
-    ShadowReport, Status, WebhookTest, WebhookView,
+    MappingVersion, MappingView, OperationError, ParkedField, PreviewSubject, ProvisionLine,
+    Queued, ShadowReport, Status, WebhookTest, WebhookView,
 };
 use cosell_sync::admin::{Admin, Operations, router};
 use cosell_sync::domain::audit::{AuditKind, NewEntry};
@@ -118,6 +118,9 @@ impl Operations for Offline {
         _: &str,
     ) -> Result<Vec<ProvisionLine>, OperationError> {
         no_connector()
+    }
+    fn parked(&self, _: &AccountName) -> Vec<ParkedField> {
+        Vec::new()
     }
     fn mappings(&self) -> Vec<MappingView> {
         Vec::new()

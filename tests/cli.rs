@@ -1,8 +1,8 @@
 //! The command line, driven as a person drives it: the real program, its exit codes, its words.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -139,7 +139,7 @@ fn free_port() -> u16 {
 }
 
 /// Every command and subcommand.
-const COMMANDS: [&[&str]; 39] = [
+const COMMANDS: [&[&str]; 42] = [
     &[],
     &["demo"],
     &["sandbox"],
@@ -179,6 +179,9 @@ const COMMANDS: [&[&str]; 39] = [
     &["reconcile"],
     &["backup"],
     &["restore"],
+    &["service"],
+    &["shadow"],
+    &["shadow", "report"],
 ];
 
 #[test]
@@ -198,13 +201,28 @@ fn every_command_explains_itself_within_80_columns() {
 #[test]
 fn bad_use_is_told_with_exit_code_2() {
     let place = Place::new();
-    let table: [(&[&str], &str, &str); 6] = [
+    let table: [(&[&str], &str, &str); 17] = [
         (&["chekc"], "check", "a misspelt command is suggested"),
         (&["status", "--jsno"], "--json", "a misspelt flag is suggested"),
         (&["why"], "<ID>", "a missing argument is named"),
         (&["dead-letters", "retry"], "<ID>", "which ones?"),
         (&["status", "--config", "none.toml"], "none.toml", "a file that is not there"),
         (&["audit", "redact", "x"], "--yes", "nothing is erased unasked"),
+        (&["links", "--limit", "0"], "1..", "nothing is shown"),
+        (&["links", "--account", "contsoo"], "did you mean `contoso`?", "a misspelt account"),
+        (&["mapping", "show", "--account", "sap"], "name one of contoso", "another account"),
+        (&["dead-letters", "list", "--code", "two_record"], "'two_records'", "a misspelt code"),
+        (&["dead-letters", "retry", "--all", "--code", "x"], "gave_up", "the codes are listed"),
+        (&["audit", "list", "--kind", "wrot"], "'wrote'", "a misspelt kind"),
+        (&["audit", "list", "--from", "yesterday"], "2026-11-22T00:00:00Z", "no moment"),
+        (&["audit", "list", "--limit", "501"], "1..=500", "more than a page"),
+        (&["mapping", "preview", "--crm", "sale", "--record", "x"], "salesforce", "which CRM?"),
+        (
+            &["mapping", "preview", "--crm", "salesforce", "--kind", "leads", "--record", "x"],
+            "'lead'",
+            "a misspelt kind of record",
+        ),
+        (&["restore", "none.gz", "--yes"], "no file none.gz", "a file that is not there"),
     ];
     for (arguments, expected, why) in table {
         let ended = place.run(arguments);
@@ -227,7 +245,7 @@ fn a_misspelt_setting_is_told_with_its_line_and_the_right_name() {
         let ended = place.run(&[command]);
         assert_eq!(ended.code, Some(2), "{command}");
         let expected = "cosell.toml:11:1: `tenantid` is not a setting; did you mean `tenant_id`?";
-        assert_eq!(ended.err.trim(), expected, "{command}");
+        assert_eq!(ended.err.lines().next(), Some(expected), "{command}");
     }
     place.change("cosell.toml", "client_id = ", "poll_secs = 0\nclient_id = ");
     let all = place.run(&["check", "--json", "--mappings", "mappings"]);
@@ -297,6 +315,11 @@ fn a_file_is_previewed_without_a_connection() {
     assert!(deal.out.contains("to    Amount = 1200.5"), "{}", deal.out);
     let row = shown(&["--record-file", "row.json"]);
     assert!(row.out.contains("details.dealValue: \"many\" is not"), "the reason: {}", row.out);
+    let config = place.folder.path().join("cosell.toml");
+    let mut elsewhere = place.command(&["mapping", "test"]);
+    elsewhere.current_dir("/").env("COSELL_SYNC_CONFIG", config);
+    let tested = ended(elsewhere.output().expect("it runs"));
+    assert_eq!(tested.code, Some(0), "the folder of the configuration: {}", tested.err);
     for wrong in [
         &["--referral-file", "broken.json"][..],
         &["--referral-file", "row.json"],
@@ -314,9 +337,11 @@ fn a_file_is_previewed_without_a_connection() {
 fn without_a_daemon_commands_work_on_its_store() {
     let place = Place::new();
     let status = place.run(&["status"]);
-    assert_eq!(status.code, Some(0), "{}{}", status.out, status.err);
-    assert!(status.out.contains("Nothing needs you."), "{}", status.out);
-    assert!(status.out.contains("The daemon does not run"), "{}", status.out);
+    assert_eq!(status.code, Some(1), "{}{}", status.out, status.err);
+    assert!(!status.out.contains("Nothing needs you."), "{}", status.out);
+    assert!(status.out.starts_with("NEEDS YOU  The daemon does not run"), "{}", status.out);
+    let json: Json = serde_json::from_str(&place.run(&["status", "--json"]).out).expect("JSON");
+    assert!(json["started"].is_null(), "{json}");
     assert_eq!(place.run(&["links"]).out, "0 deals\n");
     assert_eq!(place.run(&["dead-letters", "list"]).out, "Nothing needs you.\n");
     let unknown = place.run(&["why", "11111111-2222-4333-8444-555555555555"]);
@@ -350,12 +375,28 @@ fn the_daemon_answers_commands_and_stops_softly() {
 
     let restore = place.run(&["restore", "none.gz", "--yes"]);
     assert_eq!(restore.code, Some(1));
-    assert!(restore.err.contains("in use"), "never under a running daemon: {}", restore.err);
+    let held = format!("in use by process {}", daemon.child.id());
+    assert!(restore.err.contains(&held), "never under a running daemon: {}", restore.err);
+    let twice = place.run(&["run"]);
+    assert_eq!(twice.code, Some(1), "{}", twice.err);
+    assert!(twice.err.contains(&held), "who has it: {}", twice.err);
+    let relink = ["links", "relink", "a/b", "salesforce/opportunity/006000000000001", "--yes"];
+    let relink = place.run(&relink);
+    assert_eq!(relink.code, Some(1));
+    assert!(relink.err.contains("There is no deal `a/b`."), "it reaches its route: {}", relink.err);
 
     place.write("token", "another-token");
     let refused = place.run(&["status"]);
     assert_eq!(refused.code, Some(2), "a wrong token is a wrong configuration");
-    assert!(refused.err.contains("admin token"), "{}", refused.err);
+    assert!(refused.err.contains("refuses the admin token"), "{}", refused.err);
+    place.write("token", "a-long-admin-token\n");
+    place.change("cosell.toml", "path = \"store\"", "path = \"other\"");
+    let other = place.run(&["run"]);
+    assert_eq!(other.code, Some(1), "{}", other.err);
+    assert!(other.err.contains("another program listens there"), "{}", other.err);
+    let status = place.run(&["status"]);
+    assert_eq!(status.code, Some(1), "the daemon that answers is not that of this store");
+    assert!(status.err.contains("is not the daemon of this store"), "{}", status.err);
 
     let (code, lines) = daemon.stop();
     assert_eq!(code, Some(0), "{lines:?}");
@@ -374,6 +415,117 @@ fn health_tells_whether_the_daemon_is_alive() {
     let ended = place.run(&["health"]);
     assert_eq!((ended.code, ended.out.lines().count()), (Some(0), 1), "{}{}", ended.out, ended.err);
     drop(daemon);
+}
+
+/// The admin token goes to nobody but the daemon that has our store open.
+#[test]
+fn the_token_is_not_sent_to_a_stranger() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let text = place.read("cosell.toml");
+    let (head, tail) = text.split_once("[admin]\nlisten = ").expect("the table");
+    let rest = tail.split_once('\n').expect("a line").1;
+    place.write("cosell.toml", &format!("{head}[admin]\nlisten = \"{address}\"\n{rest}"));
+    let told = "HTTP/1.1 200 OK\r\nserver: cosell-sync\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n";
+    let asked = std::thread::spawn(move || {
+        // Whoever comes second: the program again, or this test when the program has ended.
+        let answer = |stream: TcpStream| {
+            let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+            let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+            let _ = (&stream).write_all(told.as_bytes());
+            head.join("\n")
+        };
+        [(); 2].map(|()| answer(listener.accept().expect("a caller").0))
+    });
+    let status = place.run(&["status"]);
+    // It fails if the program has come twice already.
+    let _ = TcpStream::connect(address).and_then(|mut last| last.write_all(b"the end\n\n"));
+    let [first, second] = asked.join().expect("asked");
+    assert!(first.starts_with("GET /healthz"), "{first}");
+    assert!(!first.to_lowercase().contains("authorization"), "{first}");
+    assert_eq!(second, "the end", "it was asked again");
+    assert_eq!(status.code, Some(1));
+    assert!(status.out.contains("The daemon does not run"), "{}", status.out);
+}
+
+/// A daemon that hangs is told as such, and the command ends.
+#[test]
+fn a_daemon_that_hangs_is_told() {
+    let place = Place::new();
+    let daemon = place.daemon();
+    let id = daemon.child.id().to_string();
+    let send = |signal: &str| {
+        assert!(Command::new("kill").args([signal, &id]).status().expect("kill").success());
+    };
+    send("-STOP");
+    let status = place.run(&["status"]);
+    send("-CONT");
+    assert_eq!(status.code, Some(1), "{}", status.out);
+    for told in ["Waiting for the daemon", &format!("in use by process {id}"), "start it again"] {
+        assert!(status.err.contains(told), "{told}: {}", status.err);
+    }
+}
+
+/// Variables of other programs may hold anything; ours must be text.
+#[test]
+fn the_environment_need_not_be_text() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = Place::new();
+    let bytes = std::ffi::OsStr::from_bytes(b"\xff");
+    let other = place.command(&["check"]).env("OTHER", bytes).output().expect("it runs");
+    assert_eq!(ended(other).code, Some(0));
+    let ours = place.command(&["check"]).env("COSELL_SYNC__SERVER__LANES", bytes).output();
+    let ours = ended(ours.expect("it runs"));
+    assert_eq!(ours.code, Some(2), "{}", ours.err);
+    assert!(
+        ours.err.starts_with("environment variable COSELL_SYNC__SERVER__LANES"),
+        "{}",
+        ours.err
+    );
+}
+
+/// `check` refuses what `run` would refuse, and says where it stands.
+#[test]
+fn check_looks_at_what_the_configuration_names() {
+    let place = Place::new();
+    place.write("cert.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    let secret = "client_secret = { file = \"secret\" }";
+    let sync = "[accounts.contoso.sync]\n";
+    let roots = |file: &str| {
+        format!(
+            "[accounts.contoso.partner_center.webhook]\nroots = \"{file}\"\n\
+             certificate_hosts = [\"a.example\"]\ncertificate_paths = [\"/c\"]\n{sync}"
+        )
+    };
+    let good = place.read("cosell.toml");
+    let table = [
+        (secret, secret.replace("secret\" }", "nowhere\" }"), "nowhere cannot be read", "no file"),
+        ("file = \"key\"", "file = \"secret\"".to_owned(), "64 hexadecimal digits", "no key"),
+        (secret, "certificate = { file = \"secret\" }".to_owned(), "no PEM certificate", "no PEM"),
+        (
+            secret,
+            "certificate = { file = \"cert.pem\" }".to_owned(),
+            "no PEM private key",
+            "no key",
+        ),
+        (sync, roots("nowhere.pem"), "nowhere.pem cannot be read", "no roots"),
+        (sync, roots("secret"), "no PEM certificate", "roots that are none"),
+        (sync, roots("cert.pem"), "`run` would end with it", "only the start itself finds that"),
+    ];
+    for (right, wrong, expected, why) in table {
+        assert!(good.contains(right), "{right}");
+        place.write("cosell.toml", &good.replacen(right, &wrong, 1));
+        let ended = place.run(&["check"]);
+        assert_eq!(ended.code, Some(2), "{why}: {}{}", ended.out, ended.err);
+        assert!(ended.err.contains(expected), "{why}: {}", ended.err);
+        assert!(ended.err.starts_with("cosell.toml"), "{why}: {}", ended.err);
+        assert_eq!(place.run(&["run"]).code, Some(2), "{why}: `run` agrees");
+    }
+    place.write("cosell.toml", &good.replacen("file = \"secret\"", "env = \"NOT_SET\"", 1));
+    let ended = place.run(&["check"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.out.contains("NOT_SET is not set here"), "{}", ended.out);
 }
 
 #[test]
@@ -413,12 +565,88 @@ fn a_backup_comes_back() {
     assert_eq!(restored.code, Some(0), "{}", restored.err);
     let trail = place.run(&["audit", "export"]);
     assert!(trail.out.contains("A full comparison was begun"), "{}", trail.out);
+    let again = place.run(&["restore", "backup.gz", "--yes"]);
+    assert!(again.out.contains("kept in store/replaced-1\n"), "{}", again.out);
+    place.write("cut.gz", "no backup");
+    let wrong = place.run(&["restore", "cut.gz", "--yes"]);
+    assert_eq!(wrong.code, Some(1), "{}", wrong.out);
+    assert!(wrong.err.contains("cut.gz is no whole backup"), "{}", wrong.err);
     let verified = place.run(&["audit", "verify"]);
     assert_eq!(verified.code, Some(0), "{}", verified.err);
     assert!(verified.out.contains("unbroken"), "{}", verified.out);
     let csv = place.run(&["audit", "export", "--format", "csv", "--output", "trail.csv"]);
     assert_eq!(csv.code, Some(0), "{}", csv.err);
     assert!(place.read("trail.csv").starts_with("number,at,account"));
+}
+
+#[test]
+fn a_second_sandbox_is_told_what_is_taken() {
+    let place = Place::new();
+    let ports: Vec<String> = (0..4).map(|_| format!("127.0.0.1:{}", free_port())).collect();
+    let start = |control: &str, partner_center: &str| {
+        let mut command = place.command(&["sandbox", "--folder", "try"]);
+        command.args(["--control", control, "--partner-center", partner_center]);
+        command.args(["--dynamics365", &ports[2], "--salesforce", &ports[3]]);
+        command
+    };
+    let mut first = start(&ports[0], &ports[1]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(first.stdout.take().expect("a pipe")).lines();
+    let started = lines.by_ref().map_while(Result::ok).any(|line| line.contains("Ctrl-C"));
+    let first = Daemon { child: first, rest: None };
+    assert!(started, "the sandbox ended before it was started");
+    for (control, taken) in [(&ports[0], &ports[0]), (&"127.0.0.1:0".to_owned(), &ports[1])] {
+        let second = ended(start(control, &ports[1]).output().expect("it runs"));
+        assert_eq!(second.code, Some(1), "{}", second.out);
+        assert!(second.err.starts_with(taken), "which one: {}", second.err);
+        assert!(second.err.contains("a sandbox runs already"), "{}", second.err);
+    }
+    let check = place.run(&["check", "--config", "try/cosell-sync.toml"]);
+    assert_eq!(check.code, Some(0), "what it writes is good: {}", check.err);
+    drop(first);
+}
+
+/// Where there is no backup, a store that is lost is begun anew and filled by a first load.
+#[test]
+fn a_lost_store_is_begun_anew() {
+    let place = Place::new();
+    place.daemon().stop();
+    std::fs::remove_dir_all(place.folder.path().join("store/data")).expect("lost");
+    let refused = place.run(&["run"]);
+    assert_eq!(refused.code, Some(1), "never taken for a new one");
+    assert!(refused.err.contains("--rebuild"), "the way out: {}", refused.err);
+    assert_eq!(place.run(&["restore"]).code, Some(2), "from what?");
+    assert_eq!(place.run(&["restore", "--rebuild"]).code, Some(2), "it asks first");
+    let rebuilt = place.run(&["restore", "--rebuild", "--yes"]);
+    assert_eq!(rebuilt.code, Some(0), "{}", rebuilt.err);
+    assert!(rebuilt.out.contains("kept in store/replaced-1\n"), "{}", rebuilt.out);
+    assert!(rebuilt.out.contains("cosell-sync login"), "{}", rebuilt.out);
+    let trail = place.run(&["audit", "export"]);
+    assert!(trail.out.contains("A first load was begun."), "{}", trail.out);
+    let daemon = place.daemon();
+    let refused = place.run(&["restore", "--rebuild", "--yes"]);
+    assert!(refused.err.contains("in use"), "never under a running daemon: {}", refused.err);
+    drop(daemon);
+}
+
+#[test]
+fn a_unit_for_systemd_names_what_the_daemon_needs() {
+    let place = Place::new();
+    let ended = place.run(&["service", "--user", "sync", "--writable", "backups"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let folder = place.folder.path().display().to_string();
+    for line in [
+        "User=sync".to_owned(),
+        format!(" run --config {folder}/cosell.toml --log-json"),
+        format!("ReadWritePaths={folder}/backups {folder}/mappings {folder}/store"),
+        "RestartPreventExitStatus=2".to_owned(),
+        "TimeoutStopSec=30".to_owned(),
+        "WantedBy=multi-user.target".to_owned(),
+    ] {
+        assert!(ended.out.contains(&line), "{line}: {}", ended.out);
+    }
+    place.change("cosell.toml", "path = \"store\"", "path = \"/var/lib/cosell-sync\"");
+    let ended = place.run(&["service"]);
+    assert!(ended.out.contains("\nStateDirectory=cosell-sync\n"), "{}", ended.out);
 }
 
 #[test]
@@ -454,6 +682,11 @@ fn mapping_versions_are_kept_and_put_back() {
 fn the_example_configuration_is_good() {
     let place = Place::new();
     let example: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
-    let ended = place.run(&["check", "--config", example.to_str().expect("text")]);
+    let example = example.to_str().expect("text");
+    let ended = place.run(&["check", "--without-files", "--config", example]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+    assert!(ended.out.contains("were not looked at"), "{}", ended.out);
+    let ended = place.run(&["check", "--config", example]);
+    assert_eq!(ended.code, Some(2), "its secrets are not here: {}", ended.out);
+    assert!(ended.err.contains("--without-files"), "{}", ended.err);
 }

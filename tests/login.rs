@@ -11,8 +11,8 @@ use serde_json::Value as Json;
 
 /// A configuration without a refresh token: nobody has signed in yet.
 fn write_files(sandbox: &Sandbox, folder: &Path) {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-    sandbox.write_files(folder, nowhere, nowhere).expect("written");
+    let [public, admin] = [9, 1].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    sandbox.write_files(folder, public, admin).expect("written");
     let file = folder.join("cosell-sync.toml");
     let text = std::fs::read_to_string(&file).expect("a file");
     let lines = text.lines().filter(|line| !line.starts_with("refresh_token"));
@@ -113,8 +113,8 @@ async fn a_sign_in_without_mfa_replaces_nothing_unless_asked() {
 async fn a_staged_secret_is_tried_and_the_one_in_use_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let sandbox = Sandbox::start(Addresses::free()).await.expect("emulators");
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
-    sandbox.write_files(folder.path(), nowhere, nowhere).expect("written");
+    let [public, admin] = [9, 1].map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+    sandbox.write_files(folder.path(), public, admin).expect("written");
     let path = folder.path().to_owned();
     tokio::task::spawn_blocking(move || {
         let right = sandbox.partner_center.options().client_secret;

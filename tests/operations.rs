@@ -106,6 +106,11 @@ async fn the_doctor_names_what_is_missing_and_provision_makes_it() {
     };
     assert!(outcome("present") + outcome("would create") > 10, "{plan}");
     assert_eq!(outcome("created"), 0, "a plan makes nothing");
+    let mut seen = std::collections::BTreeSet::new();
+    for step in steps {
+        let once = seen.insert((step["crm"].to_string(), step["what"].to_string()));
+        assert!(once, "what both kinds of record share is told once: {step}");
+    }
     for crm in ["dynamics365", "salesforce"] {
         assert!(steps.iter().any(|step| step["crm"] == crm), "{crm}");
     }
@@ -137,6 +142,14 @@ async fn the_doctor_says_how_to_repair_refused_credentials() {
         .find(|finding| finding["level"] == "problem" && finding["area"] == "partner_center")
         .expect("a problem");
     assert!(finding["fix"].as_str().is_some_and(|fix| fix.contains("login")), "{finding}");
+    // The breaker is open by now: what it says is not the reason.
+    let report = world.get("doctor").await;
+    let findings = report["findings"].as_array().expect("findings");
+    let of_webhook = findings.iter().find(|finding| {
+        finding["area"] == "webhook" && finding["what"].to_string().contains("Partner Center: ")
+    });
+    let finding = of_webhook.expect("what became of the look at the registration");
+    assert!(finding["what"].to_string().contains("login"), "a wait is no help: {finding}");
     world.app.stop().await;
 }
 

@@ -9,10 +9,12 @@ use cosell_sync::app::{App, InProcess};
 use cosell_sync::config::Config;
 use cosell_sync::connect::salesforce::sandbox::CustomField;
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
+use cosell_sync::domain::audit::AuditKind;
 use cosell_sync::domain::clock::Clock;
 use cosell_sync::domain::id::ReferralId;
 use cosell_sync::domain::time::Timestamp;
 use cosell_sync::sandbox::{Addresses, Sandbox};
+use cosell_sync::store::AuditQuery;
 use serde_json::{Value as Json, json};
 
 /// A state that is not reached within this time is never reached.
@@ -89,6 +91,25 @@ impl World {
     /// The seller edits the opportunity, once the daemon is at rest and in a later second than its
     /// last write: Salesforce stamps whole seconds.
     async fn edit(&self, fields: &Json) {
+        self.rest().await;
+        let id = self.opportunity()["Id"].as_str().expect("an id").to_owned();
+        self.sandbox.salesforce.edit_as_person("Opportunity", &id, fields).expect("edited");
+    }
+
+    /// How many writes to Salesforce had landed although their answers were lost.
+    async fn landed(&self) -> usize {
+        let query = AuditQuery {
+            kind: Some(AuditKind::Resumed),
+            limit: usize::MAX,
+            ..AuditQuery::default()
+        };
+        let trail = self.app.around.store.audit(&query).await.expect("the trail");
+        let of_crm = trail.iter().filter(|entry| entry.entry.actor == "salesforce");
+        of_crm.filter(|entry| entry.entry.summary.contains("had landed")).count()
+    }
+
+    /// Waits until nothing is due and a second has begun after the last write.
+    async fn rest(&self) {
         let store = &self.app.around.store;
         loop {
             let now = SystemClock.now();
@@ -101,8 +122,6 @@ impl World {
             }
             SystemClock.sleep(GLANCE).await;
         }
-        let id = self.opportunity()["Id"].as_str().expect("an id").to_owned();
-        self.sandbox.salesforce.edit_as_person("Opportunity", &id, fields).expect("edited");
     }
 
     /// The seller wins the deal and fills in everything that the service asks for, but `left_out`.
@@ -207,10 +226,22 @@ async fn a_won_deal_is_registered_once_and_its_status_comes_back() {
     let solution = world.referral()["registrations"][0]["solutionDetails"][0].clone();
     assert_eq!(solution["id"], "SOL-00001-XYZ");
     assert_eq!(solution["primaryDeploymentOn"], "Customer");
+    world.edit(&json!({ "NextStep": "Wait for Microsoft" })).await;
+    world.rest().await;
+    // The answer to the write of the status is lost: the trail tells of it all the same.
+    let faults = world.sandbox.salesforce.faults();
+    faults.add(Fault::once("POST", "/composite", FaultEffect::ApplyThenDrop));
+    let landed = world.landed().await;
     world.review("Approved", "within the rules");
     world
         .reached("the status comes back", |row, _| row["Registration_Status__c"] == "Approved")
         .await;
+    let end = SystemClock.now().plus(PATIENCE);
+    while world.landed().await == landed {
+        assert!(SystemClock.now() < end, "the trail does not tell of the lost answer");
+        SystemClock.sleep(GLANCE).await;
+    }
+    assert_eq!(faults.waiting(), 0, "an answer was lost");
     assert_eq!(registrations(&world.referral()), 1);
     let told = world.opportunity()["Sync_Audit__c"].as_str().unwrap_or_default().to_owned();
     assert_eq!(told.matches("Not registered with Microsoft yet").count(), 1, "told once: {told}");

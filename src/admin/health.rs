@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::Admin;
 
-/// `GET /healthz`: the process answers.
-pub(super) async fn alive() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: the process answers. The header tells a command that it is this program, before
+/// it sends the admin token.
+pub(super) async fn alive() -> Response {
+    ([(header::SERVER, "cosell-sync")], "ok\n").into_response()
 }
 
 /// `GET /readyz`: 200 once the store takes writes, whatever the remote systems do; 503 otherwise.

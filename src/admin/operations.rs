@@ -128,6 +128,9 @@ pub trait Operations: Send + Sync {
         who: &str,
     ) -> Result<Vec<ProvisionLine>, OperationError>;
 
+    /// The mapping rows of an account that are left out now.
+    fn parked(&self, account: &AccountName) -> Vec<ParkedField>;
+
     /// The mappings in use.
     fn mappings(&self) -> Vec<MappingView>;
 
@@ -243,10 +246,15 @@ pub struct AccountStatus {
 pub struct SystemStatus {
     /// `partner_center`, `dynamics365` or `salesforce`.
     pub name: String,
-    /// `ok`, `starting`, `paused` (breaker open) or `refused` (credentials).
+    /// `ok`, `starting`, `paused` (it fails, or its quota is nearly used up) or `refused`
+    /// (credentials).
     pub state: String,
     /// Why credentials were last refused.
     pub refusal: Option<String>,
+    /// What is used up and what to do, where its quota is nearly used up.
+    pub rest: Option<String>,
+    /// Since when its quota is nearly used up.
+    pub resting_since: Option<Timestamp>,
     /// Seconds until the next call is allowed; 0 if it is now.
     pub retry_in_secs: u64,
 }

@@ -1,4 +1,5 @@
-//! Looks after credentials: an alert when a system refuses them, and before a refresh token dies.
+//! Looks after what lets us in: an alert when a system refuses our credentials, before a refresh token
+//! dies, and when a quota is nearly used up.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::parts::Parts;
-use super::{deadlines, secrets, signing};
+use super::{deadlines, quota, secrets, signing};
 use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
 
@@ -19,7 +20,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Watches the credentials of one account until `stop`.
 pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: CancellationToken) {
-    let (mut refused, mut told) = (BTreeSet::new(), BTreeSet::new());
+    let (mut refused, mut told, mut resting) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut probed = None;
     while !stop.is_cancelled() {
         let now = parts.around.clock.now();
@@ -30,6 +31,7 @@ pub(super) async fn guard(parts: Arc<Parts>, account: Arc<Account>, stop: Cancel
         secrets::renew(&parts, &account).await;
         look(&parts, &account, &mut refused).await;
         remind(&parts, &account, &mut told).await;
+        quota::look(&parts, &account, &mut resting).await;
         tokio::select! {
             () = parts.around.clock.sleep(LOOK_EVERY) => {}
             () = stop.cancelled() => {}

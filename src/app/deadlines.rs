@@ -15,9 +15,9 @@ pub(super) fn near(parts: &Parts, account: &AccountName) -> Vec<String> {
     let seen = parts.slots.seen(account);
     let mut told = Vec::new();
     if let Some(days) = seen.days_left.filter(|days| u64::from(*days) < FEW_DAYS) {
+        let login = parts.command(account, "login");
         told.push(format!(
-            "The refresh token of Partner Center dies in {days} days; sign in with `cosell-sync \
-             login`."
+            "The refresh token of Partner Center dies in {days} days; sign in with `{login}`."
         ));
     }
     let settings = parts.settings(account).map(|own| &own.partner_center);

@@ -8,12 +8,16 @@ use super::live_diff::{linked, pairs, spread};
 use super::mapping_versions::{Files, newest, version};
 use super::mappings::folder;
 use super::parts::Parts;
-use super::schema::current;
+use super::schema::{Unfit, current, fitted};
+use super::slot::outside;
 use crate::admin::operations::OperationError;
+use crate::connect::error::ConnectError;
+use crate::domain::deal::{Deal, Link};
 use crate::domain::id::{CrmName, DealId, RecordKind};
 use crate::mapping::{DiffReport, Mapping, MappingFolder, diff as compare};
 use crate::store::StoreError;
 use crate::sync::account::{Account, CrmPart};
+use crate::sync::stages::reads_otherwise;
 
 /// Deals of each kind of record that are compared; the rest is estimated from them.
 const SAMPLES: usize = 50;
@@ -26,6 +30,8 @@ pub(super) enum NotUsed {
     Refused(String),
     /// They wait until somebody confirms them.
     Waiting(String, Files),
+    /// What they would write cannot be told now; it is asked again, though not at once.
+    Untold(String, Files),
 }
 
 impl From<String> for NotUsed {
@@ -66,9 +72,9 @@ pub(super) async fn weigh(
     }
     let (mut expected, mut lines) = (0, Vec::new());
     for (part, fitted) in ready {
-        for fitted in fitted {
-            let told = of_kind(parts, account, part, fitted, new).await;
-            let told = told.map_err(|error| unknown(&error, &way_out))?;
+        for mapping in fitted {
+            let told = of_kind(parts, account, part, mapping, new).await;
+            let told = told.map_err(|error| unknown(&error, &way_out, files))?;
             expected += told.0;
             lines.extend(told.1);
         }
@@ -89,10 +95,10 @@ async fn of_kind(
     parts: &Parts,
     account: &Account,
     part: &CrmPart,
-    fitted: &Arc<Mapping>,
+    ready: &Arc<Mapping>,
     new: &[Arc<Mapping>],
 ) -> Result<(usize, Option<String>), OperationError> {
-    let (crm, kind) = (part.name(), fitted.kind());
+    let (crm, kind) = (part.name(), ready.kind());
     let is_meant = |mapping: &&Arc<Mapping>| mapping.crm() == crm && mapping.kind() == kind;
     let whole = parts.mappings.whole(&account.name, crm);
     let (Some(old), Some(new)) = (whole.iter().find(is_meant), new.iter().find(is_meant)) else {
@@ -102,15 +108,21 @@ async fn of_kind(
     if old.version() == new.version() {
         return Ok((0, None));
     }
-    let in_use = part.mapping(kind).unwrap_or_else(|| Arc::clone(fitted));
+    answering(parts, account, part)?;
+    let in_use = readable(part, kind).await?.unwrap_or_else(|| Arc::clone(ready));
     let deals = linked(parts, account, crm, kind).await?;
-    let samples = pairs(account, part, &in_use, fitted, spread(&deals, SAMPLES)).await?;
+    let samples = pairs(account, part, &in_use, ready, spread(&deals, SAMPLES)).await?;
     let report = compare(old, new, samples.into_iter());
-    let expected = estimate(&report, deals.len());
+    let restaged = read_otherwise(&deals, new);
+    let expected = estimate(&report, deals.len()).max(restaged);
     let line = (expected > 0).then(|| {
         let fields: Vec<&str> = report.by_field.keys().map(String::as_str).collect();
+        let stages = match restaged {
+            0 => String::new(),
+            many => format!("; {many} read in another stage"),
+        };
         format!(
-            "{kind} of {}: {} of {} compared, {} linked; {}",
+            "{kind} of {}: {} of {} compared, {} linked; {}{stages}",
             crm.title(),
             report.changed,
             report.samples,
@@ -121,6 +133,29 @@ async fn of_kind(
     Ok((expected, line))
 }
 
+/// The records whose stage `mapping` reads as another one than was agreed on.
+fn read_otherwise(deals: &[Deal], mapping: &Mapping) -> usize {
+    let own = |link: &&Link| link.record.crm == mapping.crm() && link.record.kind == mapping.kind();
+    let links = deals.iter().flat_map(|deal| &deal.links).filter(own);
+    links.filter(|link| !link.is_cut() && reads_otherwise(link, mapping)).count()
+}
+
+/// The records of an account whose stage the mappings in use read as another one than was agreed on:
+/// nothing is sent for them, and the trail of each will say so.
+pub(super) async fn restaged(parts: &Parts, account: &Account) -> Result<usize, StoreError> {
+    let mappings: Vec<Arc<Mapping>> = account.crms.iter().flat_map(current).collect();
+    let (mut records, mut after) = (0, None::<DealId>);
+    loop {
+        let store = &parts.around.store;
+        let deals = store.deals(Some(&account.name), after.as_ref(), AT_ONCE).await?;
+        records += mappings.iter().map(|mapping| read_otherwise(&deals, mapping)).sum::<usize>();
+        match deals.last() {
+            Some(last) if deals.len() == AT_ONCE => after = Some(last.id.clone()),
+            _ => return Ok(records),
+        }
+    }
+}
+
 /// The share of the samples, over all. Where none could be compared, all of them.
 fn estimate(report: &DiffReport, linked: usize) -> usize {
     (report.changed * linked).checked_div(report.samples).map_or(linked, |share| {
@@ -129,20 +164,50 @@ fn estimate(report: &DiffReport, linked: usize) -> usize {
     })
 }
 
-fn unknown(error: &OperationError, way_out: &str) -> NotUsed {
-    NotUsed::Refused(format!(
-        "how many records they would write differently cannot be told now: {error}; it is tried \
-         again; {way_out}"
-    ))
+fn unknown(error: &OperationError, way_out: &str, files: &Files) -> NotUsed {
+    let error = error.to_string();
+    let why = format!(
+        "how many records they would write differently cannot be told now: {}; it is tried again \
+         every few minutes; {way_out}",
+        error.trim_end_matches('.'),
+    );
+    NotUsed::Untold(why, files.clone())
+}
+
+/// Fails while Partner Center or the CRM is known not to answer: no deal is read then.
+fn answering(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), OperationError> {
+    let now = parts.around.clock.now();
+    for (system, breaker) in
+        [("Partner Center", &account.breaker), (part.name().title(), &part.breaker)]
+    {
+        if let Some(wait) = breaker.wait(now) {
+            return Err(outside(system, &ConnectError::Throttled(wait)));
+        }
+    }
+    Ok(())
+}
+
+/// The mapping in use as the live schema allows it: one that was taken up at the start is not fitted
+/// yet. `None` if nothing of it can be read.
+async fn readable(
+    part: &CrmPart,
+    kind: RecordKind,
+) -> Result<Option<Arc<Mapping>>, OperationError> {
+    match fitted(part, part.mapping(kind).into_iter().collect()).await {
+        Ok(fitted) => Ok(fitted.into_iter().next()),
+        Err(Unfit::Lacking(_)) => Ok(None),
+        Err(Unfit::Unreachable(fault)) => Err(outside(part.name().title(), &fault)),
+    }
 }
 
 fn way_out(parts: &Parts, account: &Account, files: &Files) -> String {
     let folder = folder(parts, &account.name).unwrap_or_default();
+    // Whoever reads this may stand in another folder than the daemon.
+    let folder = std::path::absolute(&folder).unwrap_or(folder);
     format!(
-        "see what would change with `cosell-sync mapping diff {}`, then use them with `cosell-sync \
-         mapping reload --confirm {}`",
-        folder.display(),
-        version(files),
+        "see what would change with `{}`, then use them with `{}`",
+        parts.command(&account.name, &format!("mapping diff {}", folder.display())),
+        parts.command(&account.name, &format!("mapping reload --confirm {}", version(files))),
     )
 }
 

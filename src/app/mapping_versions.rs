@@ -12,7 +12,8 @@ use crate::admin::operations::{MappingVersion, OperationError};
 use crate::domain::audit::AuditKind;
 use crate::domain::digest::sha256;
 use crate::domain::id::AccountName;
-use crate::mapping::MappingFolder;
+use crate::domain::time::Timestamp;
+use crate::mapping::{MappingFolder, OF_THE_PROGRAM};
 use crate::store::StoreError;
 use crate::sync::account::Account;
 
@@ -45,15 +46,15 @@ pub(super) fn version(files: &Files) -> String {
     sha256(&bytes).chars().take(12).collect()
 }
 
-/// Keeps the version in use, unless it is the newest kept one. Without a reason given, the lines
+/// Keeps the version of `files`, unless it is the newest kept one. Without a reason given, the lines
 /// `# why: ...` that the files got are the reason.
 pub(super) async fn record(
     parts: &Parts,
     account: &AccountName,
+    files: Files,
     who: &str,
     why: Option<&str>,
 ) -> Result<(), StoreError> {
-    let files = parts.mappings.files(account);
     let versions = kept(parts, account).await?;
     let newest = versions.last().map(|(_, kept)| kept);
     if newest.is_some_and(|newest| newest.files == files) {
@@ -72,13 +73,20 @@ pub(super) async fn record(
     let cause = newest.map(|newest| format!("version {} before", newest.version.version));
     let json = serde_json::to_vec(&Kept { version, files })
         .map_err(|error| StoreError::Failed(error.to_string()))?;
-    let name = format!("mapping/{account}/{:016}", now.as_millis());
+    let name = format!("mapping/{account}/{:016}", number_after(versions.last(), now));
     parts.around.store.keep_note(&name, Some(json)).await?;
     let surplus = (versions.len() + 1).saturating_sub(VERSIONS);
     for (name, _) in versions.iter().take(surplus) {
         parts.around.store.keep_note(name, None).await?;
     }
     alert::note(parts, account, AuditKind::Configured, who, summary, cause).await
+}
+
+/// The number of the next version: above that of the newest one, whatever the clock says. The first
+/// numbers were instants.
+fn number_after(newest: Option<&(String, Kept)>, now: Timestamp) -> i64 {
+    let number = newest.and_then(|(name, _)| name.rsplit('/').next()?.parse::<i64>().ok());
+    number.map_or_else(|| now.as_millis(), |number| now.as_millis().max(number + 1))
 }
 
 /// Gives the newest kept version a reason: its files were in use before anyone could say why.
@@ -88,7 +96,7 @@ pub(super) async fn give_reason(
     who: &str,
     why: &str,
 ) -> Result<(), StoreError> {
-    record(parts, account, who, None).await?;
+    record(parts, account, parts.mappings.files(account), who, None).await?;
     let Some((name, mut newest)) = kept(parts, account).await?.pop() else { return Ok(()) };
     let why = shortened(why);
     let summary = format!("Why mapping version {} is in use: {why}", newest.version.version);
@@ -141,11 +149,13 @@ pub(super) async fn newest(
     Ok(kept(parts, account).await?.pop().map(|(_, kept)| kept.files))
 }
 
-/// Lines that only one of two sets of files has.
+/// Lines that only one of two sets of files has. A file of the program counts only where both have
+/// it: to extend it or not is a line of the file that does.
 fn changed_lines(old: &Files, new: &Files) -> Vec<String> {
     let only = |files: &Files, others: &Files, sign: char| {
         let mut lines = Vec::new();
-        for (name, text) in files {
+        let counts = |name: &str| !name.starts_with(OF_THE_PROGRAM) || others.contains_key(name);
+        for (name, text) in files.iter().filter(|(name, _)| counts(name)) {
             let mut other: Vec<&str> =
                 others.get(name).map(|text| text.lines().collect()).unwrap_or_default();
             for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -203,13 +213,19 @@ pub(super) async fn roll_back(
         let what = format!("{} cannot be written: {error}.", folder.display());
         refused(what, "Give the daemon's user the right to write there, or copy the files by hand.")
     })?;
-    let back = format!("back to version {wanted}");
-    let reason = why.map_or_else(|| back.clone(), |why| format!("{back}: {why}"));
+    let mut reason = format!("back to version {wanted}");
+    reason.extend(why.map(|why| format!(": {why}")));
     if parts.started.is_none() {
         // No daemon runs: the files are used at its next start.
         parts.mappings.remember(&account.name, &folder);
-        record(parts, &account.name, who, Some(&reason)).await?;
-    } else if let Some(why) = reload(parts, account, who, Some(&reason), Some(wanted)).await {
+        let files = parts.mappings.files(&account.name);
+        record(parts, &account.name, files, who, Some(&reason)).await?;
+        return Ok(found.version);
+    }
+    // What the files extend may be another program's by now.
+    let back = MappingFolder::read(&folder).map(|read| version(&read.texts()));
+    let back = back.unwrap_or_else(|_| wanted.to_owned());
+    if let Some(why) = reload(parts, account, who, Some(&reason), Some(&back)).await {
         return Err(refused(format!("The files are back, but not in use: {why}"), "Repair them."));
     }
     Ok(found.version)
@@ -217,11 +233,11 @@ pub(super) async fn roll_back(
 
 /// The files that can be read now.
 fn on_disk(folder: &Path) -> Files {
-    MappingFolder::read(folder).map(|read| read.texts()).unwrap_or_default()
+    MappingFolder::read(folder).map(|read| read.own_texts()).unwrap_or_default()
 }
 
 fn put_back(folder: &Path, files: &Files) -> std::io::Result<()> {
-    for (name, text) in files {
+    for (name, text) in files.iter().filter(|(name, _)| !name.starts_with(OF_THE_PROGRAM)) {
         let partial = folder.join(format!(".{name}.partial"));
         std::fs::write(&partial, text)?;
         std::fs::rename(&partial, folder.join(name))?;
@@ -234,7 +250,9 @@ fn put_back(folder: &Path, files: &Files) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Files, changed_lines, on_disk, put_back, reason, version};
+    use super::{Files, Kept, changed_lines, number_after, on_disk, put_back, reason, version};
+    use crate::admin::operations::MappingVersion;
+    use crate::domain::time::Timestamp;
 
     fn files(pairs: &[(&str, &str)]) -> Files {
         pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
@@ -254,6 +272,40 @@ mod tests {
         let new = files(&[("a.toml", "one\nthree\n"), ("b.toml", "four\n")]);
         let lines = changed_lines(&old, &new);
         assert_eq!(lines, ["- a.toml: two", "+ a.toml: three", "+ b.toml: four"]);
+    }
+
+    #[test]
+    fn a_file_of_the_program_counts_where_both_extend_it() {
+        let mine = ("a.toml", "extends");
+        let old = files(&[mine, ("shipped/b.toml", "one\n")]);
+        let new = files(&[mine, ("shipped/b.toml", "two\n")]);
+        assert_eq!(changed_lines(&old, &new), ["- shipped/b.toml: one", "+ shipped/b.toml: two"]);
+        assert_ne!(version(&old), version(&new), "it is another version");
+        assert!(changed_lines(&files(&[mine]), &new).is_empty(), "nobody kept it before");
+    }
+
+    #[test]
+    fn the_newest_version_has_the_highest_number_whatever_the_clock_says() {
+        let at = |millis| Timestamp::from_millis(millis);
+        let kept = |number: i64| {
+            let version = MappingVersion {
+                version: "a".to_owned(),
+                since: at(0),
+                who: "start".to_owned(),
+                why: None,
+                changes: Vec::new(),
+            };
+            (format!("mapping/contoso/{number:016}"), Kept { version, files: Files::new() })
+        };
+        let table = [
+            (None, 2000, 2000, "the first"),
+            (Some(kept(1000)), 2000, 2000, "a clock that goes on"),
+            (Some(kept(2000)), 2000, 2001, "within one millisecond"),
+            (Some(kept(2000)), 500, 2001, "a clock that was set back"),
+        ];
+        for (newest, now, expected, why) in table {
+            assert_eq!(number_after(newest.as_ref(), at(now)), expected, "{why}");
+        }
     }
 
     #[test]

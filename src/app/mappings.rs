@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::alert;
-use super::mapping_budget::{NotUsed, weigh};
+use super::mapping_budget::{NotUsed, restaged, weigh};
 use super::mapping_versions::{Files, give_reason, record, version};
 use super::parts::Parts;
 use super::schema::{current, fitted, look_again, use_fitted};
@@ -26,6 +26,9 @@ use crate::sync::account::{Account, CrmPart};
 const SETTLE: Duration = Duration::from_millis(300);
 /// The files are compared this often even if the system tells of no change.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// What changed files would write is asked again after this time where it could not be told: it costs
+/// many reads of a system that may be in trouble.
+const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// Who changed the mappings if the files did.
 const WATCHER: &str = "files";
 
@@ -34,7 +37,7 @@ const WATCHER: &str = "files";
 pub(super) struct MappingFiles {
     in_use: Mutex<BTreeMap<AccountName, InUse>>,
     /// Held while files are taken into use: one change after another.
-    turn: tokio::sync::Mutex<()>,
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Default)]
@@ -45,6 +48,8 @@ struct InUse {
     rejected: Option<String>,
     /// The files on the disk, if they only wait for a person's word.
     waiting: Option<Files>,
+    /// The files on the disk, if what they write could not be told, and when that was.
+    untold: Option<(Files, Timestamp)>,
     /// What was told of each CRM: its parked rows, and when it was looked at.
     told: BTreeMap<CrmName, (Vec<ParkedRow>, Timestamp)>,
 }
@@ -74,7 +79,12 @@ impl MappingFiles {
                 fields.extend(rows.map(|row| ParkedField { crm, kind, row }));
             }
         }
-        MappingState { version: version(&own.files), rejected: own.rejected, parked: fields }
+        MappingState {
+            version: version(&own.files),
+            rejected: own.rejected,
+            parked: fields,
+            restaged: 0,
+        }
     }
 
     /// The texts of the files in use.
@@ -96,6 +106,7 @@ impl MappingFiles {
         self.change(account, |own| {
             own.rejected = Some(why.to_owned());
             own.waiting = None;
+            own.untold = None;
         });
     }
 
@@ -155,7 +166,8 @@ pub(super) async fn watch(parts: Arc<Parts>, stop: CancellationToken) {
         .inspect_err(|error| tracing::warn!("Folders cannot be watched, only looked at: {error}"))
         .ok();
     for account in &parts.accounts {
-        if let Err(error) = record(&parts, &account.name, "start", None).await {
+        let files = parts.mappings.files(&account.name);
+        if let Err(error) = record(&parts, &account.name, files, "start", None).await {
             tracing::error!("The mapping version could not be kept: {error}");
         }
         let folder = folder(&parts, &account.name);
@@ -200,26 +212,39 @@ pub(super) async fn reload(
         Ok(Err(problems)) => Err(problems.to_string().into()),
         // Asked for by a person, the live schema is compared again too: `provision` may have made
         // fields.
-        Ok(Ok(read)) if who == WATCHER && is_same(&read, &before) => return before.rejected,
+        Ok(Ok(read)) if who == WATCHER && is_same(&read, &before, parts.around.clock.now()) => {
+            return before.rejected;
+        }
         Ok(Ok(read)) => match confirmed.filter(|wanted| version(&read.texts()) != **wanted) {
             Some(wanted) => {
                 let now = version(&read.texts());
                 return Some(format!("the files are version {now} now, not {wanted}"));
             }
-            None => use_files(parts, account, read, confirmed.is_some()).await,
+            None => {
+                let same = read.texts() == before.files;
+                let reason = why.filter(|_| !same);
+                let used =
+                    use_files(parts, account, read, confirmed.is_some(), (who, reason)).await;
+                used.map(|files| (files, same))
+            }
         },
     };
     match result {
-        Ok(files) => {
+        Ok((files, same)) => {
             account.name_mappings(&version(&files));
-            let same = files == before.files;
             parts.mappings.change(&account.name, |own| own.files = files);
-            let kept = match why {
-                Some(why) if same => give_reason(parts, &account.name, who, why).await,
-                _ => record(parts, &account.name, who, why).await,
-            };
-            if let Err(error) = kept {
-                tracing::error!("The mapping version could not be kept: {error}");
+            if let Some(why) = why.filter(|_| same)
+                && let Err(error) = give_reason(parts, &account.name, who, why).await
+            {
+                tracing::error!("Why the mapping files were changed could not be kept: {error}");
+            }
+            match restaged(parts, account).await {
+                Ok(0) => {}
+                Ok(records) => tracing::warn!(
+                    account = %account.name, records,
+                    "The mapping files read records in another stage; nothing is sent for that"
+                ),
+                Err(error) => tracing::error!("The stages could not be counted: {error}"),
             }
             None
         }
@@ -232,23 +257,33 @@ pub(super) async fn reload(
             parts.mappings.change(&account.name, |own| own.waiting = Some(files));
             Some(why)
         }
+        Err(NotUsed::Untold(why, files)) => {
+            let now = parts.around.clock.now();
+            parts.mappings.reject(&account.name, &why);
+            parts.mappings.change(&account.name, |own| own.untold = Some((files, now)));
+            Some(why)
+        }
     }
 }
 
 /// Whether nothing is to be done: the files are those in use, and were not refused, or they wait for
-/// a person.
-fn is_same(read: &MappingFolder, before: &InUse) -> bool {
+/// a person, or it is too early to ask again what they would write.
+fn is_same(read: &MappingFolder, before: &InUse, now: Timestamp) -> bool {
     let files = read.texts();
     let used = files == before.files && before.rejected.is_none();
-    read.is_whole() && (used || before.waiting.as_ref() == Some(&files))
+    let is_early = |at: Timestamp| now >= at && now.since(at) < ASK_AGAIN;
+    let untold = before.untold.as_ref().is_some_and(|(same, at)| *same == files && is_early(*at));
+    read.is_whole() && (used || untold || before.waiting.as_ref() == Some(&files))
 }
 
-/// Compiles the files, runs their cases, compares them with the live schema and uses them.
+/// Compiles the files, runs their cases, compares them with the live schema and uses them. They are
+/// kept as a version before: after a crash in between, nobody is asked about them again.
 async fn use_files(
     parts: &Parts,
     account: &Account,
     read: MappingFolder,
     confirmed: bool,
+    (who, why): (&str, Option<&str>),
 ) -> Result<Files, NotUsed> {
     let files = read.texts();
     let compiled = tokio::task::spawn_blocking(move || compiled(&read)).await;
@@ -257,18 +292,20 @@ async fn use_files(
     for part in &account.crms {
         let own: Vec<_> =
             mappings.iter().filter(|mapping| mapping.crm() == part.name()).cloned().collect();
-        still_mapped(part, &own)?;
+        still_mapped(parts, account, part, &own)?;
         ready.push((part, fitted(part, own).await.map_err(|unfit| unreadable(part, &unfit))?));
     }
     if !confirmed {
         weigh(parts, account, &files, &mappings, &ready).await?;
     }
     let gained: Vec<String> = ready.iter().flat_map(|(part, own)| gained(part, own)).collect();
+    record(parts, &account.name, files.clone(), who, why).await?;
     // All or nothing: every part is ready before the first is replaced.
     parts.mappings.change(&account.name, |own| {
         own.whole = mappings;
         own.rejected = None;
         own.waiting = None;
+        own.untold = None;
     });
     for (part, own) in ready {
         use_fitted(parts, account, part, own).await;
@@ -291,16 +328,22 @@ fn unreadable(part: &CrmPart, unfit: &super::schema::Unfit) -> String {
 
 /// Refuses files that no longer map what is kept in step: a file that was deleted by mistake would
 /// stop its deals without a word.
-fn still_mapped(part: &CrmPart, own: &[Arc<Mapping>]) -> Result<(), String> {
+fn still_mapped(
+    parts: &Parts,
+    account: &Account,
+    part: &CrmPart,
+    own: &[Arc<Mapping>],
+) -> Result<(), String> {
     let kinds: Vec<RecordKind> = own.iter().map(|mapping| mapping.kind()).collect();
     for old in current(part) {
         if !kinds.contains(&old.kind()) {
             return Err(format!(
                 "{} is gone, and no other file maps the {} of {}, which is kept in step; put it \
-                 back (`cosell-sync mapping rollback`), or restart the daemon to let it go",
+                 back (`{}`), or restart the daemon to let it go",
                 old.file(),
                 old.kind(),
                 part.name().title(),
+                parts.command(&account.name, "mapping rollback VERSION"),
             ));
         }
     }
@@ -331,5 +374,38 @@ fn compiled(read: &MappingFolder) -> Result<Vec<Arc<Mapping>>, String> {
         Ok(mappings.into_iter().map(Arc::new).collect())
     } else {
         Err(failed.join("\n\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{InUse, MappingFolder, is_same};
+    use crate::app::mapping_versions::Files;
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn what_could_not_be_told_is_asked_again_after_a_while_only() {
+        let files = |text: &str| Files::from([("a.toml".to_owned(), text.to_owned())]);
+        let asked = Timestamp::parse("2026-06-01T12:00:00Z").expect("an instant");
+        let before = InUse {
+            files: files("the old ones"),
+            rejected: Some("it cannot be told".to_owned()),
+            untold: Some((files("the new ones"), asked)),
+            ..InUse::default()
+        };
+        let later = |secs| asked.plus(Duration::from_secs(secs));
+        let table = [
+            ("the new ones", later(10), true, "the next look"),
+            ("the new ones", later(299), true, "a second too early"),
+            ("the new ones", later(300), false, "it is time"),
+            ("the new ones", asked.minus(Duration::from_secs(9)), false, "a clock set back"),
+            ("newer ones", later(10), false, "somebody changed them again"),
+        ];
+        for (text, now, expected, why) in table {
+            let read = MappingFolder::of("a folder", &files(text));
+            assert_eq!(is_same(&read, &before, now), expected, "{why}");
+        }
     }
 }

@@ -22,6 +22,7 @@ mod nightly;
 mod operations;
 mod parts;
 mod provisioning;
+mod quota;
 mod refused;
 mod relay;
 mod relink;
@@ -36,7 +37,10 @@ mod vault;
 mod watch;
 
 pub use in_process::InProcess;
-pub use parts::{Parts, open_store, restore_store};
+pub use parts::{Parts, open_store, rehearse, restore_store, set_store_aside};
+pub use systems::usable;
+
+pub use crate::store::sled::{holder as store_holder, is_free as store_is_free};
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 
 use super::parts::Parts;
 use super::{
-    alert, backfill, doctor, gauges, live, live_diff, mapping_versions, mappings, provisioning,
-    relink, secrets, shadow, slot, status, systems,
+    alert, backfill, doctor, gauges, live, live_diff, mapping_budget, mapping_versions, mappings,
+    provisioning, relink, secrets, shadow, slot, status, systems,
 };
 use crate::admin::Admin;
 use crate::admin::operations::{
     BackfillProgress, CredentialTest, Finding, Forecast, MappingDiff, MappingState, MappingVersion,
-    MappingView, OperationError, Operations, PreviewSubject, ProvisionLine, Queued, ShadowReport,
-    Status, WebhookTest, WebhookView,
+    MappingView, OperationError, Operations, ParkedField, PreviewSubject, ProvisionLine, Queued,
+    ShadowReport, Status, WebhookTest, WebhookView,
 };
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
@@ -136,6 +136,11 @@ impl Operations for Desk {
         provisioning::run(&self.0, account, apply, who).await
     }
 
+    fn parked(&self, account: &AccountName) -> Vec<ParkedField> {
+        let account = self.0.account(account);
+        account.map(|account| self.0.mappings.state(account).parked).unwrap_or_default()
+    }
+
     fn mappings(&self) -> Vec<MappingView> {
         live::mappings(&self.0)
     }
@@ -174,7 +179,11 @@ impl Operations for Desk {
     ) -> Result<MappingState, OperationError> {
         let account = self.account(account)?;
         let rejected = mappings::reload(&self.0, account, who, why, confirmed).await;
-        Ok(MappingState { rejected, ..self.0.mappings.state(account) })
+        let restaged = match rejected {
+            Some(_) => 0,
+            None => mapping_budget::restaged(&self.0, account).await?,
+        };
+        Ok(MappingState { rejected, restaged, ..self.0.mappings.state(account) })
     }
 
     async fn roll_back_mappings(

@@ -1,7 +1,7 @@
 //! Every part of the program, built and not yet started.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +124,13 @@ impl Parts {
         self.config.accounts.get(name.as_str())
     }
 
+    /// What a person types about an account; the account is named where there are several.
+    pub(super) fn command(&self, account: &AccountName, words: &str) -> String {
+        let account = Some(account).filter(|_| self.accounts.len() > 1);
+        let account = account.map(|name| format!(" --account {name}")).unwrap_or_default();
+        format!("cosell-sync {words}{account}")
+    }
+
     /// The feeds of an account.
     pub(super) fn pollers_of<'p>(
         &'p self,
@@ -139,6 +146,17 @@ impl Parts {
     ) -> impl Iterator<Item = &'p Arc<Listener>> + 'p {
         self.listeners.iter().filter(move |listener| listener.account().name == *name)
     }
+}
+
+/// Builds every part as a start would and drops it again: no store is opened, nothing is called.
+///
+/// # Errors
+///
+/// What would keep the program from starting.
+pub fn rehearse(config: &Config) -> Result<(), AppError> {
+    let store: Arc<dyn Store> = Arc::new(crate::store::memory::MemoryStore::default());
+    let parts = Parts::build(config, super::surroundings(store), false)?;
+    entrances(&parts).map(drop)
 }
 
 /// Opens the store of a configuration.
@@ -169,6 +187,20 @@ pub async fn restore_store(config: &Config, from: &Path) -> Result<u64, AppError
     let rows = restored
         .map_err(|error| AppError::Settings(format!("the store was not restored: {error}")))??;
     Ok(rows)
+}
+
+/// Moves the store of a configuration aside, so that the next start begins an empty one; where it is
+/// now, if there was one.
+///
+/// # Errors
+///
+/// [`AppError::Store`] if it is in use, or the disk fails.
+pub async fn set_store_aside(config: &Config) -> Result<Option<PathBuf>, AppError> {
+    let path = config.path(&config.store.path);
+    let moved = tokio::task::spawn_blocking(move || crate::store::sled::set_aside(&path)).await;
+    let moved = moved
+        .map_err(|error| AppError::Settings(format!("the store was not moved: {error}")))??;
+    Ok(moved)
 }
 
 /// Whether the folder of an account's mapping files can be read.

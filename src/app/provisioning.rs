@@ -1,14 +1,15 @@
 //! What the CRMs must have for the sync, taken from the mapping files, and making it.
 
-use super::alert;
 use super::parts::Parts;
 use super::slot::outside;
+use super::{alert, schema};
 use crate::admin::operations::{OperationError, ProvisionLine};
-use crate::connect::crm::{Provision, SellerAccess, WantedField};
+use crate::connect::crm::{Provision, ProvisionStep, SellerAccess, WantedField};
 use crate::domain::audit::AuditKind;
-use crate::domain::id::{AccountName, CrmName};
+use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::mapping::Mapping;
 use crate::mapping::rule::{Direction, FieldKind};
+use crate::sync::account::Account;
 
 /// Name of the solution or permission set that everything is put into.
 const CONTAINER: &str = "CosellSync";
@@ -24,33 +25,58 @@ pub(super) async fn run(
 ) -> Result<Vec<ProvisionLine>, OperationError> {
     let mut lines = Vec::new();
     for own in parts.accounts.iter().filter(|own| account.is_none_or(|name| own.name == *name)) {
-        // The files as they stand, since the mappings in use have lost what a CRM lacks.
-        let settings = parts.settings(&own.name);
-        let folder = settings.map(|own| parts.config.path(&own.sync.mappings)).unwrap_or_default();
-        let mappings = super::load_mappings(&folder).map_err(|error| OperationError::Refused {
-            what: error.to_string(),
-            fix: "Correct the mapping files; `check` shows every problem.".to_owned(),
-        })?;
-        for mapping in mappings {
-            let Some(part) = own.part(mapping.crm()) else { continue };
-            let wanted = wanted(&mapping);
-            let steps = part.crm.provision(&wanted, !apply).await;
-            let steps = steps.map_err(|fault| outside(part.name().title(), &fault))?;
-            lines.extend(steps.into_iter().map(|step| ProvisionLine {
-                account: own.name.clone(),
-                crm: part.name(),
-                kind: mapping.kind(),
-                what: step.what,
-                outcome: step.outcome,
-            }));
-        }
+        let own_lines = of_account(parts, own, apply).await?;
         if apply {
-            let made = lines.iter().filter(|line| line.outcome == "created").count();
+            let made = own_lines.iter().filter(|line| line.outcome == "created").count();
             let summary = format!("Provisioning made {made} things in the CRMs.");
             alert::note(parts, &own.name, AuditKind::Configured, who, summary, None).await?;
         }
+        lines.extend(own_lines);
     }
     Ok(lines)
+}
+
+/// The steps of one account. What both kinds of record share is one step.
+async fn of_account(
+    parts: &Parts,
+    own: &Account,
+    apply: bool,
+) -> Result<Vec<ProvisionLine>, OperationError> {
+    // The files as they stand, since the mappings in use have lost what a CRM lacks.
+    let settings = parts.settings(&own.name);
+    let folder = settings.map(|own| parts.config.path(&own.sync.mappings)).unwrap_or_default();
+    let mappings = super::load_mappings(&folder).map_err(|error| OperationError::Refused {
+        what: error.to_string(),
+        fix: "Correct the mapping files; `check` shows every problem.".to_owned(),
+    })?;
+    let mut lines: Vec<ProvisionLine> = Vec::new();
+    for mapping in mappings {
+        let Some(part) = own.part(mapping.crm()) else { continue };
+        let wanted = wanted(&mapping);
+        let steps = part.crm.provision(&wanted, !apply).await;
+        for step in steps.map_err(|fault| outside(part.name().title(), &fault))? {
+            if !lines.iter().any(|line| line.crm == part.name() && line.what == step.what) {
+                lines.push(line(own, part.name(), mapping.kind(), step));
+            }
+        }
+        let made = |line: &ProvisionLine| line.crm == part.name() && line.outcome == "created";
+        let is_parked = schema::parked(&schema::current(part))
+            .any(|row| lines.iter().any(|line| made(line) && line.what.contains(&row.crm_field)));
+        let what = format!(
+            "run `{}`: rows that lacked their field come back",
+            parts.command(&own.name, "mapping reload")
+        );
+        if is_parked && !lines.iter().any(|line| line.what == what) {
+            let step = ProvisionStep { what, outcome: "advice".to_owned() };
+            lines.push(line(own, part.name(), mapping.kind(), step));
+        }
+    }
+    Ok(lines)
+}
+
+fn line(own: &Account, crm: CrmName, kind: RecordKind, step: ProvisionStep) -> ProvisionLine {
+    let ProvisionStep { what, outcome } = step;
+    ProvisionLine { account: own.name.clone(), crm, kind, what, outcome }
 }
 
 /// The columns that a mapping needs and that no CRM has by itself.

@@ -53,15 +53,12 @@ pub(super) async fn refine(parts: Arc<Parts>, account: Arc<Account>, stop: Cance
     for part in &account.crms {
         while !stop.is_cancelled() {
             let wait = match fit(&parts, &account, part).await {
-                Ok(()) => break,
+                Ok(_) => break,
                 Err(Unfit::Unreachable(fault)) => {
                     tracing::warn!("The schema of {} cannot be read yet: {fault}", part.name());
                     AGAIN
                 }
-                Err(Unfit::Lacking(why)) => {
-                    parts.mappings.reject(&account.name, &why);
-                    LOOK_AGAIN
-                }
+                Err(Unfit::Lacking(_)) => LOOK_AGAIN,
             };
             tokio::select! {
                 () = parts.around.clock.sleep(wait) => {}
@@ -72,12 +69,34 @@ pub(super) async fn refine(parts: Arc<Parts>, account: Arc<Account>, stop: Cance
     }
 }
 
-/// Fits the mapping files in use to what the part's CRM has now, and lets its feeds begin.
-async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<(), Unfit> {
-    let fitted = fitted(part, parts.mappings.whole(&account.name, part.name())).await?;
-    use_fitted(parts, account, part, fitted).await;
-    part.be_ready();
-    Ok(())
+/// Fits the mapping files in use to what the part's CRM has now, and lets its feeds begin. Says
+/// whether other rows are parked than before. Files that were taken into use during a slow look at
+/// the CRM are fitted instead: what was in use before must not come back.
+async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<bool, Unfit> {
+    loop {
+        let whole = parts.mappings.whole(&account.name, part.name());
+        let fitted = fitted(part, whole.clone()).await;
+        let _turn = parts.mappings.turn.lock().await;
+        if !are_same(&whole, &parts.mappings.whole(&account.name, part.name())) {
+            continue;
+        }
+        match fitted {
+            Ok(fitted) => {
+                let changed = use_fitted(parts, account, part, fitted).await;
+                part.be_ready();
+                return Ok(changed);
+            }
+            Err(Unfit::Lacking(why)) => {
+                parts.mappings.reject(&account.name, &why);
+                return Err(Unfit::Lacking(why));
+            }
+            Err(unreachable) => return Err(unreachable),
+        }
+    }
+}
+
+fn are_same(before: &[Arc<Mapping>], now: &[Arc<Mapping>]) -> bool {
+    before.len() == now.len() && before.iter().zip(now).all(|(old, new)| Arc::ptr_eq(old, new))
 }
 
 /// Takes fitted mappings into use, and tells which rows are parked that were not. Where that has
@@ -125,19 +144,13 @@ pub(super) async fn look_again(parts: &Parts, account: &Account) {
     let now = parts.around.clock.now();
     // A CRM that is down or asks us to wait is not asked.
     for part in account.crms.iter().filter(|part| part.pass(now).is_ok()) {
-        let whole = parts.mappings.whole(&account.name, part.name());
-        if whole.is_empty() || !is_due(parts, account, part, now) {
+        let is_mapped = !parts.mappings.whole(&account.name, part.name()).is_empty();
+        if !is_mapped || !is_due(parts, account, part, now) {
             continue;
         }
-        match fitted(part, whole).await {
-            Ok(fitted) => {
-                if use_fitted(parts, account, part, fitted).await {
-                    hint(parts, account, part);
-                }
-            }
-            Err(Unfit::Lacking(why)) => parts.mappings.reject(&account.name, &why),
-            // The feed tells what is wrong.
-            Err(Unfit::Unreachable(_)) => {}
+        // Where the CRM cannot be asked, the feed tells what is wrong.
+        if let Ok(true) = fit(parts, account, part).await {
+            hint(parts, account, part);
         }
     }
 }
@@ -193,20 +206,21 @@ pub(super) async fn fitted(
                 lacking.join(", "),
             )));
         }
-        mappings.push(fit_to(mapping, &schema));
+        let unreadable = part.crm.unreadable(mapping.kind(), &mapping.shape().fields).await?;
+        mappings.push(fit_to(mapping, &schema, &unreadable));
     }
     Ok(mappings)
 }
 
-/// The mapping without what the table does not have, or does not let us write.
-fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema) -> Arc<Mapping> {
+/// The mapping without what the table does not have, or does not let us read or write.
+fn fit_to(mapping: Arc<Mapping>, schema: &TableSchema, unreadable: &[String]) -> Arc<Mapping> {
     let written = mapping.fields().iter().filter(|rule| rule.direction.to_crm());
     let written = written.filter_map(|rule| rule.crm.as_ref());
     let registration = mapping.registration().into_iter().flat_map(RegistrationRule::fields);
     let named = mapping.shape().fields.iter().chain(written).chain(registration);
     let named = named.chain(mapping.control().optional());
-    let missing: Vec<&str> =
-        named.map(String::as_str).filter(|field| !is_there(schema, field)).collect();
+    let missing = named.filter(|field| !is_there(schema, field) || unreadable.contains(field));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
     let may_write = |field: &str, create: bool| {
         find(schema, field).is_none_or(|live| {
             let allowed = if create { live.creatable } else { live.updatable };

@@ -11,10 +11,10 @@ use super::parts::Parts;
 use crate::admin::operations::{OperationError, WebhookTest, WebhookView};
 use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::evidence;
-use crate::connect::partner_center::slot::{SlotPlan, plan};
+use crate::connect::partner_center::slot::{DOOR, SlotPlan, plan, without_secrets};
 use crate::connect::partner_center_seam::WebhookSlot;
 use crate::domain::audit::AuditKind;
-use crate::domain::id::AccountName;
+use crate::domain::id::{AccountName, CrmName};
 use crate::domain::secret::ExposeSecret;
 use crate::domain::time::Timestamp;
 use crate::sync::account::Account;
@@ -34,6 +34,8 @@ pub(super) struct Seen {
     pub(super) days_left: Option<u32>,
     /// When the certificate ends that its events are signed with.
     pub(super) signing_ends: Option<Timestamp>,
+    /// Since when each CRM whose quota is nearly used up is left alone.
+    pub(super) resting: BTreeMap<CrmName, Timestamp>,
 }
 
 impl Slots {
@@ -81,7 +83,7 @@ fn address(parts: &Parts, account: &AccountName) -> Result<(String, String), Ope
         )
     })?;
     let base = public.as_str().trim_end_matches('/');
-    let shown = format!("{base}/webhooks/partner-center/{account}");
+    let shown = format!("{base}/{DOOR}{account}");
     let Some(source) = &webhook.path_secret else { return Ok((shown.clone(), shown)) };
     let secret = source
         .read("path_secret", &parts.config.folder)
@@ -98,31 +100,32 @@ pub(super) async fn look(parts: &Parts, account: &Account) -> Result<WebhookView
 }
 
 async fn ask(parts: &Parts, account: &Account) -> Result<Option<WebhookSlot>, OperationError> {
-    let now = parts.around.clock.now();
-    let asked = match account.breaker.pass(now) {
-        Ok(()) => account.partner_center.webhook_slot().await,
-        Err(closed) => Err(closed),
-    };
+    if let Err(closed) = account.breaker.pass(parts.around.clock.now()) {
+        // A wait is no help where somebody must sign in.
+        let fault = account.breaker.refusal().map_or(closed, ConnectError::Unauthorized);
+        return Err(outside("Partner Center", &fault));
+    }
+    let asked = account.partner_center.webhook_slot().await;
     account.breaker.learn(&asked, parts.around.clock.now());
     asked.map_err(|fault| outside("Partner Center", &fault))
 }
 
 fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> WebhookView {
     let own = address(parts, &account.name);
-    let register = "Register our address with `cosell-sync webhook register`.";
+    let command = |words: &str| parts.command(&account.name, words);
+    let register = format!("Register our address with `{}`.", command("webhook register"));
     let (owner, fix) = match (&own, slot) {
         (Err(error), _) => ("unknown", Some(error.to_string())),
         (Ok((wanted, _)), slot) => match plan(slot, wanted, false) {
             SlotPlan::Keep => ("ours", None),
-            SlotPlan::Register(_) => ("none", Some(register.to_owned())),
-            SlotPlan::Complete(_) => ("incomplete", Some(register.to_owned())),
+            SlotPlan::Register(_) => ("none", Some(register)),
+            SlotPlan::Complete(_) => ("incomplete", Some(register)),
             SlotPlan::TakeOver { .. } | SlotPlan::Foreign { .. } => (
                 "foreign",
-                Some(
-                    "Another tool gets the events; the list is still read. Take over with \
-                     `cosell-sync webhook register --take-over`."
-                        .to_owned(),
-                ),
+                Some(format!(
+                    "Another tool gets the events; the list is still read. Take over with `{}`.",
+                    command("webhook register --take-over"),
+                )),
             ),
         },
     };
@@ -132,18 +135,13 @@ fn view(parts: &Parts, account: &Account, slot: Option<&WebhookSlot>) -> Webhook
         owner: owner.to_owned(),
         url: slot.map(|slot| match &shown {
             Some(shown) if ours => shown.clone(),
-            _ => without_query(&slot.url),
+            _ => without_secrets(&slot.url),
         }),
         wanted: shown,
         events: slot.map(|slot| slot.events.clone()).unwrap_or_default(),
         checked: parts.around.clock.now(),
         fix,
     }
-}
-
-/// An address without what tends to hold secrets.
-fn without_query(address: &str) -> String {
-    address.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 /// Makes the registration ours.
@@ -169,12 +167,12 @@ async fn write(
         SlotPlan::Register(slot) => (slot, format!("The webhook {shown} was registered.")),
         SlotPlan::Complete(slot) => (slot, format!("The webhook {shown} was completed.")),
         SlotPlan::TakeOver { slot, from } => {
-            let from = without_query(&from);
+            let from = without_secrets(&from);
             (slot, format!("The webhook {shown} was registered in place of {from}."))
         }
         SlotPlan::Foreign { url } => {
             return Err(OperationError::Refused {
-                what: format!("Another tool holds the registration: {}.", without_query(&url)),
+                what: format!("Another tool holds the registration: {}.", without_secrets(&url)),
                 fix: "If it may lose its events, repeat with --take-over.".to_owned(),
             });
         }

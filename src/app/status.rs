@@ -1,11 +1,16 @@
 //! How everything is doing, from what is known here: no remote system is asked.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::deadlines;
 use super::parts::Parts;
+use super::quota::{self, Rest, minute};
 use super::secrets::SignInState;
 use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
 use crate::domain::deal::Deal;
+use crate::domain::id::DealId;
 use crate::domain::referral::ReferralState;
 use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
@@ -17,6 +22,10 @@ use crate::sync::feeds::FeedHealth;
 
 /// Lost records named one by one, at most; the rest is counted.
 const MOST_NAMED: usize = 10;
+/// A feed that fails and was not read to its end for so long needs a person.
+const UNREAD: Duration = Duration::from_secs(15 * 60);
+/// Dead letters looked through, at most.
+const MOST_LETTERS: usize = 10_000;
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
@@ -30,7 +39,8 @@ pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
 
 async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
-    let (mut resting, mut due) = (0_u32, 0_u32);
+    let (mut resting, mut due, mut left) = (0_u32, 0_u32, 0_u32);
+    let held = held(parts).await?;
     loop {
         let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
         let Some(last) = deals.last() else { break };
@@ -38,6 +48,7 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
         for deal in &deals {
             resting += u32::from(deal.links.iter().any(|link| !link.parked.is_empty()));
             due += u32::from(is_due(deal));
+            left += u32::from(deal.hold().is_some() && !held.contains(&deal.id));
             let Some(lost) = deal.lost_record() else { continue };
             if alerts.len() < MOST_NAMED {
                 alerts.push(format!("{}: {lost}", deal.account));
@@ -55,11 +66,28 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
             "its seller was warned in the CRM; `cosell-sync audit list --kind alerted` names it";
         alerts.push(format!("{due} deals wait for an answer whose time ends soon: {told}."));
     }
+    if left > 0 {
+        let told =
+            "`cosell-sync links --held` names them, `cosell-sync reconcile` tries them again";
+        alerts.push(format!(
+            "{left} deals are not in step since a dead letter was discarded: {told}."
+        ));
+    }
     if resting > 0 {
         let told = "`cosell-sync links --held` names them with what to do";
         alerts.push(format!("{resting} deals have a field that is not kept in step: {told}."));
     }
     Ok(alerts)
+}
+
+/// The deals that dead letters tell of.
+async fn held(parts: &Parts) -> Result<BTreeSet<DealId>, StoreError> {
+    let store = &parts.around.store;
+    let mut held = BTreeSet::new();
+    for letter in store.dead_letters(None, MOST_LETTERS).await? {
+        held.extend(letter.deal(store.as_ref()).await?);
+    }
+    Ok(held)
 }
 
 /// Whether a deal, or Microsoft's record of it, is still not answered and its seller was warned.
@@ -81,6 +109,7 @@ pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
     let accounts: Vec<AccountStatus> =
         parts.accounts.iter().map(|account| of_account(parts, account, now)).collect();
     let mut alerts: Vec<String> = accounts.iter().flat_map(alerts_of).collect();
+    alerts.extend(accounts.iter().flat_map(|account| unread(account, parts.started, now)));
     for account in &parts.accounts {
         let deadlines = deadlines::near(parts, &account.name);
         alerts.extend(deadlines.into_iter().map(|text| format!("{}: {text}", account.name)));
@@ -103,9 +132,11 @@ pub(super) async fn status(parts: &Parts) -> Result<Status, OperationError> {
 
 fn of_account(parts: &Parts, account: &Account, now: Timestamp) -> AccountStatus {
     let seen = parts.slots.seen(&account.name);
-    let mut systems = vec![system("partner_center", &account.breaker, true, now)];
+    let mut systems = vec![system("partner_center", (&account.breaker, true), None, now)];
     for part in &account.crms {
-        systems.push(system(part.name().as_str(), &part.breaker, part.is_ready(), now));
+        let known = (&part.breaker, part.is_ready());
+        let rest = quota::rest(parts, account, part);
+        systems.push(system(part.name().as_str(), known, rest, now));
     }
     let feeds = parts.pollers_of(&account.name);
     let feeds = feeds.map(|poller| feed(poller.feed().name(), poller.health(), now));
@@ -133,16 +164,56 @@ fn feed(name: String, health: FeedHealth, now: Timestamp) -> FeedStatus {
 }
 
 /// One system: `ok`, `starting`, `paused` or `refused`.
-pub(super) fn system(name: &str, breaker: &Breaker, ready: bool, now: Timestamp) -> SystemStatus {
+pub(super) fn system(
+    name: &str,
+    (breaker, ready): (&Breaker, bool),
+    rest: Option<Rest>,
+    now: Timestamp,
+) -> SystemStatus {
     let wait = breaker.wait(now).map_or(0, |wait| wait.as_secs().max(1));
+    // It is asked again with the next call after that, so never at once.
+    let resting = rest.as_ref().map_or(0, |rest| rest.until.since(now).as_secs().max(1));
     let refusal = breaker.refusal();
-    let state = match (&refusal, wait, ready) {
+    let state = match (&refusal, wait.max(resting), ready) {
         (Some(_), ..) => "refused",
         (None, 1.., _) => "paused",
         (None, 0, false) => "starting",
         (None, 0, true) => "ok",
     };
-    SystemStatus { name: name.to_owned(), state: state.to_owned(), refusal, retry_in_secs: wait }
+    SystemStatus {
+        name: name.to_owned(),
+        state: state.to_owned(),
+        refusal,
+        resting_since: rest.as_ref().map(|rest| rest.since),
+        rest: rest.map(|rest| rest.told),
+        retry_in_secs: wait.max(resting),
+    }
+}
+
+/// The feeds that could not be read for long, where nothing else says why.
+fn unread(status: &AccountStatus, started: Option<Timestamp>, now: Timestamp) -> Vec<String> {
+    let told = |feed: &&FeedStatus| {
+        let system = feed.name.split('/').next();
+        let system = status.systems.iter().find(|known| Some(known.name.as_str()) == system);
+        system.is_some_and(|system| system.refusal.is_some() || system.rest.is_some())
+    };
+    let long = |feed: &&FeedStatus| {
+        let since = feed.last_success.or(started);
+        since.is_some_and(|at| now.since(at) >= UNREAD)
+    };
+    let silent = status.feeds.iter().filter(long).filter(|feed| !told(feed));
+    let lines = silent.filter_map(|feed| {
+        let (name, fault) = (&feed.name, feed.fault.as_deref()?.trim_end_matches('.'));
+        let last = feed
+            .last_success
+            .map_or("since the start".to_owned(), |at| format!("since {}", minute(at)));
+        Some(format!(
+            "{}: {name} was not read to its end {last}: {fault}. It is tried again and again; see \
+             `cosell-sync doctor`.",
+            status.name
+        ))
+    });
+    lines.collect()
 }
 
 fn alerts_of(account: &AccountStatus) -> Vec<String> {
@@ -152,6 +223,7 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
         if let Some(why) = &system.refusal {
             alerts.push(format!("{name}: {} refuses our credentials: {why}.", system.name));
         }
+        alerts.extend(system.rest.iter().map(|rest| format!("{name}: {rest}")));
     }
     alerts.extend(
         account
@@ -171,4 +243,60 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
         ));
     }
     alerts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::operations::MappingState;
+    use crate::domain::id::AccountName;
+
+    fn account(feed: FeedStatus, rest: Option<&str>) -> AccountStatus {
+        let system = SystemStatus {
+            name: "salesforce".to_owned(),
+            state: "paused".to_owned(),
+            refusal: None,
+            rest: rest.map(str::to_owned),
+            resting_since: None,
+            retry_in_secs: 1,
+        };
+        AccountStatus {
+            name: AccountName::new("contoso"),
+            shadow: false,
+            systems: vec![system],
+            feeds: vec![feed],
+            webhook: None,
+            credential_days_left: None,
+            mappings: MappingState { version: String::new(), rejected: None, parked: Vec::new() },
+        }
+    }
+
+    #[test]
+    fn a_feed_that_fails_for_long_needs_a_person() {
+        let now = Timestamp::parse("2026-06-01T12:00:00Z").expect("an instant");
+        let ago = |secs| now.minus(Duration::from_secs(secs));
+        let down = Some("the system is down.");
+        let quota = Some("the quota is nearly used up");
+        let table = [
+            (Some(ago(900)), down, None, Some("since 2026-06-01 11:45 UTC"), "for 15 minutes"),
+            (Some(ago(899)), down, None, None, "a second less"),
+            (Some(ago(9000)), None, None, None, "it does not fail, it is only slow"),
+            (None, down, None, Some("since the start"), "never read"),
+            (Some(ago(900)), down, quota, None, "the reason is told already"),
+        ];
+        for (last_success, fault, rest, expected, why) in table {
+            let feed = FeedStatus {
+                name: "salesforce/opportunity".to_owned(),
+                last_success,
+                lag_secs: None,
+                fault: fault.map(str::to_owned),
+                notices: 0,
+            };
+            let told = unread(&account(feed, rest), Some(ago(3600)), now);
+            assert_eq!(told.len(), usize::from(expected.is_some()), "{why}: {told:?}");
+            if let (Some(line), Some(words)) = (told.first(), expected) {
+                assert!(line.contains(words) && !line.contains(".."), "{why}: {line}");
+            }
+        }
+    }
 }

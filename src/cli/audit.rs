@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
@@ -10,6 +11,26 @@ use super::{
     AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, confirmed, list, minute,
     number, print_json, query, table, text,
 };
+use crate::domain::time::Timestamp;
+
+/// The kinds of entries.
+const KINDS: [&str; 15] = [
+    "received",
+    "fetched",
+    "merged",
+    "wrote",
+    "refused",
+    "retried",
+    "held",
+    "resumed",
+    "conflict",
+    "linked",
+    "configured",
+    "would_write",
+    "operated",
+    "redacted",
+    "alerted",
+];
 
 /// The audit trail.
 #[derive(Debug, Subcommand)]
@@ -32,15 +53,23 @@ pub(super) struct Filter {
     /// Only of this deal: id of a referral, a record or a deal
     #[arg(long, value_name = "ID")]
     deal: Option<String>,
-    /// Only of this kind, for example wrote, held, conflict
-    #[arg(long)]
+    /// Only of this kind
+    #[arg(long, value_parser = PossibleValuesParser::new(KINDS), hide_possible_values = true)]
     kind: Option<String>,
     /// Only from this moment on, for example 2026-11-22T00:00:00Z
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     from: Option<String>,
     /// Only before this moment
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<String>,
+}
+
+/// Refuses what is no moment, before anything is asked.
+fn moment(text: &str) -> Result<String, String> {
+    match Timestamp::parse(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("no moment; write it as in 2026-11-22T00:00:00Z".to_owned()),
+    }
 }
 
 impl Filter {
@@ -63,7 +92,7 @@ pub(super) struct List {
     #[command(flatten)]
     filter: Filter,
     /// Most entries to show, up to 500
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..=500))]
     limit: usize,
     /// Only entries with a smaller number: the next page
     #[arg(long, value_name = "NUMBER")]
@@ -136,7 +165,7 @@ impl Audit {
 
 impl List {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.filter.account)?).await?;
         let (limit, before) = (self.limit.to_string(), self.before.map(|at| at.to_string()));
         let query = self.filter.query(&[("limit", Some(&limit)), ("before", before.as_deref())]);
         let page = reach.get(&format!("audit{query}")).await?;
@@ -164,7 +193,7 @@ impl List {
 
 impl Export {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.filter.account)?).await?;
         let format = match self.format {
             Format::Jsonl => "jsonl",
             Format::Csv => "csv",
@@ -217,5 +246,18 @@ impl Redact {
         let entries = number(&result, "/redacted");
         writeln!(out, "Erased what {entries} entries said of deal {}.", text(&result, "/deal"))?;
         Ok(Outcome::Fine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::KINDS;
+    use crate::domain::audit::AuditKind;
+
+    #[test]
+    fn every_kind_of_entry_can_be_asked_for() {
+        let told = serde_json::from_str::<AuditKind>("\"none\"").expect_err("no kind").to_string();
+        let known: Vec<&str> = told.split('`').skip(1).step_by(2).collect();
+        assert_eq!(known[1..], KINDS, "the kinds that entries have: {told}");
     }
 }

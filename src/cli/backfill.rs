@@ -39,7 +39,7 @@ pub(super) struct Backfill {
 impl Backfill {
     /// Shows, asks, begins and follows.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let account = query(&[("account", self.account.account.as_deref())]);
         if self.progress {
             let progress = reach.get(&format!("backfill{account}")).await?;

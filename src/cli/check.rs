@@ -7,7 +7,8 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 
 use super::{CliError, JsonArgument, Out, Outcome, print_json};
-use crate::config::{Config, ConfigError};
+use crate::app;
+use crate::config::{Config, ConfigError, ConfigProblem};
 use crate::mapping::{CaseReport, MappingFolder, run_cases};
 
 /// Check configuration and mappings offline; every case of the mappings is run.
@@ -19,6 +20,10 @@ pub(super) struct Check {
     /// A folder of mapping files
     #[arg(long, value_name = "DIR")]
     mappings: Option<PathBuf>,
+    /// Do not look at the secrets and certificates that the configuration names: they are on another
+    /// machine
+    #[arg(long)]
+    without_files: bool,
     #[command(flatten)]
     json: JsonArgument,
 }
@@ -36,44 +41,103 @@ struct Folder {
 
 impl Check {
     /// Checks and prints every problem.
-    pub(super) fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+    pub(super) fn run(mut self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let usual = PathBuf::from(super::USUAL_CONFIG);
+        if self.config.is_none() && self.mappings.is_none() && usual.exists() {
+            self.config = Some(usual);
+        }
         if self.config.is_none() && self.mappings.is_none() {
             return Err(CliError::BadUse(
                 "nothing to check; name --config FILE, --mappings DIR or both".to_owned(),
             ));
         }
         let mut folders: BTreeSet<PathBuf> = self.mappings.iter().cloned().collect();
-        let mut wrong = None;
+        let mut settings = Settings::default();
         if let Some(file) = &self.config {
-            match Config::load(file, std::env::vars()) {
-                Ok(config) => {
-                    let named = config.accounts.values().map(|own| config.path(&own.sync.mappings));
-                    folders.extend(named);
-                    if !self.json.json {
-                        writeln!(out, "{}: ok", file.display())?;
-                    }
-                }
-                Err(error) => wrong = Some(error),
-            }
+            settings = self.settings(file)?;
+            folders.extend(settings.config.iter().flat_map(|config| {
+                config.accounts.values().map(|own| config.path(&own.sync.mappings))
+            }));
         }
         let folders: Vec<Folder> = folders.iter().map(|path| check(path)).collect();
         let good = folders.iter().all(|folder| folder.problems.is_empty());
+        if good && !self.without_files {
+            settings.rehearse(self.config.as_deref());
+        }
+        let wrong = !settings.problems.is_empty();
         if self.json.json {
             let all: Vec<&Json> = folders.iter().map(|folder| &folder.json).collect();
-            let problems = wrong.as_ref().map(ConfigError::problems).unwrap_or_default();
             let json = json!({
-                "ok": good && wrong.is_none(), "config": self.config, "problems": problems,
-                "mappings": all,
+                "ok": good && !wrong, "config": self.config, "problems": settings.problems,
+                "warnings": settings.warnings, "mappings": all,
             });
             print_json(out, &json)?;
         } else {
+            self.print(&settings, out)?;
             folders.iter().try_for_each(|folder| folder.print(out))?;
         }
-        match wrong {
-            Some(error) => Err(CliError::BadUse(error.to_string())),
-            None if good => Ok(Outcome::Fine),
-            None => Ok(Outcome::Problem),
+        if wrong {
+            let reports: Vec<String> =
+                settings.problems.iter().map(ConfigProblem::report).collect();
+            return Err(CliError::BadUse(reports.join("\n")));
         }
+        Ok(if good { Outcome::Fine } else { Outcome::Problem })
+    }
+
+    fn settings(&self, file: &Path) -> Result<Settings, CliError> {
+        let environment = super::environment()?.into_iter();
+        let read = if self.without_files {
+            Config::load(file, environment).map(|config| (config, Vec::new()))
+        } else {
+            Config::examine(file, environment, app::usable)
+        };
+        Ok(match read {
+            Ok((config, warnings)) => {
+                Settings { config: Some(config), warnings, problems: Vec::new() }
+            }
+            Err(error) => Settings::wrong(&error),
+        })
+    }
+
+    fn print(&self, settings: &Settings, out: &mut dyn Out) -> Result<(), CliError> {
+        for warning in &settings.warnings {
+            writeln!(out, "warning: {}\n", warning.report())?;
+        }
+        if let (Some(file), true) = (&self.config, settings.problems.is_empty()) {
+            let left_out = if self.without_files {
+                " (secrets and certificates were not looked at)"
+            } else {
+                ""
+            };
+            writeln!(out, "{}: ok{left_out}", file.display())?;
+        }
+        Ok(())
+    }
+}
+
+/// What became of the configuration.
+#[derive(Default)]
+struct Settings {
+    config: Option<Config>,
+    problems: Vec<ConfigProblem>,
+    warnings: Vec<ConfigProblem>,
+}
+
+impl Settings {
+    fn wrong(error: &ConfigError) -> Self {
+        Self { problems: error.problems().to_vec(), ..Self::default() }
+    }
+
+    /// Adds what only shows where everything is put together.
+    fn rehearse(&mut self, file: Option<&Path>) {
+        let config = self.config.as_ref().filter(|config| !config.lacks_variables());
+        let Some(Err(error)) = config.map(app::rehearse) else { return };
+        self.problems.push(ConfigProblem {
+            place: file.map(|file| file.display().to_string()).unwrap_or_default(),
+            excerpt: None,
+            what: error.to_string(),
+            fix: "`run` would end with it".to_owned(),
+        });
     }
 }
 

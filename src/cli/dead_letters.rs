@@ -1,13 +1,26 @@
 //! `dead-letters`: what waits for a person.
 
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::client::Reach;
 use super::{
     AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, confirmed, count, list,
-    minute, number, print_json, query, table, text,
+    minute, number, print_json, query, segment, table, text,
 };
+
+/// Why a deal or event may be held.
+const CODES: [&str; 8] = [
+    "rejected",
+    "two_records",
+    "both_changed",
+    "ping_pong",
+    "gave_up",
+    "unusable_event",
+    "no_account",
+    "internal_error",
+];
 
 /// What waits for a person.
 #[derive(Debug, Subcommand)]
@@ -27,11 +40,11 @@ pub(super) enum DeadLetters {
 pub(super) struct List {
     #[command(flatten)]
     account: AccountArgument,
-    /// Only with this code, for example two_records
-    #[arg(long)]
+    /// Only with this code, as docs/runbook.md lists them
+    #[arg(long, value_parser = PossibleValuesParser::new(CODES), hide_possible_values = true)]
     code: Option<String>,
     /// Most to show, up to 500
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = RangedU64ValueParser::<usize>::new().range(1..=500))]
     limit: usize,
     /// Go on after this one
     #[arg(long, value_name = "ID")]
@@ -64,7 +77,12 @@ pub(super) struct Release {
     #[arg(long)]
     all: bool,
     /// With --all: only with this code
-    #[arg(long, requires = "all")]
+    #[arg(
+        long,
+        requires = "all",
+        value_parser = PossibleValuesParser::new(CODES),
+        hide_possible_values = true
+    )]
     code: Option<String>,
     #[command(flatten)]
     account: AccountArgument,
@@ -96,7 +114,7 @@ impl DeadLetters {
 
 impl List {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let limit = self.limit.to_string();
         let asked = query(&[
             ("account", self.account.account.as_deref()),
@@ -127,8 +145,7 @@ impl List {
 impl Show {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let reach = Reach::find(&self.config.load()?).await?;
-        let id: String = url::form_urlencoded::byte_serialize(self.id.as_bytes()).collect();
-        let letter = reach.get(&format!("dead-letters/{id}")).await?;
+        let letter = reach.get(&format!("dead-letters/{}", segment(&self.id))).await?;
         if self.json.json {
             return print_json(out, &letter);
         }
@@ -145,7 +162,7 @@ impl Show {
 
 impl Release {
     async fn run(self, decision: &str, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let body = json!({
             "decision": decision,
             "ids": self.ids,
@@ -182,5 +199,19 @@ fn subject(json: &Json) -> String {
     match of {
         Json::String(id) => format!("{kind} {id}"),
         key => format!("{kind} {}/{}/{}", text(key, "/crm"), text(key, "/kind"), text(key, "/id")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CODES;
+
+    #[test]
+    fn every_code_that_the_runbook_lists_can_be_asked_for() {
+        let runbook = include_str!("../../docs/runbook.md");
+        let (_, holds) = runbook.split_once("\n## Holds\n").expect("the chapter");
+        let (holds, _) = holds.split_once("\n## ").expect("the next chapter");
+        let listed = holds.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        assert_eq!(listed.collect::<Vec<_>>(), CODES);
     }
 }

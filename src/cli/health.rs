@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{CliError, ConfigArgument, Out, Outcome, client};
+use super::client::{self, Health as Answer};
+use super::{CliError, ConfigArgument, Out, Outcome};
 
 /// Ask the running daemon whether it is alive; exit code 0 if so, else 1.
 #[derive(Debug, Args)]
@@ -17,12 +18,15 @@ impl Health {
         let config = self.config.load()?;
         let listen = config.admin.listen;
         match client::health(&config).await? {
-            Ok(200) => {
+            Ok(Answer::Alive) => {
                 writeln!(out, "The daemon at {listen} is alive.")?;
                 Ok(Outcome::Fine)
             }
-            Ok(status) => {
-                writeln!(out, "The daemon at {listen} answered {status}.")?;
+            Ok(Answer::Other(status)) => {
+                writeln!(
+                    out,
+                    "What answers {status} at {listen} is not this program, or another version of it."
+                )?;
                 Ok(Outcome::Problem)
             }
             Err(fault) => {

@@ -1,12 +1,13 @@
 //! `links`: deals and their records.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::client::Reach;
 use super::{
     AccountArgument, CliError, ConfigArgument, JsonArgument, Out, Outcome, confirmed, list,
-    print_json, query, text,
+    print_json, query, segment, text,
 };
 use crate::cli::table;
 
@@ -24,7 +25,7 @@ pub(super) struct Links {
     #[arg(long)]
     held: bool,
     /// Most deals to show
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     limit: usize,
     #[command(flatten)]
     json: JsonArgument,
@@ -58,7 +59,7 @@ impl Relink {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let reach = Reach::find(&self.config.load()?).await?;
         confirmed(&format!("{} is tied to {}.", self.deal, self.record), self.yes)?;
-        let path = format!("deals/{}/relink", self.deal);
+        let path = format!("deals/{}/relink", segment(&self.deal));
         let asked = reach.post(&path, &json!({ "record": self.record })).await?;
         if self.json.json {
             return print_json(out, &asked);
@@ -75,7 +76,7 @@ impl Links {
         if let Some(Act::Relink(command)) = self.act {
             return command.run(out).await;
         }
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let mut deals: Vec<Json> = Vec::new();
         let mut next: Option<String> = None;
         while deals.len() < self.limit {

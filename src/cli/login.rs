@@ -41,7 +41,7 @@ pub(super) struct Login {
 impl Login {
     /// Signs in and keeps the refresh token, sealed.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let config = self.config.load()?;
+        let config = self.config.load_for(&self.account)?;
         if self.test_secret.is_none() && config.store.encryption_key.is_none() {
             return Err(CliError::BadUse(
                 "a refresh token is only kept encrypted; make a key with `openssl rand -hex 32` \

@@ -53,16 +53,31 @@ impl Common {
     fn account(&self) -> Option<&str> {
         self.account.account.as_deref()
     }
+
+    /// The folders of mappings that the configuration names, of one account or of all. Without a
+    /// configuration, `mappings` here.
+    fn folders(&self) -> Result<Vec<PathBuf>, CliError> {
+        if self.account().is_none() && !self.config.config.exists() {
+            return Ok(vec![PathBuf::from("mappings")]);
+        }
+        let config = self.config.load_for(&self.account)?;
+        let wanted = |(name, _): &(&String, _)| self.account().is_none_or(|own| own == *name);
+        let named = config.accounts.iter().filter(wanted);
+        let mut folders: Vec<PathBuf> =
+            named.map(|(_, account)| config.path(&account.sync.mappings)).collect();
+        folders.dedup();
+        Ok(folders)
+    }
 }
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
 pub(super) struct Test {
-    /// The folder
-    #[arg(value_name = "DIR", default_value = "mappings")]
-    folder: PathBuf,
+    /// The folder; those of the configuration if not given
+    #[arg(value_name = "DIR")]
+    folder: Option<PathBuf>,
     #[command(flatten)]
-    json: JsonArgument,
+    common: Common,
 }
 
 /// Arguments of `preview`.
@@ -72,11 +87,11 @@ pub(super) struct Test {
     override_usage = "cosell-sync mapping preview --crm <CRM> [OPTIONS] <one of the subjects>"
 )]
 pub(super) struct Preview {
-    /// dynamics365 or salesforce
-    #[arg(long)]
+    /// The CRM
+    #[arg(long, value_parser = ["dynamics365", "salesforce"])]
     crm: String,
-    /// opportunity or lead
-    #[arg(long, default_value = "opportunity")]
+    /// The kind of record
+    #[arg(long, default_value = "opportunity", value_parser = ["opportunity", "lead"])]
     kind: String,
     /// A referral: what it writes to the CRM
     #[arg(long, value_name = "ID", group = "subject")]
@@ -90,9 +105,9 @@ pub(super) struct Preview {
     /// A file with a record as JSON: field names and values
     #[arg(long, value_name = "FILE", group = "subject")]
     record_file: Option<PathBuf>,
-    /// The folder of mappings that previews a file
-    #[arg(long, value_name = "DIR", default_value = "mappings")]
-    mappings: PathBuf,
+    /// The folder of mappings that previews a file; that of the configuration if not given
+    #[arg(long, value_name = "DIR")]
+    mappings: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
@@ -145,7 +160,7 @@ impl Mapping {
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         match self {
             Self::Show(common) => show(&common, out).await,
-            Self::Test(asked) => test(&asked.folder, asked.json.json, out),
+            Self::Test(asked) => asked.run(out),
             Self::Preview(asked) => asked.run(out).await,
             Self::Diff(asked) => asked.run(out).await,
             Self::Schema => print_json(out, &json_schema()),
@@ -157,7 +172,7 @@ impl Mapping {
 }
 
 async fn show(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    let reach = Reach::find(&common.config.load()?).await?;
+    let reach = Reach::find(&common.config.load_for(&common.account)?).await?;
     let answer = reach.get("mappings").await?;
     if common.json.json {
         return print_json(out, &answer);
@@ -180,40 +195,46 @@ async fn show(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
     Ok(Outcome::Fine)
 }
 
-/// Runs every case of a folder.
-fn test(folder: &Path, json: bool, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    let mappings = match load_directory(folder) {
-        Ok(mappings) => mappings,
-        Err(problems) if json => {
-            print_json(out, &json!({ "ok": false, "problems": problems, "files": [] }))?;
-            return Ok(Outcome::Problem);
+impl Test {
+    /// Runs every case of the folders.
+    fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
+        let folders = match self.folder {
+            Some(folder) => vec![folder],
+            None => self.common.folders()?,
+        };
+        let (mut mappings, mut problems) = (Vec::new(), Vec::new());
+        for folder in &folders {
+            match load_directory(folder) {
+                Ok(loaded) => mappings.extend(loaded),
+                Err(found) => problems.extend(found.0),
+            }
         }
-        Err(problems) => {
-            writeln!(out, "{problems}")?;
-            return Ok(Outcome::Problem);
+        let reports: Vec<_> =
+            mappings.iter().map(|mapping| (mapping.file(), run_cases(mapping))).collect();
+        let good = problems.is_empty() && reports.iter().all(|(_, report)| report.passed());
+        let outcome = if good { Outcome::Fine } else { Outcome::Problem };
+        if self.common.json.json {
+            let files = reports.iter();
+            let files: Vec<Json> =
+                files.map(|(file, report)| json!({ "file": file, "cases": report })).collect();
+            print_json(out, &json!({ "ok": good, "problems": problems, "files": files }))?;
+            return Ok(outcome);
         }
-    };
-    let reports: Vec<_> =
-        mappings.iter().map(|mapping| (mapping.file(), run_cases(mapping))).collect();
-    let good = reports.iter().all(|(_, report)| report.passed());
-    let outcome = if good { Outcome::Fine } else { Outcome::Problem };
-    if json {
-        let files = reports.iter().map(|(file, report)| json!({ "file": file, "cases": report }));
-        let files: Vec<Json> = files.collect();
-        print_json(out, &json!({ "ok": good, "problems": [], "files": files }))?;
-        return Ok(outcome);
+        for problem in &problems {
+            writeln!(out, "{problem}\n")?;
+        }
+        for (file, report) in &reports {
+            for failure in check::failures(report) {
+                writeln!(out, "{failure}\n")?;
+            }
+            let passed = report.outcomes.iter().filter(|outcome| outcome.passed).count();
+            writeln!(out, "{file}: {passed} of {} cases hold", report.outcomes.len())?;
+            for row in &report.uncovered {
+                writeln!(out, "  not shown by any case: {row}")?;
+            }
+        }
+        Ok(outcome)
     }
-    for (file, report) in &reports {
-        for failure in check::failures(report) {
-            writeln!(out, "{failure}\n")?;
-        }
-        let passed = report.outcomes.iter().filter(|outcome| outcome.passed).count();
-        writeln!(out, "{file}: {passed} of {} cases hold", report.outcomes.len())?;
-        for row in &report.uncovered {
-            writeln!(out, "  not shown by any case: {row}")?;
-        }
-    }
-    Ok(outcome)
 }
 
 impl Preview {
@@ -233,13 +254,17 @@ impl Preview {
         let bad = |what: String| CliError::BadUse(format!("{}: {what}", file.display()));
         let read = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
         let json: Json = serde_json::from_slice(&read).map_err(|error| bad(error.to_string()))?;
-        let mappings = load_directory(&self.mappings)
-            .map_err(|problems| CliError::BadUse(problems.to_string()))?;
+        let folder = match &self.mappings {
+            Some(folder) => folder.clone(),
+            None => self.folder()?,
+        };
+        let mappings =
+            load_directory(&folder).map_err(|problems| CliError::BadUse(problems.to_string()))?;
         let wanted = |mapping: &&crate::mapping::Mapping| {
             mapping.crm().as_str() == self.crm && mapping.kind().as_str() == self.kind
         };
         let mapping = mappings.iter().find(wanted).ok_or_else(|| {
-            let (folder, crm, kind) = (self.mappings.display(), &self.crm, &self.kind);
+            let (folder, crm, kind) = (folder.display(), &self.crm, &self.kind);
             CliError::BadUse(format!("{folder} has no mapping for {crm}/{kind}"))
         })?;
         if self.referral_file.is_some() {
@@ -251,8 +276,20 @@ impl Preview {
         Ok(preview(mapping, PreviewInput::Record(record, Occasion::Update)))
     }
 
+    /// The one folder of mappings that the configuration names.
+    fn folder(&self) -> Result<PathBuf, CliError> {
+        let mut folders = self.common.folders()?;
+        match (folders.pop(), folders.is_empty()) {
+            (Some(folder), true) => Ok(folder),
+            _ => Err(CliError::BadUse(
+                "the accounts have several folders of mappings; name --account or --mappings"
+                    .to_owned(),
+            )),
+        }
+    }
+
     async fn of_live(&self) -> Result<Json, CliError> {
-        let reach = Reach::find(&self.common.config.load()?).await?;
+        let reach = Reach::find(&self.common.config.load_for(&self.common.account)?).await?;
         let asked = query(&[
             ("account", self.common.account()),
             ("crm", Some(&self.crm)),
@@ -283,7 +320,7 @@ fn print_preview(answer: &Json, out: &mut dyn Out) -> Result<Outcome, CliError> 
 
 impl Diff {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.common.config.load()?).await?;
+        let reach = Reach::find(&self.common.config.load_for(&self.common.account)?).await?;
         let (old, new) = match self.files.as_slice() {
             [old, new] => (side(old)?, side(new)?),
             new => ("in-use".to_owned(), side(&new.concat())?),
@@ -338,7 +375,7 @@ fn print_differences(item: &Json, out: &mut dyn Out) -> Result<(), CliError> {
 }
 
 async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    let reach = Reach::find(&common.config.load()?).await?;
+    let reach = Reach::find(&common.config.load_for(&common.account)?).await?;
     let account = query(&[("account", common.account())]);
     let answer = reach.get(&format!("mappings/history{account}")).await?;
     if common.json.json {
@@ -361,7 +398,7 @@ async fn history(common: &Common, out: &mut dyn Out) -> Result<Outcome, CliError
 
 impl Reload {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.common.config.load()?).await?;
+        let reach = Reach::find(&self.common.config.load_for(&self.common.account)?).await?;
         let body = json!({
             "account": self.common.account(), "why": self.why, "confirm": self.confirm,
         });
@@ -373,6 +410,7 @@ impl Reload {
         } else if rejected.is_empty() {
             writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
             print_parked(&state, out)?;
+            print_restaged(&state, out)?;
         } else {
             writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
         }
@@ -395,9 +433,23 @@ fn print_parked(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
     Ok(())
 }
 
+/// How many records are read in another stage.
+fn print_restaged(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
+    let records = match state["restaged"].as_u64().unwrap_or_default() {
+        0 => return Ok(()),
+        1 => "1 record is".to_owned(),
+        many => format!("{many} records are"),
+    };
+    let line = format!(
+        "{records} read in another stage than before. Nobody moved a deal by that, so nothing is sent for it; \
+         `cosell-sync why ID` says it of each.",
+    );
+    Ok(table::paragraph(out, "  ", &line)?)
+}
+
 impl Rollback {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.common.config.load()?).await?;
+        let reach = Reach::find(&self.common.config.load_for(&self.common.account)?).await?;
         let question = format!("The mapping files are replaced by version {}.", self.version);
         confirmed(&question, self.yes)?;
         let (account, version) = (self.common.account(), &self.version);

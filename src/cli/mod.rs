@@ -24,6 +24,7 @@ mod reconcile;
 mod run;
 #[cfg(feature = "sandbox")]
 mod sandbox;
+mod service;
 mod shadow;
 mod status;
 mod table;
@@ -37,7 +38,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value as Json;
 
-use crate::config::Config;
+use crate::config::{Config, PREFIX};
+use crate::store::StoreError;
 
 /// Keeps Microsoft co-sell referrals in step with Dynamics 365 and Salesforce.
 #[derive(Debug, Parser)]
@@ -94,9 +96,14 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Write everything that must survive to a file
     Backup(backup::Backup),
-    /// Rebuild the store from a backup
+    /// Rebuild the store from a backup, or from the three systems
     Restore(backup::Restore),
+    /// Print a unit for systemd
+    Service(service::Service),
 }
+
+/// The configuration where none is named.
+const USUAL_CONFIG: &str = "cosell-sync.toml";
 
 /// Where the configuration is.
 #[derive(Debug, Args)]
@@ -106,7 +113,7 @@ struct ConfigArgument {
         long,
         value_name = "FILE",
         env = "COSELL_SYNC_CONFIG",
-        default_value = "cosell-sync.toml"
+        default_value = USUAL_CONFIG
     )]
     config: PathBuf,
 }
@@ -114,9 +121,31 @@ struct ConfigArgument {
 impl ConfigArgument {
     /// Reads it, with the environment on top.
     fn load(&self) -> Result<Config, CliError> {
-        Config::load(&self.config, std::env::vars())
+        Config::load(&self.config, environment()?.into_iter())
             .map_err(|error| CliError::BadUse(error.to_string()))
     }
+
+    /// As [`ConfigArgument::load`]; the account that was named must be in it.
+    fn load_for(&self, account: &AccountArgument) -> Result<Config, CliError> {
+        let config = self.load()?;
+        account.check(&config)?;
+        Ok(config)
+    }
+}
+
+/// The variables that override settings. Others may hold anything.
+fn environment() -> Result<Vec<(String, String)>, CliError> {
+    let own = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX));
+    own.map(|(name, value)| match (name.into_string(), value.into_string()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        (name, _) => {
+            let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+            Err(CliError::BadUse(format!(
+                "environment variable {name}: this is not text; write name and value in UTF-8"
+            )))
+        }
+    })
+    .collect()
 }
 
 /// Prints as JSON?
@@ -133,6 +162,26 @@ struct AccountArgument {
     /// The account, where there are several
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+}
+
+impl AccountArgument {
+    /// Refuses a name that the configuration does not have.
+    fn check(&self, config: &Config) -> Result<(), CliError> {
+        let Some(name) =
+            self.account.as_deref().filter(|name| !config.accounts.contains_key(*name))
+        else {
+            return Ok(());
+        };
+        let known: Vec<&str> = config.accounts.keys().map(String::as_str).collect();
+        let close = |known: &&&str| strsim::jaro_winkler(name, known) > 0.7;
+        let fix = match known.iter().filter(close).max_by(|left, right| {
+            strsim::jaro_winkler(name, left).total_cmp(&strsim::jaro_winkler(name, right))
+        }) {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("name one of {}", known.join(", ")),
+        };
+        Err(CliError::BadUse(format!("--account: there is no account `{name}`; {fix}")))
+    }
 }
 
 /// How a command ended.
@@ -163,8 +212,35 @@ impl From<crate::app::AppError> for CliError {
         use crate::app::AppError;
         match error {
             AppError::Settings(_) | AppError::Mappings(_) => Self::BadUse(error.to_string()),
+            AppError::Store(StoreError::Locked(path)) => Self::Failed(in_use(&path)),
+            AppError::Listen { what, address, error }
+                if error.kind() == io::ErrorKind::AddrInUse =>
+            {
+                Self::Failed(format!(
+                    "{what} {address} cannot be opened: another program listens there; stop that \
+                     one, or set another address ({})",
+                    if what.contains("admin") { "admin.listen" } else { "server.listen" }
+                ))
+            }
             AppError::Store(_) | AppError::Listen { .. } => Self::Failed(error.to_string()),
         }
+    }
+}
+
+/// Who holds a store, and the way out.
+fn in_use(path: &str) -> String {
+    let holder = holder(path);
+    format!(
+        "the store at {path} is in use by {holder}: a daemon that runs, or another command; stop it \
+         first, or set another store.path"
+    )
+}
+
+/// Whoever has a store open.
+fn holder(path: &str) -> String {
+    match crate::app::store_holder(std::path::Path::new(path)) {
+        Some(id) => format!("process {id}"),
+        None => "another process".to_owned(),
     }
 }
 
@@ -224,6 +300,7 @@ impl Command {
             Self::Reconcile(command) => command.run(out).await,
             Self::Backup(command) => command.run(out).await,
             Self::Restore(command) => command.run(out).await,
+            Self::Service(command) => command.run(out),
         }
     }
 }
@@ -287,6 +364,12 @@ fn query(pairs: &[(&str, Option<&str>)]) -> String {
     }
     let query = query.finish();
     if query.is_empty() { query } else { format!("?{query}") }
+}
+
+/// One segment of a path, whatever stands in it.
+fn segment(text: &str) -> String {
+    // A form writes a space as a plus sign, a path does not.
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// Asks once before something that cannot be taken back. A script says `--yes`.

@@ -26,7 +26,7 @@ pub(super) struct Provision {
 impl Provision {
     /// Plans, or makes, and prints each step.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let body = json!({ "account": self.account.account, "apply": self.apply });
         let answer = reach.post("provision", &body).await?;
         if self.json.json {

@@ -23,7 +23,7 @@ pub(super) struct Reconcile {
 impl Reconcile {
     /// Queues it; the daemon does it.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
-        let reach = Reach::find(&self.config.load()?).await?;
+        let reach = Reach::find(&self.config.load_for(&self.account)?).await?;
         let queued = reach.post("reconcile", &json!({ "account": self.account.account })).await?;
         if self.json.json {
             return print_json(out, &queued);

@@ -1,6 +1,6 @@
 //! `sandbox`: the three emulators alone, with a control interface and a configuration to try.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +33,20 @@ pub(super) struct SandboxCommand {
     control: SocketAddr,
 }
 
+/// Calls of the emulated Salesforce in 24 hours: as a large organisation has.
+const DAILY_CALLS: usize = 1_000_000;
+
+/// Why an address cannot be listened on, and the way out.
+fn taken(kind: ErrorKind, what: &str) -> String {
+    if kind != ErrorKind::AddrInUse {
+        return format!("an address cannot be opened: {what}");
+    }
+    format!(
+        "{what}; perhaps a sandbox runs already, else name other addresses with --control, \
+         --partner-center, --dynamics365 and --salesforce"
+    )
+}
+
 impl SandboxCommand {
     /// Serves until Ctrl-C.
     ///
@@ -47,22 +61,32 @@ impl SandboxCommand {
                 "{open} is open to the network; the emulators are for this machine only"
             ));
         }
-        let sandbox = Sandbox::start(Addresses {
+        let listener = TcpListener::bind(self.control).await;
+        let listener =
+            listener.map_err(|error| taken(error.kind(), &format!("{}: {error}", self.control)))?;
+        let addresses = Addresses {
             partner_center: self.partner_center,
             dynamics365: self.dynamics365,
             salesforce: self.salesforce,
-        });
-        let sandbox =
-            Arc::new(sandbox.await.map_err(|error| format!("an emulator cannot start: {error}"))?);
-        let listener = TcpListener::bind(self.control).await;
-        let listener =
-            listener.map_err(|error| format!("{} cannot be opened: {error}", self.control))?;
+        };
+        // Somebody who tries mappings all day, at a poll each second, shall not run out of calls.
+        let sandbox = Sandbox::start_with(addresses, |org| org.daily_quota = DAILY_CALLS).await;
+        let sandbox = Arc::new(sandbox.map_err(|error| taken(error.kind(), &error.to_string()))?);
         let control = listener.local_addr().unwrap_or(self.control);
         let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
         sandbox
             .write_files(&self.folder, local(8080), local(8081))
             .map_err(|error| error.to_string())?;
         let _webhooks_of_dynamics = sandbox.dynamics365.deliver_in_background();
+        if self.folder.join("store").exists() {
+            let store = self.folder.join("store");
+            let text = format!(
+                "{} remembers an earlier sandbox, whose records are gone: stop its daemon and remove \
+                 that folder.\n\n",
+                store.display()
+            );
+            out.write_all(text.as_bytes()).map_err(|error| error.to_string())?;
+        }
         let [partner_center, dynamics365, salesforce] = sandbox.urls();
         let file = self.folder.join("cosell-sync.toml");
         let text = format!(

@@ -1,5 +1,6 @@
 //! `shadow`: what shadow mode planned, and what became of it.
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
 
@@ -23,8 +24,8 @@ pub(super) struct Report {
     config: ConfigArgument,
     #[command(flatten)]
     account: AccountArgument,
-    /// Most deals to compare; each is read from its systems
-    #[arg(long, default_value_t = 100)]
+    /// Most deals to compare, up to 500; each is read from its systems
+    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..=500))]
     limit: usize,
     /// Only what came out otherwise than planned
     #[arg(long)]
@@ -37,7 +38,7 @@ impl Shadow {
     /// Prints it; exit code 1 if anything came out otherwise than planned.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let Self::Report(asked) = self;
-        let reach = Reach::find(&asked.config.load()?).await?;
+        let reach = Reach::find(&asked.config.load_for(&asked.account)?).await?;
         let limit = asked.limit.to_string();
         let of = query(&[
             ("account", asked.account.account.as_deref()),

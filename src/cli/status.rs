@@ -19,13 +19,13 @@ pub(super) struct Status {
 }
 
 impl Status {
-    /// Prints it; a problem if something needs a person.
+    /// Prints it; a problem if something needs a person, or no daemon runs.
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let reach = Reach::find(&self.config.load()?).await?;
         let status = reach.get("status").await?;
         let alerts = list(&status, "/alerts");
         let needs = number(&status, "/needs_you");
-        let fine = needs == 0 && alerts.is_empty();
+        let fine = needs == 0 && alerts.is_empty() && reach.is_daemon();
         let outcome = if fine { Outcome::Fine } else { Outcome::Problem };
         if self.json.json {
             print_json(out, &status)?;
@@ -33,6 +33,14 @@ impl Status {
         }
         if fine {
             writeln!(out, "Nothing needs you.")?;
+        }
+        if !reach.is_daemon() {
+            table::paragraph(
+                out,
+                "NEEDS YOU  ",
+                "The daemon does not run: nothing is kept in step. Start it; what follows is what its \
+                 store holds.",
+            )?;
         }
         if needs > 0 {
             let held = count(needs, "deal or event");
@@ -45,9 +53,6 @@ impl Status {
         }
         for alert in alerts.iter().filter_map(Json::as_str) {
             table::paragraph(out, "NEEDS YOU  ", alert)?;
-        }
-        if !reach.is_daemon() {
-            table::paragraph(out, "NOTE       ", "The daemon does not run; this is its store.")?;
         }
         list(&status, "/accounts").iter().try_for_each(|account| print_account(out, account))?;
         writeln!(out)?;

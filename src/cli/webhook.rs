@@ -46,13 +46,13 @@ impl Webhook {
     pub(super) async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         match self {
             Self::Show(common) => {
-                let reach = Reach::find(&common.config.load()?).await?;
+                let reach = Reach::find(&common.config.load_for(&common.account)?).await?;
                 let account = query(&[("account", common.account.account.as_deref())]);
                 let view = reach.get(&format!("webhook{account}")).await?;
                 print(out, &view, common.json.json)
             }
             Self::Register(Register { common, take_over }) => {
-                let reach = Reach::find(&common.config.load()?).await?;
+                let reach = Reach::find(&common.config.load_for(&common.account)?).await?;
                 let body = json!({ "account": common.account.account, "take_over": take_over });
                 let view = reach.post("webhook/register", &body).await?;
                 print(out, &view, common.json.json)
@@ -83,7 +83,7 @@ fn print(out: &mut dyn Out, view: &Json, json: bool) -> Result<Outcome, CliError
 }
 
 async fn test(common: Common, out: &mut dyn Out) -> Result<Outcome, CliError> {
-    let reach = Reach::find(&common.config.load()?).await?;
+    let reach = Reach::find(&common.config.load_for(&common.account)?).await?;
     let body = json!({ "account": common.account.account });
     let result = reach.post("webhook/test", &body).await?;
     let completed = text(&result, "/status").eq_ignore_ascii_case("completed");

@@ -47,38 +47,56 @@ impl Why {
         for entry in list(&told, "/story") {
             print(out, entry)?;
         }
-        for notice in list(&told, "/waiting") {
-            let due = minute(text(notice, "/due"));
-            table::paragraph(out, &format!("{due}  "), "The next try is due.")?;
-        }
-        for notice in list(&told, "/deadlines") {
-            let due = minute(text(notice, "/due"));
-            table::paragraph(
-                out,
-                &format!("{due}  "),
-                "Looked at again, whatever happens before.",
-            )?;
-        }
-        for link in list(&told, "/summary/links") {
-            for field in list(link, "/parked") {
-                let rests = format!("Rests: {}: {}", text(field, "/field"), text(field, "/reason"));
-                table::paragraph(out, "", &rests)?;
-                table::paragraph(out, "-> ", text(field, "/fix"))?;
-            }
-        }
-        for letter in list(&told, "/held") {
-            let since = minute(text(letter, "/held"));
-            table::paragraph(
-                out,
-                &format!("{since}  "),
-                &format!("Held: {}", text(letter, "/hold/reason")),
-            )?;
-            table::paragraph(out, "-> ", text(letter, "/hold/fix"))?;
-            let id = text(letter, "/notice/id");
-            table::paragraph(out, "-> ", &format!("Then: cosell-sync dead-letters retry {id}"))?;
-        }
+        print_standing(out, &told)?;
         Ok(Outcome::Fine)
     }
+}
+
+/// How it stands: what waits, what rests or is left out, what is held; each with the next step.
+fn print_standing(out: &mut dyn Out, told: &Json) -> Result<(), CliError> {
+    let next = if list(told, "/held").is_empty() {
+        "The next try is due."
+    } else {
+        "A later change is tried then, and with it what is held below."
+    };
+    for notice in list(told, "/waiting") {
+        let due = minute(text(notice, "/due"));
+        table::paragraph(out, &format!("{due}  "), next)?;
+    }
+    for notice in list(told, "/deadlines") {
+        let due = minute(text(notice, "/due"));
+        table::paragraph(out, &format!("{due}  "), "Looked at again, whatever happens before.")?;
+    }
+    for link in list(told, "/summary/links") {
+        for field in list(link, "/parked") {
+            let rests = format!("Rests: {}: {}", text(field, "/field"), text(field, "/reason"));
+            table::paragraph(out, "", &rests)?;
+            table::paragraph(out, "-> ", text(field, "/fix"))?;
+        }
+    }
+    for row in list(told, "/parked") {
+        let line = format!(
+            "Left out for every {}: {} ({}): {}",
+            text(row, "/kind"),
+            text(row, "/label"),
+            text(row, "/place"),
+            text(row, "/reason"),
+        );
+        table::paragraph(out, "", &line)?;
+        table::paragraph(out, "-> ", text(row, "/fix"))?;
+    }
+    for letter in list(told, "/held") {
+        let since = minute(text(letter, "/held"));
+        table::paragraph(
+            out,
+            &format!("{since}  "),
+            &format!("Held: {}", text(letter, "/hold/reason")),
+        )?;
+        table::paragraph(out, "-> ", text(letter, "/hold/fix"))?;
+        let id = text(letter, "/notice/id");
+        table::paragraph(out, "-> ", &format!("Then: cosell-sync dead-letters retry {id}"))?;
+    }
+    Ok(())
 }
 
 /// One entry: when, what, because of what, and the fields.

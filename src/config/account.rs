@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::check_range;
 use super::found::Found;
+use super::values::{check_email, check_range};
 
 /// `[accounts.NAME.sync]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -193,6 +193,19 @@ impl SharingConfig {
             let key = format!("accounts.{account}.sharing.marketplace_intent");
             let what = format!("`{key}` is \"{intent}\"");
             found.value(&key, &what, "choose Yes, No or HaveNotDecided");
+        }
+        let key = format!("accounts.{account}.sharing.default_team");
+        for (at, person) in (1..).zip(&self.default_team) {
+            check_email(found, &key, &format!("email of person {at} of {key}"), &person.email);
+            let named = [
+                ("first_name", &person.first_name),
+                ("last_name", &person.last_name),
+                ("phone", &person.phone),
+            ];
+            for (name, _) in named.iter().filter(|(_, text)| text.trim().is_empty()) {
+                let what = format!("`{name} of person {at} of {key}` is empty");
+                found.value(&key, &what, "fill it in; Partner Center wants it of everybody");
+            }
         }
     }
 }

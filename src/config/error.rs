@@ -17,6 +17,9 @@ pub struct ConfigError {
 pub struct ConfigProblem {
     /// File, line and column, or the environment variable.
     pub place: String,
+    /// The line, without its value, and a caret under the place; nothing where there is no line.
+    #[serde(skip)]
+    pub excerpt: Option<String>,
     /// What is wrong. It never repeats a secret.
     pub what: String,
     /// What to do about it.
@@ -33,6 +36,7 @@ impl ConfigError {
     pub(super) fn unreadable(file: &str, error: &std::io::Error) -> Self {
         Self::of(vec![ConfigProblem {
             place: file.to_owned(),
+            excerpt: None,
             what: format!("the configuration cannot be read: {error}"),
             fix: "name an existing file with --config; config.example.toml is a start".to_owned(),
         }])
@@ -40,7 +44,13 @@ impl ConfigError {
 
     /// A secret that cannot be had.
     pub(super) fn secret(place: String, what: String, fix: &str) -> Self {
-        Self::of(vec![ConfigProblem { place, what, fix: fix.to_owned() }])
+        Self::of(vec![ConfigProblem { place, excerpt: None, what, fix: fix.to_owned() }])
+    }
+
+    /// Every problem with its line and a caret under the place, for people.
+    #[must_use]
+    pub fn report(&self) -> String {
+        self.problems.iter().map(ConfigProblem::report).collect::<Vec<_>>().join("\n")
     }
 
     /// Every problem, in the order of the file.
@@ -57,6 +67,17 @@ impl fmt::Display for ConfigError {
     }
 }
 
+impl ConfigProblem {
+    /// The problem with its line and a caret under the place, for people.
+    #[must_use]
+    pub fn report(&self) -> String {
+        match &self.excerpt {
+            Some(excerpt) => format!("{self}\n{excerpt}"),
+            None => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{}: {}; {}", self.place, self.what, self.fix)
@@ -68,8 +89,50 @@ impl std::error::Error for ConfigError {}
 /// How a suggestion begins; a name in backquotes follows.
 pub(super) const DID_YOU_MEAN: &str = "did you mean `";
 
-/// How serde's messages end where a whole number was expected.
-const WHOLE: [&str; 2] = ["expected u64", "expected u32"];
+/// A part of serde's message, and what to tell instead: none of these repeats the value, which may be
+/// a secret in the wrong place.
+const WRONG_KINDS: [(&[&str], &str, &str); 7] = [
+    (
+        &["expected u64", "expected u32"],
+        "a whole number is expected, such as 30",
+        "write it without quotation marks and without a unit",
+    ),
+    (&["expected a boolean"], "true or false is expected", "write it without quotation marks"),
+    (
+        &["expected a string", "expected string", "expected path string", "wanted string or table"],
+        "text is expected here",
+        "put it in quotation marks",
+    ),
+    (
+        &["expected a sequence"],
+        "a list is expected",
+        "write it in brackets, as in [\"one\", \"two\"]",
+    ),
+    (
+        &["expected struct "],
+        "a table is expected",
+        "write it as in config.example.toml, with its name in brackets",
+    ),
+    (
+        &[
+            "relative URL without a base",
+            "empty host",
+            "invalid port number",
+            "invalid IPv4 address",
+            "invalid IPv6 address",
+            "invalid international domain name",
+            "invalid domain character",
+        ],
+        "this is no address",
+        "write it whole, as in \"https://cosell.example.com\"",
+    ),
+    (
+        &["invalid socket address syntax", "expected socket address"],
+        "this is nothing to listen on",
+        "write an IP address and a port, as in \"127.0.0.1:8080\" or \"[::1]:8080\"; a name such as \
+         localhost is none",
+    ),
+];
 
 /// Turns serde's message into a sentence and a fix, with the nearest valid name.
 pub(super) fn explain(message: &str) -> (String, String) {
@@ -98,11 +161,11 @@ pub(super) fn explain(message: &str) -> (String, String) {
             "add it; config.example.toml shows how".to_owned(),
         );
     }
-    if message.starts_with("invalid ") && WHOLE.iter().any(|kind| message.ends_with(kind)) {
-        return (
-            "a whole number is expected, such as 30".to_owned(),
-            "write it without quotation marks and without a unit".to_owned(),
-        );
+    let first = message.lines().next().unwrap_or(message);
+    for (parts, what, fix) in WRONG_KINDS {
+        if parts.iter().any(|part| first.contains(part)) {
+            return (what.to_owned(), fix.to_owned());
+        }
     }
     if message.starts_with("data did not match any variant") {
         return (
@@ -110,8 +173,5 @@ pub(super) fn explain(message: &str) -> (String, String) {
             "write true, or { field = \"the check box that says so\" }".to_owned(),
         );
     }
-    (
-        message.lines().next().unwrap_or(message).to_owned(),
-        "config.example.toml shows the expected form".to_owned(),
-    )
+    (first.to_owned(), "config.example.toml shows the expected form".to_owned())
 }

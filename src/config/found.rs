@@ -18,13 +18,14 @@ pub(super) struct Found<'f> {
     /// Tables of which a key is missing or was set aside.
     touched: BTreeSet<String>,
     problems: Vec<(usize, ConfigProblem)>,
+    warnings: Vec<(usize, ConfigProblem)>,
 }
 
 impl<'f> Found<'f> {
     /// Nothing yet.
     pub(super) fn new(file: &'f str, text: &'f str, variables: Vec<&'f str>) -> Self {
         let (keys, touched) = (BTreeMap::new(), BTreeSet::new());
-        Self { file, text, variables, keys, touched, problems: Vec::new() }
+        Self { file, text, variables, keys, touched, problems: Vec::new(), warnings: Vec::new() }
     }
 
     /// Learns where the keys stand.
@@ -53,27 +54,32 @@ impl<'f> Found<'f> {
 
     /// A problem at a place of the text.
     pub(super) fn at(&mut self, start: usize, what: String, fix: String) {
-        let place = self.place(start);
-        self.problems.push((start, ConfigProblem { place, what, fix }));
+        let problem = self.problem(start, what, fix);
+        self.problems.push((start, problem));
     }
 
     /// A problem of the value of a key, or of a table as a whole.
     pub(super) fn value(&mut self, key: &str, what: &str, fix: &str) {
+        let found = self.of(key, what, fix);
+        self.problems.push(found);
+    }
+
+    /// As [`Found::value`], but nothing that must be changed.
+    pub(super) fn warn(&mut self, key: &str, what: &str, fix: &str) {
+        let found = self.of(key, what, fix);
+        self.warnings.push(found);
+    }
+
+    fn of(&self, key: &str, what: &str, fix: &str) -> (usize, ConfigProblem) {
+        let (what, fix) = (what.to_owned(), fix.to_owned());
         let mut known = Some(key);
-        let start = loop {
-            let Some(path) = known else { break None };
+        while let Some(path) = known {
             if let Some(start) = self.keys.get(path) {
-                break Some(*start);
+                return (*start, self.problem(*start, what, fix));
             }
             known = path.rsplit_once('.').map(|(above, _)| above);
-        };
-        match start {
-            Some(start) => self.at(start, what.to_owned(), fix.to_owned()),
-            None => {
-                let (what, fix) = (what.to_owned(), fix.to_owned());
-                self.problems.push((0, ConfigProblem { place: self.file.to_owned(), what, fix }));
-            }
         }
+        (0, ConfigProblem { place: self.file.to_owned(), excerpt: None, what, fix })
     }
 
     /// Something that a table lacks; not told if a key of it is missing or was set aside.
@@ -83,24 +89,55 @@ impl<'f> Found<'f> {
         }
     }
 
-    fn place(&self, start: usize) -> String {
+    fn problem(&self, start: usize, what: String, fix: String) -> ConfigProblem {
         let (file, end) = (self.file, self.text.len());
         if let Some(name) = start.checked_sub(end + 1).and_then(|at| self.variables.get(at)) {
-            return format!("environment variable {name}");
+            let place = format!("environment variable {name}");
+            return ConfigProblem { place, excerpt: None, what, fix };
         }
         let before = self.text.get(..start.min(end)).unwrap_or_default();
-        let line = before.matches('\n').count() + 1;
+        let number = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
-        format!("{file}:{line}:{column}")
+        let line = self.text.lines().nth(number - 1).unwrap_or_default();
+        ConfigProblem {
+            place: format!("{file}:{number}:{column}"),
+            excerpt: self.excerpt(line, number, column),
+            what,
+            fix,
+        }
     }
 
-    /// Every problem in the order of the file, those of variables last; `Ok` if there is none.
-    pub(super) fn end(mut self) -> Result<(), ConfigError> {
-        self.problems.sort_by_key(|(start, _)| *start);
-        self.problems.dedup_by(|later, earlier| later.1 == earlier.1);
-        if self.problems.is_empty() {
-            return Ok(());
+    /// Every problem in the order of the file, those of variables last; the warnings if there is none.
+    pub(super) fn end(mut self) -> Result<Vec<ConfigProblem>, ConfigError> {
+        let in_order = |mut all: Vec<(usize, ConfigProblem)>| -> Vec<ConfigProblem> {
+            all.sort_by_key(|(start, _)| *start);
+            all.dedup_by(|later, earlier| later.1 == earlier.1);
+            all.into_iter().map(|(_, problem)| problem).collect()
+        };
+        let problems = in_order(std::mem::take(&mut self.problems));
+        if problems.is_empty() {
+            Ok(in_order(self.warnings))
+        } else {
+            Err(ConfigError::of(problems))
         }
-        Err(ConfigError::of(self.problems.into_iter().map(|(_, problem)| problem).collect()))
+    }
+
+    /// The line of a problem with a caret below. Of a value nothing is shown: it may be a secret that
+    /// does not belong there; nor of a line that is not known to begin with a key.
+    fn excerpt(&self, line: &str, number: usize, column: usize) -> Option<String> {
+        let shown = match line.split_once('=') {
+            Some((key, _)) => {
+                let last = key.trim().rsplit('.').next().unwrap_or_default().trim_matches('"');
+                let names = self.keys.keys().map(|path| path.rsplit('.').next());
+                names.into_iter().flatten().find(|name| *name == last)?;
+                format!("{key}= ...")
+            }
+            None if line.starts_with('[') && !self.keys.is_empty() => line.to_owned(),
+            None => return None,
+        };
+        let number = number.to_string();
+        let indent = " ".repeat(number.len());
+        let under = " ".repeat(column.min(shown.chars().count()).saturating_sub(1));
+        Some(format!("{indent} |\n{number} | {shown}\n{indent} | {under}^"))
     }
 }

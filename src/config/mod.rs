@@ -8,12 +8,14 @@
 mod account;
 mod error;
 mod found;
+mod named;
 mod overlay;
 mod partner_center;
 mod secret;
 mod server;
 mod shape;
 mod systems;
+mod values;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,8 @@ pub use account::{
     ConsentSource, PersonConfig, PrimaryCrm, SharingConfig, SyncConfig, WonBefore72h,
 };
 pub use error::{ConfigError, ConfigProblem};
+pub use named::{Holds, Judge};
+pub use overlay::PREFIX;
 pub use partner_center::{PartnerCenterConfig, WebhookConfig};
 pub use secret::SecretSource;
 pub use server::{AdminConfig, ServerConfig, StoreBackend, StoreConfig};
@@ -77,11 +81,24 @@ impl Config {
         path: &Path,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
-        let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| ConfigError::unreadable(&shown, &error))?;
-        let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let (shown, text, folder) = read(path)?;
         Self::parse(&shown, &text, folder, environment)
+    }
+
+    /// As [`Config::load`], and looks at every secret and certificate that the file names too; nothing
+    /// else than these files and the environment is asked. Also returns what is only worth a warning:
+    /// variables of secrets that are not set here, because a daemon has an environment of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`]; a file that is missing or does not hold what it should is a problem too.
+    pub fn examine(
+        path: &Path,
+        environment: impl Iterator<Item = (String, String)>,
+        judge: Judge,
+    ) -> Result<(Self, Vec<ConfigProblem>), ConfigError> {
+        let (shown, text, folder) = read(path)?;
+        Self::read(&shown, &text, folder, environment, Some(judge))
     }
 
     /// Reads and checks the text of a file.
@@ -95,6 +112,16 @@ impl Config {
         folder: PathBuf,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
+        Self::read(file, text, folder, environment, None).map(|(config, _)| config)
+    }
+
+    fn read(
+        file: &str,
+        text: &str,
+        folder: PathBuf,
+        environment: impl Iterator<Item = (String, String)>,
+        judge: Option<Judge>,
+    ) -> Result<(Self, Vec<ConfigProblem>), ConfigError> {
         let overrides = overlay::overrides(environment);
         let variables = overrides.iter().map(|one| one.name.as_str()).collect();
         let mut found = Found::new(file, text, variables);
@@ -113,10 +140,14 @@ impl Config {
         };
         if let Some(config) = &config {
             config.check(&mut found);
+            named::check_sources(config, &mut found);
         }
-        found.end()?;
+        if let (Some(config), Some(judge)) = (&config, judge) {
+            named::look(config, &folder, judge, &mut found);
+        }
+        let warnings = found.end()?;
         let unread = || ConfigError::unreadable(file, &std::io::ErrorKind::InvalidData.into());
-        Ok(Self { folder, ..config.ok_or_else(unread)? })
+        Ok((Self { folder, ..config.ok_or_else(unread)? }, warnings))
     }
 
     /// What types alone cannot say.
@@ -130,10 +161,28 @@ impl Config {
         }
         self.server.check(found);
         self.admin.check(found);
+        self.check_listeners(found);
         for (name, account) in &self.accounts {
             account.check(found, name);
         }
         self.check_organizations(found);
+    }
+
+    /// One address cannot be listened on twice.
+    fn check_listeners(&self, found: &mut Found<'_>) {
+        let (public, admin) = (self.server.listen, self.admin.listen);
+        let overlap = public.ip() == admin.ip()
+            || public.ip().is_unspecified()
+            || admin.ip().is_unspecified();
+        if public.port() == admin.port() && public.port() != 0 && overlap {
+            found.value(
+                "admin.listen",
+                &format!(
+                    "`admin.listen` is {admin}, which `server.listen` ({public}) takes already"
+                ),
+                "give the admin interface another port, such as 127.0.0.1:8081",
+            );
+        }
     }
 
     /// Two accounts that write into one CRM would fight each other.
@@ -160,6 +209,14 @@ impl Config {
     pub fn path(&self, path: &Path) -> PathBuf {
         self.folder.join(path)
     }
+}
+
+/// The name of a file as it is shown, its text and its folder.
+fn read(path: &Path) -> Result<(String, String, PathBuf), ConfigError> {
+    let shown = path.display().to_string();
+    let text =
+        std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(&shown, &error))?;
+    Ok((shown, text, path.parent().map(Path::to_path_buf).unwrap_or_default()))
 }
 
 impl AccountConfig {
@@ -195,30 +252,6 @@ impl AccountConfig {
         }
         self.sync.check(found, name, self.dynamics365.is_some(), self.salesforce.is_some());
         self.sharing.check(found, name);
-    }
-}
-
-/// Refuses an address that may not carry credentials.
-fn check_address(found: &mut Found<'_>, key: &str, url: &url::Url) {
-    let loopback = match url.host() {
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    };
-    if url.scheme() != "https" && !(url.scheme() == "http" && loopback) {
-        found.value(
-            key,
-            &format!("`{key}` is {url}, which would send credentials in the open"),
-            "use https; plain http is accepted for loopback addresses only",
-        );
-    }
-}
-
-/// Refuses a number outside its range.
-fn check_range(found: &mut Found<'_>, key: &str, value: u64, low: u64, high: u64) {
-    if !(low..=high).contains(&value) {
-        found.value(key, &format!("`{key}` is {value}"), &format!("choose {low} to {high}"));
     }
 }
 

@@ -6,7 +6,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-const PREFIX: &str = "COSELL_SYNC__";
+/// How the names of overriding variables begin.
+pub const PREFIX: &str = "COSELL_SYNC__";
 
 /// An overriding variable.
 pub(super) struct Override {

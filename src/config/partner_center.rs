@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
+use super::SecretSource;
 use super::found::Found;
-use super::{SecretSource, check_address, check_range};
+use super::values::{check_address, check_range, check_tenant, is_certificate_host, is_host};
 use crate::domain::time::Date;
 
 /// `[accounts.NAME.partner_center]`.
@@ -67,6 +68,8 @@ impl PartnerCenterConfig {
             found.lack(&table, &what, "give exactly one of the two");
         }
         check_range(found, &key("reconcile_secs"), self.reconcile_secs, 1, 86_400);
+        check_tenant(found, &key("tenant_id"), &self.tenant_id);
+        self.check_location(found, &key("mpn_id"));
         let addresses = [
             ("token_url", &self.token_url),
             ("referrals_url", &self.referrals_url),
@@ -93,7 +96,21 @@ impl PartnerCenterConfig {
                 );
             }
         }
-        self.webhook.iter().for_each(|webhook| webhook.check_resource_hosts(found, key));
+        if let Some(webhook) = &self.webhook {
+            webhook.check_certificates(found, key);
+            webhook.check_resource_hosts(found, key);
+        }
+    }
+
+    fn check_location(&self, found: &mut Found<'_>, key: &str) {
+        let is_id = |id: &String| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(id) = self.mpn_id.as_ref().filter(|id| !is_id(id)) {
+            found.value(
+                key,
+                &format!("`{key}` is \"{id}\", which is no PartnerID"),
+                "write the digits of the location's PartnerID, as in \"1234567\"",
+            );
+        }
     }
 }
 
@@ -135,14 +152,29 @@ pub struct WebhookConfig {
 }
 
 impl WebhookConfig {
+    fn check_certificates(&self, found: &mut Found<'_>, key: impl Fn(&str) -> String) {
+        for host in self.certificate_hosts.iter().filter(|host| !is_certificate_host(host)) {
+            let key = key("webhook.certificate_hosts");
+            found.value(
+                &key,
+                &format!("`{key}` holds \"{host}\", which is not the exact name of a host"),
+                "write names as in [\"3psostorageacct.blob.core.windows.net\"], without https://, path \
+                 and *",
+            );
+        }
+        for path in self.certificate_paths.iter().filter(|path| !path.starts_with('/')) {
+            let key = key("webhook.certificate_paths");
+            found.value(
+                &key,
+                &format!("`{key}` holds \"{path}\", which is no path of a host"),
+                "write paths as in [\"/cert/pcnotifications-dispatch.microsoft.com.cer\"]",
+            );
+        }
+    }
+
     fn check_resource_hosts(&self, found: &mut Found<'_>, key: impl Fn(&str) -> String) {
         let Some(hosts) = &self.resource_hosts else { return };
-        let is_host = |host: &String| {
-            let url = Url::parse(&format!("https://{host}/"));
-            let same = |url: Url| url.path() == "/" && url.query().is_none();
-            !host.is_empty() && !host.contains(['/', '@', '*']) && url.is_ok_and(same)
-        };
-        if hosts.is_empty() || !hosts.iter().all(is_host) {
+        if hosts.is_empty() || !hosts.iter().all(|host| is_host(host)) {
             let key = key("webhook.resource_hosts");
             found.value(
                 &key,
@@ -186,7 +218,7 @@ mod tests {
             let hosts =
                 if hosts.is_empty() { String::new() } else { format!("resource_hosts = {hosts}") };
             let text = format!(
-                "tenant_id = 't'\nclient_id = 'c'\nclient_secret = {{ env = 'S' }}\n{line}\n\
+                "tenant_id = 'contoso.example'\nclient_id = 'c'\nclient_secret = {{ env = 'S' }}\n{line}\n\
                  [webhook]\ncertificate_hosts = []\ncertificate_paths = []\nroots = 'r'\n{hosts}"
             );
             let settings: PartnerCenterConfig = toml::from_str(&text).expect(why);

@@ -16,6 +16,17 @@ pub struct SecretSource {
     env: Option<String>,
 }
 
+impl fmt::Display for SecretSource {
+    /// Where it comes from, in words; never the secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.file, &self.env) {
+            (Some(file), _) => write!(formatter, "what stands in {}", file.display()),
+            (None, Some(name)) => write!(formatter, "the environment variable {name}"),
+            (None, None) => formatter.write_str("nothing"),
+        }
+    }
+}
+
 /// What is told wherever something else than a source is found. It never repeats what was found:
 /// that is most likely the secret.
 pub(super) const NO_SECRET_HERE: &str =
@@ -123,8 +134,9 @@ impl SecretSource {
     /// Names the source, never any part of the secret.
     pub fn read(&self, key: &str, folder: &Path) -> Result<SecretString, ConfigError> {
         #[cfg(unix)]
-        if let Some(file) = &self.file {
-            warn_if_open(&folder.join(file));
+        if let Some(path) = self.open_file(folder) {
+            let path = path.display();
+            tracing::warn!("The secret file {path} can be read by others; run `chmod 600 {path}`");
         }
         self.read_again(key, folder)
     }
@@ -133,6 +145,23 @@ impl SecretSource {
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.file.is_some()
+    }
+
+    /// Whether exactly one place is named.
+    pub(super) fn is_single(&self) -> bool {
+        self.file.is_some() != self.env.is_some()
+    }
+
+    /// The variable that is named, if it is not set.
+    pub(super) fn unset_variable(&self) -> Option<&str> {
+        self.env.as_deref().filter(|name| std::env::var_os(name).is_none())
+    }
+
+    /// The file that is named, if others can read it.
+    #[cfg(unix)]
+    pub(super) fn open_file(&self, folder: &Path) -> Option<PathBuf> {
+        let path = folder.join(self.file.as_ref()?);
+        std::fs::metadata(&path).is_ok_and(|metadata| is_open(&metadata)).then_some(path)
     }
 
     /// As [`SecretSource::read`], without a word about who else can read it.
@@ -150,8 +179,10 @@ impl SecretSource {
                     "put the secret there, readable for this user only",
                 )
             })?,
-            (None, Some(name)) => std::env::var(name).map_err(|_| {
-                let what = format!("the environment variable {name} is not set");
+            (None, Some(name)) => std::env::var(name).map_err(|error| {
+                let unset = error == std::env::VarError::NotPresent;
+                let why = if unset { "is not set" } else { "is not text in UTF-8" };
+                let what = format!("the environment variable {name} {why}");
                 ConfigError::secret(key.to_owned(), what, "set it, or use { file = \"...\" }")
             })?,
             _ => {
@@ -173,15 +204,6 @@ impl SecretSource {
             ));
         }
         Ok(SecretString::from(text.to_owned()))
-    }
-}
-
-/// Warns of a file that others can read too.
-#[cfg(unix)]
-fn warn_if_open(path: &Path) {
-    if std::fs::metadata(path).is_ok_and(|metadata| is_open(&metadata)) {
-        let path = path.display();
-        tracing::warn!("The secret file {path} can be read by others; run `chmod 600 {path}`");
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
+use super::SecretSource;
 use super::found::Found;
-use super::{SecretSource, check_address, check_range};
+use super::values::{check_address, check_no_query, check_range};
 
 /// `[server]`: the public listener, for webhooks and nothing else.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +38,7 @@ impl ServerConfig {
     pub(super) fn check(&self, found: &mut Found<'_>) {
         if let Some(url) = &self.public_url {
             check_address(found, "server.public_url", url);
+            check_no_query(found, "server.public_url", url);
         }
         check_range(found, "server.lanes", self.lanes, 1, 256);
         check_range(found, "server.stop_secs", self.stop_secs, 1, 300);

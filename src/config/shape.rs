@@ -95,6 +95,7 @@ fn stand_in<'i>(name: &str) -> DeValue<'i> {
     let text = |text: &'static str| DeValue::String(Cow::Borrowed(text));
     match name {
         "listen" => text("127.0.0.1:1"),
+        "tenant_id" => text("stand-in.example"),
         "auth" => text("client_credentials"),
         "certificate_hosts" | "certificate_paths" => DeValue::Array(DeArray::new()),
         "server" | "store" | "accounts" | "partner_center" | "sync" => {

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
+use super::SecretSource;
 use super::found::Found;
-use super::{SecretSource, check_address, check_range};
+use super::values::{check_address, check_email, check_range, check_root, check_tenant};
 
 /// `[accounts.NAME.dynamics365]`: one Dataverse environment.
 #[derive(Debug, Clone, Deserialize)]
@@ -62,7 +63,8 @@ impl Dynamics365Config {
         check_range(found, &key("poll_secs"), self.poll_secs, 1, 86_400);
         check_range(found, &key("daily_requests"), self.daily_requests, 1000, 100_000_000);
         check_range(found, &key("reserve_percent"), self.reserve_percent, 0, 90);
-        check_address(found, &key("url"), &self.url);
+        check_root(found, &key("url"), &self.url);
+        check_tenant(found, &key("tenant_id"), &self.tenant_id);
         self.token_url.iter().for_each(|url| check_address(found, &key("token_url"), url));
     }
 }
@@ -212,7 +214,11 @@ impl SalesforceConfig {
         check_range(found, &key("overlap_secs"), self.overlap_secs, 0, 3600);
         check_range(found, &key("reserve_percent"), self.reserve_percent, 0, 90);
         self.pubsub.iter().for_each(|pubsub| pubsub.check(found, account));
-        check_address(found, &key("url"), &self.url);
+        self.check_url(found, &key("url"));
+        self.check_version(found, &key("api_version"));
+        if let Some(username) = &self.username {
+            check_email(found, &key("username"), &key("username"), username);
+        }
         self.token_url.iter().for_each(|url| check_address(found, &key("token_url"), url));
         let needed = match self.auth {
             SalesforceAuth::Jwt => {
@@ -229,6 +235,29 @@ impl SalesforceConfig {
             let table = format!("accounts.{account}.salesforce");
             let what = format!("`{}` is missing", key(name));
             found.lack(&table, &what, "this way of signing in needs it");
+        }
+    }
+
+    fn check_url(&self, found: &mut Found<'_>, key: &str) {
+        check_root(found, key, &self.url);
+        let host = self.url.host_str().unwrap_or_default();
+        if host.ends_with(".lightning.force.com") {
+            found.value(
+                key,
+                &format!("`{key}` is {host}, which is for browsers"),
+                "use the My Domain host that ends in .my.salesforce.com",
+            );
+        }
+    }
+
+    fn check_version(&self, found: &mut Found<'_>, key: &str) {
+        let whole = self.api_version.strip_suffix(".0").and_then(|text| text.parse::<u16>().ok());
+        if whole.is_none_or(|version| version < 50) {
+            found.value(
+                key,
+                &format!("`{key}` is \"{}\", which is no version that works", self.api_version),
+                "write 50.0 or newer as in \"66.0\", without a v",
+            );
         }
     }
 }

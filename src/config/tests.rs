@@ -9,7 +9,7 @@ public_url = "https://cosell.example.com"
 [store]
 path = "/var/lib/cosell-sync"
 [accounts.contoso.partner_center]
-tenant_id = "t"
+tenant_id = "contoso.example"
 client_id = "c"
 client_secret = { file = "/run/secrets/pc" }
 [accounts.contoso.salesforce]
@@ -19,6 +19,8 @@ client_id = "c"
 client_secret = { env = "SF_SECRET" }
 [accounts.contoso.sync]
 "#;
+
+const SYNC: &str = "[accounts.contoso.sync]\n";
 
 fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
     let environment =
@@ -43,7 +45,7 @@ fn every_mistake_is_told_with_its_place_and_fix() {
             "cosell.toml:3:1: `lissten` is not a setting; did you mean `listen`?",
         ),
         (
-            "tenant_id = \"t\"\n",
+            "tenant_id = \"contoso.example\"\n",
             "",
             "cosell.toml:7:1: `tenant_id` is missing; add it; config.example.toml shows how",
         ),
@@ -89,6 +91,155 @@ fn every_mistake_is_told_with_its_place_and_fix() {
     }
 }
 
+/// A word in the place of a value, and what is told of it.
+#[test]
+fn a_value_that_cannot_work_is_told_with_the_right_form() {
+    let url = "url = \"https://contoso.my.salesforce.com\"";
+    let account = "[accounts.contoso.partner_center]\n";
+    let put = |table: &str, line: &str| format!("{table}{line}\n");
+    let webhook = |host: &str, path: &str| {
+        format!(
+            "[accounts.contoso.partner_center.webhook]\nroots = \"r\"\n\
+             certificate_hosts = [\"{host}\"]\ncertificate_paths = [\"{path}\"]\n{SYNC}"
+        )
+    };
+    let person = |name: &str, email: &str| {
+        format!(
+            "{SYNC}[accounts.contoso.sharing]\ndefault_team = [{{ first_name = \"{name}\", \
+             last_name = \"Example\", phone = \"1\", email = \"{email}\" }}]\n"
+        )
+    };
+    let dynamics = |url: &str| {
+        format!(
+            "[accounts.contoso.dynamics365]\nurl = \"{url}\"\ntenant_id = \"contoso.example\"\n\
+             client_id = \"c\"\nclient_secret = {{ env = \"D\" }}\n{SYNC}\
+             primary_crm = \"salesforce\"\n"
+        )
+    };
+    let listen = "listen = \"0.0.0.0:8080\"";
+    let public = "public_url = \"https://cosell.example.com\"";
+    let store = "[store]\n";
+    let host = "not the exact name of a host";
+    let table = [
+        (listen, "listen = \"localhost:8080\"".to_owned(), "nothing to listen on", "a name"),
+        (listen, "listen = 8080".to_owned(), "nothing to listen on", "a number"),
+        (store, put("[admin]\nlisten = \"127.0.0.1:8080\"\n", store), "takes already", "one port"),
+        (public, "public_url = \"cosell\"".to_owned(), "no address; write it whole", "a word"),
+        (public, public.replace(".com", ".com/?a=1"), "cut it off", "a query"),
+        (public, public.replace("//", "//me:5ECRET@"), "holds a user name or password", "a user"),
+        (url, format!("{url}\napi_version = \"v66\""), "as in \"66.0\", without a v", "a v"),
+        (url, format!("{url}\napi_version = \"66\""), "as in \"66.0\"", "no decimal"),
+        (url, format!("{url}\napi_version = 66.0"), "quotation marks", "a number"),
+        (url, format!("{url}\napi_version = \"49.0\""), "50.0 or newer", "too old"),
+        (url, url.replace(".com", ".com/services/data"), "write only the root", "a path"),
+        (url, url.replace("my.salesforce", "lightning.force"), "for browsers", "the wrong host"),
+        (url, format!("{url}\nusername = \"sam\""), "no e-mail address", "a user's name"),
+        (SYNC, dynamics("https://contoso.crm.dynamics.com/api/data/v9.2"), "root", "a path"),
+        (account, put(account, "mpn_id = \"MPN-1\""), "PartnerID", "letters"),
+        (account, put(account, "mpn_id = 1234567"), "quotation marks", "a number"),
+        ("contoso.example\"\nclient", "contoso\"\nclient".to_owned(), "no tenant", "a word"),
+        (SYNC, webhook("*.blob.example", "/c"), host, "a pattern"),
+        (SYNC, webhook("https://blob.example", "/c"), host, "an address"),
+        (SYNC, webhook("blob.example", "c"), "no path of a host", "a name in place of a path"),
+        (SYNC, person("Sam", "seller at contoso"), "no e-mail address", "no @"),
+        (SYNC, person(" ", "seller@contoso.example"), "`first_name of person 1 of", "nobody"),
+        ("env = \"SF_SECRET\"", "env = \"A\", file = \"b\"".to_owned(), "one source", "two"),
+        ("{ env = \"SF_SECRET\" }", "{}".to_owned(), "one source", "none"),
+    ];
+    for (right, wrong, expected, why) in table {
+        assert!(GOOD.contains(right), "{right}");
+        let told = parse(&GOOD.replacen(right, &wrong, 1), &[]).expect_err(why);
+        assert!(told.contains(expected), "{why}: {told}");
+        assert_eq!(told.lines().count(), 1, "{why}: {told}");
+        assert!(told.starts_with("cosell.toml:"), "{why}: {told}");
+        assert!(!told.contains("5ECRET"), "{why}: {told}");
+    }
+}
+
+/// A report shows the line of a problem, but never a value.
+#[test]
+fn a_report_shows_where_without_repeating_a_value() {
+    let table = [
+        (
+            "lanes = 0".to_owned(),
+            "cosell.toml:3:1: `server.lanes` is 0; choose 1 to 256\n  |\n3 | lanes = ...\n  | ^",
+            "the key",
+        ),
+        (
+            "lanes = \"5ECRET\"".to_owned(),
+            "cosell.toml:3:9: a whole number is expected, such as 30; write it without quotation marks \
+             and without a unit\n  |\n3 | lanes = ...\n  |         ^",
+            "the place of the value",
+        ),
+        ("5ECRET==".to_owned(), "", "no key at all"),
+        ("lanes = \"\"\"\n5ECRET = 1\n\"\"\"".to_owned(), "", "a text of several lines"),
+    ];
+    for (line, expected, why) in table {
+        let text = GOOD.replacen("[server]", &format!("[server]\n{line}"), 1);
+        let nothing = std::iter::empty();
+        let error = Config::parse("cosell.toml", &text, PathBuf::new(), nothing).expect_err(why);
+        let report = error.report();
+        assert!(report.contains(expected), "{why}: {report}");
+        assert!(!report.contains("5ECRET"), "{why}: {report}");
+    }
+}
+
+/// What a file names is looked at, too: it must be there and hold what it should.
+#[test]
+fn what_the_settings_name_must_be_there_and_usable() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).expect("written");
+    };
+    put("secret", "s");
+    put("empty", "\n");
+    let secret = "client_secret = { file = \"secret\" }";
+    let good = GOOD
+        .replace("/run/secrets/pc", "secret")
+        .replace("env = \"SF_SECRET\"", "file = \"secret\"");
+    let path = folder.path().join("cosell.toml");
+    // Stands for the one that reads keys and certificates: all that is wrong is what says so.
+    let judge = |holds: super::Holds, bytes: &[u8]| match (holds, bytes) {
+        (super::Holds::Text, _) => Ok(()),
+        _ => Err(format!("{} bytes that are none", bytes.len())),
+    };
+    let look = |text: &str| {
+        put("cosell.toml", text);
+        let read = Config::examine(&path, std::iter::empty(), judge);
+        read.map(|(_, warnings)| warnings.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .map_err(|error| error.to_string())
+    };
+    let store = "path = \"/var/lib/cosell-sync\"";
+    let key = format!("{store}\nencryption_key = {{ file = \"secret\" }}");
+    let table = [
+        (secret, "client_secret = { file = \"nowhere\" }", "nowhere cannot be read", "no file"),
+        (secret, "client_secret = { file = \".\" }", "cannot be read", "a folder"),
+        (secret, "client_secret = { file = \"empty\" }", "is empty", "an empty file"),
+        (store, &key, "openssl rand -hex 32", "no key"),
+        (
+            secret,
+            "certificate = { file = \"secret\" }",
+            "the certificate and its RSA key",
+            "no PEM",
+        ),
+        (
+            "[accounts.contoso.partner_center]",
+            "[accounts.contoso.partner_center]\nca_file = \"nowhere.pem\"",
+            "nowhere.pem cannot be read",
+            "no trust roots",
+        ),
+    ];
+    for (right, wrong, expected, why) in table {
+        assert!(good.contains(right), "{right}");
+        let told = look(&good.replacen(right, wrong, 1)).expect_err(why);
+        assert!(told.contains(expected), "{why}: {told}");
+        assert!(told.contains("cosell.toml:") && told.lines().count() == 1, "{why}: {told}");
+    }
+    let unset = good.replacen("file = \"secret\"", "env = \"COSELL_SYNC_TEST_UNSET\"", 1);
+    let warned = look(&unset).expect("a daemon has an environment of its own");
+    assert!(warned.iter().any(|one| one.contains("COSELL_SYNC_TEST_UNSET is not set here")));
+}
+
 /// Every mistake is told at once, in the order of the file, and nothing that only follows from one.
 #[test]
 fn all_mistakes_are_told_at_once() {
@@ -125,10 +276,10 @@ default_team = [{ first_name = "Sam" }]
         "5:1: `server.public_url` is http://cosell.example.com/, which would send",
         "6:1: `path` is missing; add it",
         "6:2: `stor` is not a setting; did you mean `store`?",
-        "8:13: invalid type: integer `5`, expected a string",
+        "8:13: text is expected here; put it in quotation marks",
         "10:1: `client_secrett` is not a setting; did you mean `client_secret`?",
         "11:1: `certificate_paths` is missing",
-        "12:21: invalid type: string \"a.example\", expected a sequence",
+        "12:21: a list is expected; write it in brackets",
         "14:1: `client_id` is missing",
         "15:1: `accounts.contoso.salesforce.url` is http://contoso.my.salesforce.com/, which",
         "16:8: `client_credential` is not a choice here; did you mean `client_credentials`?",
@@ -154,7 +305,7 @@ fn a_missing_key_is_one_problem() {
     let required = [
         ("listen = \"0.0.0.0:8080\"\n", "`listen`"),
         ("path = \"/var/lib/cosell-sync\"\n", "`path`"),
-        ("tenant_id = \"t\"\n", "`tenant_id`"),
+        ("tenant_id = \"contoso.example\"\n", "`tenant_id`"),
         ("url = \"https://contoso.my.salesforce.com\"\n", "`url`"),
         ("auth = \"client_credentials\"\n", "`auth`"),
         ("[accounts.contoso.sync]\n", "`sync`"),

@@ -28,6 +28,16 @@ pub trait Crm: Send + Sync {
     /// The live schema of the table behind `kind`.
     async fn describe(&self, kind: RecordKind) -> Result<TableSchema, ConnectError>;
 
+    /// Those of `paths`, fields of `kind` or of rows around it, that our user cannot read. For a CRM
+    /// whose [`Crm::describe`] tells all there is to tell: none.
+    async fn unreadable(
+        &self,
+        _kind: RecordKind,
+        _paths: &[String],
+    ) -> Result<Vec<String>, ConnectError> {
+        Ok(Vec::new())
+    }
+
     /// Reads one record; `None` if it does not exist or was deleted.
     async fn fetch(
         &self,
@@ -110,6 +120,12 @@ pub trait Crm: Send + Sync {
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError>;
 
+    /// Where the daily quota stands after the newest answer. Calls nothing; `None` before the first
+    /// answer, and where the CRM has no such quota.
+    fn quota(&self) -> Option<Quota> {
+        None
+    }
+
     /// The stream of events beside the feed, where the CRM has one and it is configured.
     fn events(&self) -> Option<&dyn EventSource> {
         None
@@ -143,6 +159,19 @@ pub struct Probe {
     pub server_time: Option<Timestamp>,
     /// API calls used and allowed in the running window, where the system tells.
     pub budget: Option<(u64, u64)>,
+}
+
+/// The daily quota of calls. A part of it is left to people and to other programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Calls used in the running day: those of everybody where the CRM tells, else ours.
+    pub used: u64,
+    /// Calls that the day has.
+    pub allowed: u64,
+    /// Set while polling rests: until when. Then one call looks again, so the moment may have passed.
+    pub polling_rests_until: Option<Timestamp>,
+    /// Set while nothing at all is called: until when, as above.
+    pub all_rests_until: Option<Timestamp>,
 }
 
 /// The live schema of one table.

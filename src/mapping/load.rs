@@ -1,17 +1,21 @@
 //! Mapping files in a directory. The only part of mapping that reads files.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::compile::compile;
 use super::compiled::Mapping;
-use super::problem::{Problem, Problems, Source};
+use super::problem::{Problem, Problems, Source, nearest};
 
 /// The largest mapping file, in bytes.
 const LARGEST: u64 = 1 << 20;
+
+/// What begins the name of a file of the program among the texts of a folder; no name in a folder
+/// has a slash.
+pub const OF_THE_PROGRAM: &str = "shipped/";
 
 /// The files that come with the program, which a customer's file may extend.
 const SHIPPED: [(&str, &str); 4] = [
@@ -61,6 +65,9 @@ pub struct MappingFolder {
     shown: PathBuf,
     /// Each file's text, or why it must not be read.
     files: BTreeMap<String, Result<String, String>>,
+    /// Files of the program that the folder extended when it was kept: another program may have
+    /// others.
+    kept: BTreeMap<String, String>,
     /// What is to be told about the directory itself.
     warnings: Vec<String>,
 }
@@ -80,20 +87,42 @@ impl MappingFolder {
         Ok(Self {
             shown: directory.to_owned(),
             files: files.collect(),
+            kept: BTreeMap::new(),
             warnings: open_to_all(directory).into_iter().collect(),
         })
     }
 
-    /// Files from elsewhere; `shown` names them to people.
+    /// The [`MappingFolder::texts`] of another time or place; `shown` names them to people.
     #[must_use]
-    pub fn of(shown: &str, files: &BTreeMap<String, String>) -> Self {
-        let files = files.iter().map(|(name, text)| (name.clone(), Ok(text.clone())));
-        Self { shown: shown.into(), files: files.collect(), warnings: Vec::new() }
+    pub fn of(shown: &str, texts: &BTreeMap<String, String>) -> Self {
+        let (mut files, mut kept) = (BTreeMap::new(), BTreeMap::new());
+        for (name, text) in texts {
+            match name.strip_prefix(OF_THE_PROGRAM) {
+                Some(name) => drop(kept.insert(name.to_owned(), text.clone())),
+                None => drop(files.insert(name.clone(), Ok(text.clone()))),
+            }
+        }
+        Self { shown: shown.into(), files, kept, warnings: Vec::new() }
     }
 
-    /// The texts of the files that could be read, by name.
+    /// The texts of the files that could be read, by name, and of the program's own files that they
+    /// extend: with another program these may say something else.
     #[must_use]
     pub fn texts(&self) -> BTreeMap<String, String> {
+        let mut texts = self.own_texts();
+        for (name, text) in self.own_texts() {
+            let Some(base) = extended(&text) else { continue };
+            let here = base != name && self.files.contains_key(&base);
+            if let Some(source) = self.shipped(&base).filter(|_| !here) {
+                texts.insert(format!("{OF_THE_PROGRAM}{base}"), source.text);
+            }
+        }
+        texts
+    }
+
+    /// The texts of the files that could be read and lie in the folder itself, by name.
+    #[must_use]
+    pub fn own_texts(&self) -> BTreeMap<String, String> {
         let files = self.files.iter();
         let read =
             files.filter_map(|(name, text)| Some((name.clone(), text.as_ref().ok()?.clone())));
@@ -122,12 +151,11 @@ impl MappingFolder {
     pub fn compile(&self) -> Result<Vec<Mapping>, Problems> {
         let mut problems = Vec::new();
         let mut mappings: Vec<Mapping> = Vec::new();
-        let bases: Vec<String> = self.files.keys().filter_map(|name| self.base(name)).collect();
-        for name in self.files.keys().filter(|name| !bases.contains(name)) {
+        for name in self.tops() {
             let begun = Cell::new(false);
             let load = |wanted: &str| {
                 let itself = wanted == name && !begun.replace(true);
-                match shipped(wanted) {
+                match self.shipped(wanted) {
                     // A file may extend the shipped file of its own name.
                     Some(base) if wanted == name && !itself => Ok(base),
                     _ => self.source(wanted, itself),
@@ -156,12 +184,55 @@ impl MappingFolder {
         if problems.is_empty() { Ok(mappings) } else { Err(Problems(problems)) }
     }
 
+    fn no_such_file(&self, wanted: &str) -> String {
+        let plain = "there is no such file in the directory";
+        match nearest(wanted, self.files.keys().map(String::as_str)) {
+            Some(near) => format!("{plain} (`{near}` is there)"),
+            None => plain.to_owned(),
+        }
+    }
+
+    /// The files to compile: those that no other one extends, and one of each circle of files that
+    /// extend one another, whose problem is to be told.
+    fn tops(&self) -> Vec<&String> {
+        let bases: BTreeMap<&String, String> =
+            self.files.keys().filter_map(|name| Some((name, self.base(name)?))).collect();
+        let extended: BTreeSet<&String> = bases.values().collect();
+        let mut tops: Vec<&String> =
+            self.files.keys().filter(|name| !extended.contains(name)).collect();
+        let mut reached = BTreeSet::new();
+        let follow = |from: &String, reached: &mut BTreeSet<String>| {
+            let mut next = Some(from);
+            while let Some(name) = next.filter(|name| reached.insert((*name).clone())) {
+                next = bases.get(name);
+            }
+        };
+        tops.iter().for_each(|top| follow(top, &mut reached));
+        // Of a circle the one that may go on to the shipped file of its own name.
+        let (own, others): (Vec<&String>, Vec<&String>) =
+            self.files.keys().partition(|name| shipped(name).is_some());
+        for name in own.into_iter().chain(others) {
+            if !reached.contains(name) {
+                tops.push(name);
+                follow(name, &mut reached);
+            }
+        }
+        tops
+    }
+
     /// What the file extends, if it names another file of the folder.
     fn base(&self, name: &str) -> Option<String> {
         let text = self.files.get(name)?.as_ref().ok()?;
-        let table: toml::Table = text.parse().ok()?;
-        let base = table.get("extends")?.as_str()?;
-        (base != name && self.files.contains_key(base)).then(|| base.to_owned())
+        extended(text).filter(|base| base != name && self.files.contains_key(base))
+    }
+
+    /// The program's own file of that name, as it was when the folder was kept.
+    fn shipped(&self, name: &str) -> Option<Source> {
+        let mut source = shipped(name)?;
+        if let Some(text) = self.kept.get(name) {
+            source.text.clone_from(text);
+        }
+        Some(source)
     }
 
     /// The text of `wanted`: the file `itself`, or what it extends. A base that the folder lacks is
@@ -172,13 +243,19 @@ impl MappingFolder {
                 name: self.shown.join(wanted).display().to_string(),
                 text: text.clone()?,
             }),
-            None => match shipped(wanted).filter(|_| !itself) {
+            None => match self.shipped(wanted).filter(|_| !itself) {
                 Some(shipped) => Ok(shipped),
                 None if !is_plain(wanted) => Err(not_plain(wanted)),
-                None => Err("there is no such file in the directory".to_owned()),
+                None => Err(self.no_such_file(wanted)),
             },
         }
     }
+}
+
+/// What a mapping file extends.
+fn extended(text: &str) -> Option<String> {
+    let table: toml::Table = text.parse().ok()?;
+    table.get("extends")?.as_str().map(str::to_owned)
 }
 
 /// The names of the mapping files, sorted.
@@ -286,4 +363,31 @@ fn open_to_all(_directory: &Path) -> Option<String> {
 #[cfg(not(unix))]
 fn refuse_world_writable(_metadata: &fs::Metadata) -> Result<(), String> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::MappingFolder;
+
+    #[test]
+    fn what_is_kept_compiles_as_it_did_with_the_program_of_that_time() {
+        let own = "extends = \"salesforce-lead.toml\"\n";
+        let files = BTreeMap::from([("contoso.toml".to_owned(), own.to_owned())]);
+        let mut texts = MappingFolder::of("here", &files).texts();
+        let name = "shipped/salesforce-lead.toml";
+        let names: Vec<&str> = texts.keys().map(String::as_str).collect();
+        assert_eq!(names, ["contoso.toml", name], "with the file of the program");
+        assert_eq!(MappingFolder::of("here", &texts).own_texts(), files);
+
+        let version = |texts: &BTreeMap<String, String>| {
+            let compiled = MappingFolder::of("kept", texts).compile().expect("good files");
+            compiled[0].version().to_owned()
+        };
+        assert_eq!(version(&files), version(&texts), "the same program");
+        let base = texts.get_mut(name).expect("the base");
+        base.push_str("\n# as it was a year ago\n");
+        assert_ne!(version(&files), version(&texts), "another program");
+    }
 }

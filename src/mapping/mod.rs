@@ -31,7 +31,9 @@ pub use cases::{CaseOutcome, CaseReport, run_cases};
 pub use compile::compile;
 pub use compiled::Mapping;
 pub use diff::{DiffLine, DiffReport, diff};
-pub use load::{MappingFolder, load_directory, load_shipped, shipped, shipped_files};
+pub use load::{
+    MappingFolder, OF_THE_PROGRAM, load_directory, load_shipped, shipped, shipped_files,
+};
 pub use preview::{PreviewInput, PreviewLine, preview};
 pub use problem::{Problem, Problems, Source};
 pub use schema::json_schema;

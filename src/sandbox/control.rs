@@ -1,5 +1,6 @@
 //! The control interface of the sandbox over HTTP: seed, edit as a person, look, break things.
 
+mod answer;
 mod dynamics365;
 mod partner_center;
 
@@ -7,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use self::answer::{DONE, Done, Fields, Refused, Sent};
 use super::Sandbox;
 use crate::connect::sandbox::{Fault, Faults};
 
@@ -32,6 +33,8 @@ pub fn router(sandbox: Arc<Sandbox>) -> Router {
         .merge(dynamics365::routes())
         .route("/salesforce/{table}", get(sales_rows).post(create_sales))
         .route("/salesforce/{table}/{id}", get(sales_row).patch(edit_sales))
+        .fallback(nothing)
+        .method_not_allowed_fallback(nothing)
         .with_state(sandbox)
 }
 
@@ -39,88 +42,80 @@ async fn help() -> &'static str {
     GUIDE
 }
 
-fn found(row: Option<Value>) -> Response {
-    row.map_or_else(|| StatusCode::NOT_FOUND.into_response(), |row| Json(row).into_response())
+async fn nothing() -> Refused {
+    Refused::missing("There is no such call.")
 }
 
-fn made<T: std::fmt::Display, E: std::fmt::Debug>(result: Result<T, E>) -> Response {
-    match result {
-        Ok(id) => Json(json!({ "id": id.to_string() })).into_response(),
-        Err(refusal) => refused(&refusal),
-    }
+fn found(row: Option<Value>) -> Result<Json<Value>, Refused> {
+    row.map(Json).ok_or_else(|| Refused::missing("Nothing is there."))
 }
 
-fn done<T, E: std::fmt::Debug>(result: Result<T, E>) -> Response {
-    match result {
-        Ok(_) => StatusCode::NO_CONTENT.into_response(),
-        Err(refusal) => refused(&refusal),
-    }
+fn made(id: &impl std::fmt::Display) -> Json<Value> {
+    Json(json!({ "id": id.to_string() }))
 }
 
-fn refused<E: std::fmt::Debug>(refusal: &E) -> Response {
-    (StatusCode::UNPROCESSABLE_ENTITY, format!("{refusal:?}\n")).into_response()
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Advance {
+    advance_secs: u64,
 }
 
-async fn advance(State(sandbox): Shared, Json(body): Json<Value>) -> Response {
-    let secs = body.get("advance_secs").and_then(Value::as_u64).unwrap_or(0);
-    sandbox.clock.advance(Duration::from_secs(secs));
+async fn advance(State(sandbox): Shared, Sent(body): Sent<Advance>) -> Json<Value> {
+    sandbox.clock.advance(Duration::from_secs(body.advance_secs));
     sandbox.partner_center.tick();
-    Json(json!({ "now": sandbox.clock.now().to_string() })).into_response()
+    Json(json!({ "now": sandbox.clock.now().to_string() }))
 }
 
-fn faults(sandbox: &Sandbox, system: &str) -> Option<Faults> {
+fn faults(sandbox: &Sandbox, system: &str) -> Result<Faults, Refused> {
     match system {
-        "partner-center" => Some(sandbox.partner_center.faults()),
-        "dynamics365" => Some(sandbox.dynamics365.faults()),
-        "salesforce" => Some(sandbox.salesforce.faults()),
-        _ => None,
+        "partner-center" => Ok(sandbox.partner_center.faults()),
+        "dynamics365" => Ok(sandbox.dynamics365.faults()),
+        "salesforce" => Ok(sandbox.salesforce.faults()),
+        _ => Err(Refused::missing("The systems are partner-center, dynamics365 and salesforce.")),
     }
 }
 
 async fn add_fault(
     State(sandbox): Shared,
     Path(system): Path<String>,
-    Json(fault): Json<Fault>,
-) -> StatusCode {
-    match faults(&sandbox, &system) {
-        Some(faults) => {
-            faults.add(fault);
-            StatusCode::NO_CONTENT
-        }
-        None => StatusCode::NOT_FOUND,
-    }
+    Sent(fault): Sent<Fault>,
+) -> Done {
+    faults(&sandbox, &system)?.add(fault);
+    DONE
 }
 
-async fn clear_faults(State(sandbox): Shared, Path(system): Path<String>) -> StatusCode {
-    match faults(&sandbox, &system) {
-        Some(faults) => {
-            faults.clear();
-            StatusCode::NO_CONTENT
-        }
-        None => StatusCode::NOT_FOUND,
-    }
+async fn clear_faults(State(sandbox): Shared, Path(system): Path<String>) -> Done {
+    faults(&sandbox, &system)?.clear();
+    DONE
 }
 
 async fn sales_rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> {
     Json(sandbox.salesforce.rows(&table).into())
 }
 
-async fn sales_row(State(sandbox): Shared, Path((table, id)): Path<(String, String)>) -> Response {
+async fn sales_row(
+    State(sandbox): Shared,
+    Path((table, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Refused> {
     found(sandbox.salesforce.row(&table, &id))
 }
 
 async fn create_sales(
     State(sandbox): Shared,
     Path(table): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    made(sandbox.salesforce.create_as_person(&table, &body))
+    Sent(body): Sent<Fields>,
+) -> Result<Json<Value>, Refused> {
+    Ok(made(&sandbox.salesforce.create_as_person(&table, &body.into())?))
 }
 
 async fn edit_sales(
     State(sandbox): Shared,
     Path((table, id)): Path<(String, String)>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.salesforce.edit_as_person(&table, &id, &body))
+    Sent(body): Sent<Fields>,
+) -> Done {
+    sandbox.salesforce.edit_as_person(&table, &id, &body.into())?;
+    DONE
 }
+
+#[cfg(test)]
+mod tests;

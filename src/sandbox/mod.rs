@@ -91,9 +91,16 @@ impl Sandbox {
         };
         change(&mut options);
         let salesforce = SalesforceSandbox::new(options, clock.clone());
-        let partner_center_serving = partner_center.serve(addresses.partner_center).await?;
-        let dynamics365_serving = serve(dynamics365.router(), addresses.dynamics365).await?;
-        let salesforce_serving = serve(salesforce.router(), addresses.salesforce).await?;
+        let at = |address: SocketAddr| {
+            move |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"))
+        };
+        let partner_center_serving = partner_center.serve(addresses.partner_center).await;
+        let partner_center_serving =
+            partner_center_serving.map_err(at(addresses.partner_center))?;
+        let dynamics365_serving = serve(dynamics365.router(), addresses.dynamics365).await;
+        let dynamics365_serving = dynamics365_serving.map_err(at(addresses.dynamics365))?;
+        let salesforce_serving = serve(salesforce.router(), addresses.salesforce).await;
+        let salesforce_serving = salesforce_serving.map_err(at(addresses.salesforce))?;
         #[cfg(feature = "pubsub")]
         let pubsub_serving = {
             let free = SocketAddr::new(addresses.salesforce.ip(), 0);

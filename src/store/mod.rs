@@ -330,7 +330,7 @@ pub enum StoreError {
     Locked(String),
     /// The store is empty or older than its marker: restore from an export.
     #[error(
-        "the store at {path} is behind its marker ({found} of {expected} commits); restore it with `cosell-sync restore`"
+        "the store at {path} is behind its marker ({found} of {expected} commits); restore it with `cosell-sync restore FILE`, or where there is no backup with `restore --rebuild`"
     )]
     BehindMarker {
         /// Where.

@@ -3,7 +3,7 @@
 use super::account::CrmPart;
 use super::attempt::{Attempt, Ended, ReadRecord, link, view};
 use super::columns;
-use super::create::settle_made;
+use super::create::{settle_made, values_for_creation};
 use super::execute::stage_meant;
 use super::write::token_of;
 use crate::connect::error::ConnectError;
@@ -187,7 +187,8 @@ impl Attempt<'_> {
         }
         if self.account.behaviour.shadow {
             let summary = format!("Would create the {kind} in {}.", part.name().title());
-            self.entry(Some(deal), AuditKind::WouldWrite, part.name().as_str(), summary);
+            let given = (&values_for_creation(&mapping, referral), Stage::of(&referral.state()));
+            self.would_create(Some(deal), Target::Crm(part.name()), summary, given);
             return Ok(Ok(None));
         }
         if let Some(reference) = self.foreign_reference(deal, referral)

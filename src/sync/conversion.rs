@@ -10,6 +10,7 @@ use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
 use super::columns;
 use super::execute::not_convertible;
+use super::stages::is_nobodys;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
@@ -56,6 +57,10 @@ impl Attempt<'_> {
         if !turned_by_seller && !accepted || self.account.behaviour.shadow {
             return Ok(None);
         }
+        let link = deal.link(part.name());
+        if link.is_some_and(|link| is_nobodys(link, &lead.fields, &lead_mapping, referral)) {
+            return Ok(None);
+        }
         self.recover_lead(deal, part, lead, &lead_mapping, referral);
         if let Some(link) = deal.link_mut(part.name()) {
             columns::heed(link, &lead.fields, &lead_mapping);
@@ -88,7 +93,7 @@ impl Attempt<'_> {
         };
         let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
         let read = ReadRecord { record, mapping };
-        match self.move_link(deal, part, read, &turned, referral).await {
+        match self.move_link(deal, part, read, &turned, referral).await? {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
         }
@@ -128,7 +133,9 @@ impl Attempt<'_> {
                 self.recover_record(deal, intent, referral, &read);
             }
         }
-        deal.intents.retain(|intent| intent.target != target);
+        // Whether an earlier try has tied the opportunity is to be seen there.
+        deal.intents
+            .retain(|intent| intent.target != target || intent.action == IntentAction::Qualify);
     }
 
     /// Ties the deal to the opportunity that its lead became.
@@ -139,15 +146,17 @@ impl Attempt<'_> {
         read: ReadRecord,
         turned: &Turned<'_>,
         referral: &Referral,
-    ) -> Result<ReadRecord, ConnectError> {
+    ) -> Result<Result<ReadRecord, ConnectError>, StoreError> {
+        self.tell_landed(deal, &read);
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
         let tied = was_tied(&record, &mapping, turned);
         let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
-        let mut fields = mapping
-            .write_record(&carried, Some(referral), Occasion::Update)
-            .map_err(|problems| not_convertible(&problems))?;
-        let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
+        let mut fields = match mapping.write_record(&carried, Some(referral), Occasion::Update) {
+            Ok(fields) => fields,
+            Err(problems) => return Ok(Err(not_convertible(&problems))),
+        };
+        let active = mapping.stage_to_set(Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
         // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
         if let Some(rule) = active.filter(|_| turned.by_seller && waits && !tied) {
@@ -167,7 +176,10 @@ impl Attempt<'_> {
         fields.insert(control.referral_id.clone(), json!(referral.id().as_str()));
         fields.retain(|name, value| record.fields.get(name) != Some(value));
         let before = mapping.read_record(&record.fields).values;
-        let record = self.tie_opportunity(deal, part, record, fields, &mapping).await?;
+        let record = match self.tie_opportunity(deal, part, record, fields, &mapping).await? {
+            Ok(record) => record,
+            Err(fault) => return Ok(Err(fault)),
+        };
         let after = mapping.read_record(&record.fields).values;
         settle_carried(&mut base, &carried, &before, &after);
         let fresh = Link {
@@ -179,6 +191,7 @@ impl Attempt<'_> {
             lead: Some(old.record),
             ..link(&record)
         };
+        deal.intents.retain(|intent| intent.target != Target::Crm(part.name()));
         deal.links.retain(|link| link.record.crm != part.name());
         deal.links.push(fresh);
         let summary = format!(
@@ -187,26 +200,36 @@ impl Attempt<'_> {
             part.name().title()
         );
         self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
-        Ok(ReadRecord { record, mapping })
+        Ok(Ok(ReadRecord { record, mapping }))
     }
 
     /// Writes the referral and whatever else goes with it to the opportunity.
     async fn tie_opportunity(
         &mut self,
-        deal: &Deal,
+        deal: &mut Deal,
         part: &CrmPart,
         record: Record,
-        fields: Fields,
+        mut fields: Fields,
         mapping: &Mapping,
-    ) -> Result<Record, ConnectError> {
+    ) -> Result<Result<Record, ConnectError>, StoreError> {
         if fields.is_empty() {
-            return Ok(record);
+            return Ok(Ok(record));
         }
+        let target = Target::Crm(part.name());
         let expect = record.version.clone();
-        let record = part.crm.update(&record, &expect, &fields, mapping.shape()).await?;
-        let tied = format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
-        self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
-        Ok(record)
+        let token = self.promise_other(deal, target, IntentAction::Qualify, &expect);
+        self.keep(deal).await?;
+        fields.extend(mapping.control().token.clone().map(|field| (field, json!(token))));
+        let answer = part.crm.update(&record, &expect, &fields, mapping.shape()).await;
+        if !matches!(answer, Err(ConnectError::Unknown(_))) {
+            deal.intents.retain(|intent| intent.token != token);
+        }
+        if let Ok(record) = &answer {
+            let tied =
+                format!("Wrote the referral to {} in {}.", record.key.id, part.name().title());
+            self.entry(Some(deal), AuditKind::Wrote, part.name().as_str(), tied);
+        }
+        Ok(answer)
     }
 }
 
@@ -239,7 +262,7 @@ fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> boo
 
 /// What the lead's mapping says that a qualified lead is to hold.
 fn qualified_status(mapping: &Mapping) -> String {
-    let rule = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
+    let rule = mapping.stage_to_set(Stage::Active);
     match rule.and_then(|rule| rule.write.values().next_back()) {
         Some(serde_json::Value::String(status)) => status.clone(),
         Some(other) => other.to_string(),

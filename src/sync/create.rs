@@ -172,7 +172,7 @@ impl Attempt<'_> {
         let mut fields = written.map_err(|problems| not_convertible(&problems))?;
         fields.extend(related.clone());
         let stage = stage.unwrap_or(Stage::OnHold);
-        if let Some(rule) = mapping.stages().iter().find(|rule| rule.stage == stage) {
+        if let Some(rule) = mapping.stage_to_set(stage) {
             fields.extend(rule.write.clone());
         }
         let control = mapping.control();
@@ -226,7 +226,7 @@ pub(super) fn settle_made(link: &mut Link, given: &Values, read: &ReadRecord, re
 }
 
 /// The canonical values that a new record is given: all that it can hold.
-fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
+pub(super) fn values_for_creation(mapping: &Mapping, referral: &Referral) -> Values {
     let mut values = values_wanted(mapping, referral);
     let written = mapping.write_record(&values, Some(referral), Occasion::Create);
     // What the record cannot hold rests, with its whole group, and is told once the record is there.

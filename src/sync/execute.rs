@@ -13,7 +13,7 @@ use crate::domain::id::CrmName;
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::domain::value::Value;
-use crate::mapping::rule::{Occasion, StageRule};
+use crate::mapping::rule::Occasion;
 use crate::merge::plan::{LinkOutcome, Plan, RecordWrite, ReferralWrite};
 use crate::merge::sentence;
 use crate::merge::{settle, share};
@@ -109,7 +109,7 @@ impl Attempt<'_> {
             columns: BTreeMap::new(),
             stage: write.stage,
             losers: write.conflicts.clone(),
-            from: write.values.keys().copied().collect(),
+            from: self.senders(write),
             lines,
             doubtful: false,
             at: self.around.clock.now(),
@@ -147,6 +147,13 @@ impl Attempt<'_> {
         }
     }
 
+    /// The CRMs whose values a PATCH sends, or whose record it names if it sends nothing else.
+    fn senders(&self, write: &ReferralWrite) -> Vec<CrmName> {
+        let names = write.external_reference.is_some() && write.stage.is_none();
+        let named = (names && write.values.is_empty()).then_some(self.account.settings.primary_crm);
+        write.values.keys().copied().chain(named).collect()
+    }
+
     /// Makes Microsoft's referral in the engagement, unless it is there already.
     async fn invite(
         &mut self,
@@ -161,9 +168,8 @@ impl Attempt<'_> {
         let seen = view(read, referral);
         let Some(Ok(help)) = seen.help() else { return Ok(Ok(())) };
         let Some(engagement) = referral.engagement_id() else {
-            return Ok(Err(ConnectError::Broken(
-                "the referral came without an engagement".to_owned(),
-            )));
+            let reason = "the referral came without an engagement".to_owned();
+            return Ok(Err(ConnectError::Broken(reason)));
         };
         let now = self.around.clock.now();
         let ready = self.invitation_shows_at(deal);
@@ -275,9 +281,9 @@ pub(super) fn meant_by(read: &ReadRecord, sent: &Values, referral: &Referral) ->
 /// The stage in which a record is found after it was brought to `stage`; `None` if the mapping does
 /// not tell, because the CRM has no stage of its own for it.
 pub(super) fn stage_meant(read: &ReadRecord, stage: Stage) -> Option<Stage> {
-    let writable = |rule: &StageRule| !rule.write.is_empty() || rule.close.is_some();
-    let known = |rule: &&StageRule| rule.stage == stage && !rule.when.is_empty() && writable(rule);
-    read.mapping.stages().iter().find(known).map(|rule| rule.stage)
+    let seen =
+        read.mapping.stages().iter().any(|rule| rule.stage == stage && !rule.when.is_empty());
+    read.mapping.stage_to_set(stage).filter(|_| seen).map(|rule| rule.stage)
 }
 
 /// Settles those fields of an outcome that `which` picks, and the stage if told to.

@@ -62,12 +62,9 @@ impl Attempt<'_> {
             return Ok((None, Ended::Done(Done::Ignored, "the lead is over")));
         }
         if self.account.behaviour.shadow {
-            self.entry(
-                None,
-                AuditKind::WouldWrite,
-                "partner_center",
-                format!("Would create a referral for {key}."),
-            );
+            let summary = format!("Would create a referral for {key}.");
+            let given = (&values_offered(&read), None);
+            self.would_create(None, Target::PartnerCenter, summary, given);
             return Ok((None, Ended::Done(Done::Ignored, "shadow mode")));
         }
         self.share(read).await
@@ -362,7 +359,7 @@ impl Attempt<'_> {
         let referral_stage =
             Stage::of(&referral.state()).filter(|_| !found).unwrap_or(Stage::Active);
         let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
-        link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
+        link.agree_on_stages(StageAgreement { referral: referral_stage, record: began });
         begun.iter().for_each(|intent| settle::doubt(link, intent));
         link.tell(sentence::referral_created().0);
     }

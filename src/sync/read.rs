@@ -149,6 +149,7 @@ impl<'a> Attempt<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         self.unbury(deal, part.name());
+        self.heed_stage(deal, &record, &mapping);
         let record = match self.follow_merge(deal, part, record, referral).await? {
             Ok(record) => record,
             Err(fault) => return Ok(Err(fault)),
@@ -194,7 +195,7 @@ impl<'a> Attempt<'a> {
             let rests = !was_live || self.account.behaviour.shadow || is_closed_for_good(&read);
             let marked = match rests {
                 true => Ok(read),
-                false => self.mark(deal, part, read, referral, sentence::merged()).await,
+                false => self.mark(deal, part, read, referral, sentence::merged()).await?,
             };
             match marked {
                 Ok(read) => record = read.record,

@@ -70,6 +70,7 @@ impl Attempt<'_> {
             deal.link(*crm)
                 .is_some_and(|link| settle::landed_by_value(intent, link, now, stage, moved))
         });
+        let landed = landed || moved && names_record(deal, intent, referral);
         self.decided(deal, intent, landed);
         if !landed {
             // A value that was to lose and is gone lost, whoever overwrote it.
@@ -119,7 +120,7 @@ impl Attempt<'_> {
                 if let Some(link) = deal.link_mut(read.record.key.crm) {
                     let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
                     let record = if further { base } else { record };
-                    link.base_stage = Some(StageAgreement { referral: sent, record });
+                    link.agree_on_stages(StageAgreement { referral: sent, record });
                 }
             }
         }
@@ -161,9 +162,23 @@ impl Attempt<'_> {
             if let Some(sent) = intent.stage
                 && let Some(record) = stage_meant(read, sent).or(seen.stage)
             {
-                link.base_stage = Some(StageAgreement { referral: sent, record });
+                link.agree_on_stages(StageAgreement { referral: sent, record });
             }
             settle::doubt(link, intent);
+        }
+    }
+
+    /// A write without values to a record that takes the place of another: its token tells that it
+    /// landed in an earlier try.
+    pub(super) fn tell_landed(&mut self, deal: &mut Deal, read: &ReadRecord) {
+        let target = Target::Crm(read.record.key.crm);
+        let Some(token) = token_of(read, &read.record) else { return };
+        let landed = deal.intents.iter().position(|intent| {
+            let plain = intent.sent.is_empty() && intent.stage.is_none();
+            plain && intent.target == target && settle::landed_by_token(intent, token)
+        });
+        if let Some(intent) = landed.map(|at| deal.intents.remove(at)) {
+            self.decided(deal, &intent, true);
         }
     }
 
@@ -175,4 +190,12 @@ impl Attempt<'_> {
             self.conflicts(deal, &intent.losers);
         }
     }
+}
+
+/// Whether an intent without values was to name a record in the referral that is named there now.
+fn names_record(deal: &Deal, intent: &Intent, referral: &Referral) -> bool {
+    let plain = intent.sent.is_empty() && intent.stage.is_none();
+    let held = referral.text("externalReferenceId").filter(|_| plain);
+    let mut links = intent.from.iter().filter_map(|crm| deal.link(*crm));
+    held.is_some_and(|held| links.any(|link| link.records().any(|key| key.id.as_str() == held)))
 }

@@ -10,7 +10,9 @@ use serde_json::{Value as Json, json};
 use super::attempt::{Attempt, ReadRecord, view};
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
-use crate::domain::deal::{Conflict, Deal, Intent, IntentAction, LinkState, Target, Values};
+use crate::domain::deal::{
+    Conflict, Deal, Intent, IntentAction, LinkState, Standing, Target, Values,
+};
 use crate::domain::id::CrmName;
 use crate::domain::record::Fields;
 use crate::domain::referral::Referral;
@@ -54,8 +56,7 @@ impl Attempt<'_> {
         } else if let Some(registration) = self.asked_registration(deal, referral, records) {
             self.send_registration(deal, referral, registration).await?;
         }
-        self.show_registration(deal, referral, records).await;
-        Ok(())
+        self.show_registration(deal, referral, records).await
     }
 
     /// The registration that a seller asked for, if nothing stands against it; else the seller is
@@ -259,34 +260,26 @@ impl Attempt<'_> {
         deal: &mut Deal,
         referral: &Referral,
         records: &mut [ReadRecord],
-    ) {
-        let Some(status) = status_of(referral) else { return };
+    ) -> Result<(), StoreError> {
+        let Some(status) = status_of(referral) else { return Ok(()) };
         for read in records.iter_mut() {
             let crm = read.record.key.crm;
             let rule = read.mapping.registration();
             let Some(field) = rule.and_then(|rule| rule.status.clone()) else { continue };
-            let Some(part) = self.account.part(crm) else { continue };
             let live = deal.link(crm).is_some_and(|link| link.state == LinkState::Live);
             let shown = read.record.fields.get(&field).and_then(Json::as_str) == Some(status);
             if !live || shown || view(read, referral).is_sealed() {
                 continue;
             }
-            let mut fields = Fields::new();
-            fields.insert(field, json!(status));
-            let expect = read.record.version.clone();
-            let answer =
-                part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
-            part.breaker.learn(&answer, self.around.clock.now());
-            match answer {
-                Ok(record) => {
-                    read.record = record;
-                    let summary =
-                        format!("Wrote the registration status {status} to {}.", crm.title());
-                    self.entry(Some(deal), AuditKind::Wrote, crm.as_str(), summary);
-                }
-                Err(fault) => self.fault(deal, Target::Crm(crm), fault),
+            let word = deal.link(crm).and_then(|link| link.standing).unwrap_or(Standing::Closed);
+            let more = Fields::from_iter([(field, json!(status))]);
+            let summary = format!("the registration status {status}");
+            let shown = self.book_with(deal, read, (word, None), (more, &summary)).await?;
+            if let Err(fault) = shown {
+                self.fault(deal, Target::Crm(crm), fault);
             }
         }
+        Ok(())
     }
 }
 

@@ -45,6 +45,19 @@ impl Attempt<'_> {
         }
     }
 
+    /// Records what a new record or referral would be given.
+    pub(super) fn would_create(
+        &mut self,
+        deal: Option<&Deal>,
+        target: Target,
+        summary: String,
+        (values, stage): (&Values, Option<Stage>),
+    ) {
+        let mut entry = self.new_entry(deal, AuditKind::WouldWrite, target.as_str(), summary);
+        entry.fields = changes(values.iter(), &Values::new(), (stage, None));
+        self.entries.push(entry);
+    }
+
     fn would_write(&mut self, deal: &mut Deal, target: Target, fields: Vec<FieldChange>) {
         let system = match target {
             Target::PartnerCenter => "Partner Center",

@@ -11,6 +11,7 @@ use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, LinkState, Standing, Target, Values};
 use crate::domain::id::CrmName;
+use crate::domain::record::{Fields, Version};
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::merge::sentence::{self, Line};
@@ -24,8 +25,19 @@ impl Attempt<'_> {
         &mut self,
         deal: &mut Deal,
         read: &mut ReadRecord,
-        (word, line): (Standing, Option<Line>),
+        what: (Standing, Option<Line>),
         summary: &str,
+    ) -> Result<Result<(), ConnectError>, StoreError> {
+        self.book_with(deal, read, what, (Fields::new(), summary)).await
+    }
+
+    /// The same, with `more` fields that no value of the deal goes through.
+    pub(super) async fn book_with(
+        &mut self,
+        deal: &mut Deal,
+        read: &mut ReadRecord,
+        (word, line): (Standing, Option<Line>),
+        (more, summary): (Fields, &str),
     ) -> Result<Result<(), ConnectError>, StoreError> {
         let crm = read.record.key.crm;
         let Some(part) = self.account.part(crm) else { return Ok(Ok(())) };
@@ -33,7 +45,8 @@ impl Attempt<'_> {
         self.keep(deal).await?;
         let pending = deal.link(crm).map(|link| link.pending.clone()).unwrap_or_default();
         let lines: Vec<Line> = pending.into_iter().map(Line).collect();
-        let fields = self.bookkeeping(read, &lines, word, Some(&token));
+        let mut fields = self.bookkeeping(read, &lines, word, Some(&token));
+        fields.extend(more);
         let expect = read.record.version.clone();
         let answer = part.crm.update(&read.record, &expect, &fields, read.mapping.shape()).await;
         part.breaker.learn(&answer, self.around.clock.now());
@@ -64,12 +77,28 @@ impl Attempt<'_> {
     /// Records the intent of a bookkeeping write, and returns its token.
     fn promise_booking(&self, deal: &mut Deal, read: &ReadRecord, line: Option<&Line>) -> String {
         let crm = read.record.key.crm;
+        let (target, expect) = (Target::Crm(crm), &read.record.version);
+        let token = self.promise_other(deal, target, IntentAction::Update, expect);
+        if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {
+            link.tell(line.0.clone());
+        }
+        token
+    }
+
+    /// Records the intent of a write without values, and returns its token.
+    pub(super) fn promise_other(
+        &self,
+        deal: &mut Deal,
+        target: Target,
+        action: IntentAction,
+        expect: &Version,
+    ) -> String {
         let token = self.around.randomness.guid();
         deal.intents.push(Intent {
             token: token.clone(),
-            target: Target::Crm(crm),
-            action: IntentAction::Update,
-            expect: Some(read.record.version.clone()),
+            target,
+            action,
+            expect: Some(expect.clone()),
             sent: Values::new(),
             columns: std::collections::BTreeMap::new(),
             stage: None,
@@ -79,9 +108,6 @@ impl Attempt<'_> {
             doubtful: false,
             at: self.around.clock.now(),
         });
-        if let (Some(line), Some(link)) = (line, deal.link_mut(crm)) {
-            link.tell(line.0.clone());
-        }
         token
     }
 

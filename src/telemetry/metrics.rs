@@ -55,7 +55,8 @@ impl Default for Metrics {
         let ledger = gauge("ledger_notices", "Notices by source and state");
         let feed_lag = gauge("feed_lag_seconds", "Seconds since a feed was read to its end");
         let feed_failing = gauge("feed_failing", "1 while the last poll of a feed failed");
-        let system_paused = gauge("system_paused", "1 while no call to a system is allowed");
+        let system_paused =
+            gauge("system_paused", "1 while a system fails or its quota is nearly used up");
         let system_refused = gauge("system_refused", "1 while a system refuses our credentials");
         let webhook_ours = gauge("webhook_ours", "1 while the webhook registration is ours");
         let credential_days = gauge("credential_left_days", "Days until a refresh token dies");

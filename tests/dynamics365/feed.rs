@@ -285,8 +285,20 @@ async fn without_tracking_changes_are_polled() {
     let (second, cursor) = read(cursor).await;
     assert_eq!(second, [ids[5].clone()]);
     world.advance(Duration::from_secs(3600));
-    let (quiet, _) = read(cursor).await;
+    let (quiet, cursor) = read(cursor).await;
     assert_eq!(quiet, Vec::<String>::new());
+    let row = json!({
+        "@odata.etag": "W/\"999\"", "opportunityid": ids[0], "name": "imported",
+        "modifiedon": "2099-01-01T00:00:00Z",
+    });
+    world.fault("GET", "/opportunities?", answer(&json!({ "value": [row] })));
+    let (odd, cursor) = read(cursor).await;
+    assert_eq!(odd, [ids[0].clone()], "a stamp that lies ahead");
+    world.advance(Duration::from_secs(60));
+    let edit = json!({"name": "changed again"});
+    world.sandbox.edit_as_person("opportunity", &ids[5], &edit).expect("an edit");
+    let (third, _) = read(cursor).await;
+    assert!(third.contains(&ids[5]), "leads past nothing: {third:?}");
 }
 
 /// The first client of a fresh process goes on where the last one stopped.

@@ -2,6 +2,7 @@
 
 use cosell_sync::connect::crm::{Crm, Search};
 use cosell_sync::connect::error::ConnectError;
+use cosell_sync::connect::sandbox::FaultEffect;
 use cosell_sync::domain::id::{RecordId, RecordKind};
 use cosell_sync::domain::record::{Record, Shape};
 use serde_json::json;
@@ -50,6 +51,33 @@ async fn a_merged_lead_is_followed_to_the_one_that_survived() {
     assert_eq!(found, [survivor.as_str()]);
     world.sandbox.delete_as_person("lead", &survivor).expect("a deletion");
     assert_eq!(fetch(&world, &gone).await, None, "gone for good");
+}
+
+/// Where no key keeps the referral id unique, the lead that is gone may hold it beside its survivor:
+/// that is one record, and no duplicate for a person to sort out.
+#[tokio::test]
+async fn a_lead_that_is_gone_is_no_second_record() {
+    let world = World::plain().await;
+    let [survivor, _, gone] = merged(&world);
+    let rows = [&survivor, &gone].map(|id| {
+        let mut row = world.sandbox.row("lead", id).expect("a row");
+        row["@odata.etag"] = json!(format!("W/\"{}\"", row["versionnumber"]));
+        row["pc_referralidentifier"] = json!(REFERRAL);
+        row
+    });
+    let effect = FaultEffect::Answer {
+        status: 200,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: json!({ "value": rows }).to_string(),
+    };
+    world.client.find_by_referral(LEAD, REFERRAL, &shape(&world)).await.expect("a schema");
+    world.fault("GET", "/leads?", effect);
+    let found = world.client.find_by_referral(LEAD, REFERRAL, &shape(&world)).await;
+    let found = found.expect("records");
+    let found: Vec<&str> = found.iter().map(|record| record.key.id.as_str()).collect();
+    assert_eq!(found, [survivor.as_str()]);
+    assert_eq!(world.sandbox.faults().waiting(), 0, "the answer was used");
 }
 
 /// The referral id is unique and the lead that is gone holds it still: it is taken from there, or a

@@ -330,9 +330,39 @@ async fn lines_are_read_as_one_text() {
     let refused = world.client.update(&record, &record.version, &change(PATH), &shape).await;
     let Err(ConnectError::Rejected(refusal)) = refused else { panic!("{refused:?}") };
     assert!(refusal.message.contains("to_partner_center"), "{}", refusal.message);
+    let mut row = world.sandbox.row("opportunity", id.as_str()).expect("the row");
+    row["@odata.etag"] = json!(record.version.0);
+    row["product_opportunities"] = json!([{ "productdescription": "SOL-1" }]);
+    row["product_opportunities@odata.nextLink"] = json!("https://contoso.example/more");
+    let effect = FaultEffect::Answer {
+        status: 200,
+        retry_after: None,
+        content_type: "application/json".to_owned(),
+        body: row.to_string(),
+    };
+    world.fault("GET", "/opportunities(", effect);
+    let cut = world.client.fetch(kind, &id, &shape).await;
+    assert!(matches!(cut, Err(ConnectError::Broken(_))), "a part is not the whole: {cut:?}");
     world.fields.push("product_opportunities.quantity".to_owned());
     let refused = world.client.fetch(kind, &id, &world.shape()).await;
     assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+}
+
+/// A path to a column that is not there would be refused with every deal: it is told beforehand.
+#[tokio::test]
+async fn a_path_that_leads_nowhere_is_told_beforehand() {
+    let world = World::plain().await;
+    let good = [
+        "name",
+        "customerid.name",
+        "ownerid.internalemailaddress",
+        "parentcontactid.emailaddress1",
+    ];
+    let good = good.into_iter().chain(["product_opportunities.productdescription"]);
+    let bad = ["parentcontactid.nothing", "nothing.name", "product_opportunities.quantity"];
+    let asked: Vec<String> = good.chain(bad).map(str::to_owned).collect();
+    let unreadable = world.client.unreadable(RecordKind::Opportunity, &asked).await;
+    assert_eq!(unreadable.expect("an answer"), bad);
 }
 
 /// Where the platform computes the estimate from the lines, what we write does not stick, and the

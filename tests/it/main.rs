@@ -16,6 +16,7 @@ mod lifecycle;
 mod lifecycle_rules;
 mod lists;
 mod lost_answers;
+mod mapping_care;
 mod mappings;
 mod outages;
 mod records;

@@ -53,7 +53,11 @@ async fn whoever_follows_the_guide_gets_what_it_promises() {
         .map(|row| text(&row["crm_field"]))
         .collect();
     assert_eq!(parked, ["Partner_Campaign__c", "Customer_Size__c"], "{used}");
-    good(&world, "POST", "provision", json!({ "apply": true })).await;
+    let made = good(&world, "POST", "provision", json!({ "apply": true })).await;
+    let steps = made["steps"].as_array().expect("steps").iter();
+    let advice: Vec<_> =
+        steps.filter(|step| text(&step["what"]).contains("mapping reload")).collect();
+    assert_eq!(advice.len(), 1, "what to do next is told, once: {made}");
     let used = good(&world, "POST", "mappings/reload", json!({})).await;
     assert_eq!(used["parked"], json!([]), "the fields are there now");
 
@@ -147,6 +151,75 @@ async fn a_change_beyond_the_budget_waits_for_a_person() {
     world.finish().await;
 }
 
+/// The shipped stages of Salesforce, with the first open stage and all others changed for each other.
+const STAGES_CHANGED: &str = r#"
+extends = "salesforce-opportunity.toml"
+
+[[stage]]
+stage = "won"
+when = { IsWon = true }
+write = { StageName = "Closed Won" }
+[[stage]]
+stage = "lost"
+when = { IsClosed = true }
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "active"
+when = { StageName = "Prospecting" }
+write = { StageName = "Prospecting" }
+[[stage]]
+stage = "on_hold"
+when = { IsClosed = false }
+write = { StageName = "Qualification" }
+[[stage]]
+stage = "declined"
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "expired"
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "error"
+write = { StageName = "Closed Lost" }
+"#;
+
+/// Files that read a stage otherwise count in the budget, say how many records they mean, and accept
+/// nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_means_something_else_waits_for_a_person_and_moves_nothing() {
+    let world = Setup::salesforce_only().set("sync.mapping_budget", 1).start().await;
+    let before = text(&state(&world).await["version"]).to_owned();
+    let one = world.arrival(json!({ "name": "One" })).await;
+    let two = world.arrival(json!({ "name": "Two" })).await;
+    world.idle().await;
+
+    world.write_mapping("contoso.toml", STAGES_CHANGED);
+    let waits = good(&world, "POST", "mappings/reload", json!({})).await;
+    let why = text(&waits["rejected"]).to_owned();
+    assert!(why.contains("about 2 records differently"), "{why}");
+    assert!(why.contains("2 read in another stage"), "{why}");
+    assert_eq!(waits["restaged"], 0, "the old files are in use");
+    let version = why.split("--confirm ").nth(1).expect("a way out").trim_end_matches('`');
+    let used = good(&world, "POST", "mappings/reload", json!({ "confirm": version })).await;
+    assert_eq!((&used["rejected"], &used["restaged"]), (&Json::Null, &json!(2)));
+
+    good(&world, "POST", "reconcile", json!({})).await;
+    world.until_said(AuditKind::Configured, "it was read as waiting for an answer before").await;
+    world.idle().await;
+    for id in [&one, &two] {
+        assert_eq!(world.state(id), "New/Pending", "nobody accepted it");
+    }
+    let back = json!({ "version": before, "why": "it was a mistake" });
+    good(&world, "POST", "mappings/rollback", back).await;
+    world.until_said(AuditKind::Configured, "it was a mistake").await;
+    good(&world, "POST", "reconcile", json!({})).await;
+    world.until_said(AuditKind::Configured, "it was read as accepted before").await;
+    world.edit_sales(&one, json!({ "StageName": "Qualification" }));
+    world.until_true("one is accepted", || world.state(&one) == "Active/Accepted").await;
+    world.idle().await;
+    assert_eq!(world.state(&two), "New/Pending", "nobody accepted the other one");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
     let world = salesforce_only().await;
@@ -190,18 +263,23 @@ async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
 /// has to release them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deals_that_a_lost_field_held_go_on_by_themselves() {
-    let world = salesforce_only().await;
-    let id = world.accepted().await;
-    world.idle().await;
-    world.sandbox.salesforce.hide_field("Opportunity", "Description");
-    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 77_000 } }));
-    world
-        .until_true("the value arrives", || {
-            let row = world.sales(&id);
-            row.and_then(|row| number(&row["Amount"])) == Some(77_000.0)
-        })
-        .await;
-    world.finish().await;
+    // A field of a related row is no part of the table that is looked at.
+    for (table, field) in [("Opportunity", "Description"), ("Contact", "Email")] {
+        let world = salesforce_only().await;
+        let id = world.accepted().await;
+        world.idle().await;
+        world.sandbox.salesforce.hide_field(table, field);
+        world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 77_000 } }));
+        world
+            .until_true("the value arrives", || {
+                let row = world.sales(&id);
+                row.and_then(|row| number(&row["Amount"])) == Some(77_000.0)
+            })
+            .await;
+        let doctor = good(&world, "GET", "doctor", json!({})).await.to_string();
+        assert!(doctor.contains(&format!("{field}. Its rows are parked")), "{doctor}");
+        world.finish().await;
+    }
 }
 
 /// M14: a field that the CRM does not have, or loses, parks its own row; the others flow.
@@ -229,6 +307,11 @@ async fn a_field_that_is_missing_parks_its_row_only() {
     world.until_said(AuditKind::Alerted, "\"Campaign\"").await;
     let doctor = good(&world, "GET", "doctor", json!({})).await.to_string();
     assert!(doctor.contains("no field Not_There__c. Its rows are parked"), "{doctor}");
+
+    let why = good(&world, "GET", &format!("why?id={id}"), json!({})).await;
+    let left_out = why["parked"].as_array().expect("rows").iter();
+    let left_out: Vec<_> = left_out.map(|row| (text(&row["kind"]), text(&row["label"]))).collect();
+    assert_eq!(left_out, [("opportunity", "Campaign")], "of the deal's kind, not optional: {why}");
 
     // While it runs, a field that is deleted is noticed by the feed that fails.
     world.sandbox.salesforce.hide_field("Opportunity", "Description");

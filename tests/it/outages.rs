@@ -104,6 +104,33 @@ async fn a_refusal_is_told_to_the_seller_and_ends_when_the_value_is_right() {
     world.finish().await;
 }
 
+/// Whoever discards what is held makes the deal no better.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deal_whose_dead_letter_was_discarded_still_needs_a_person() {
+    let world = Setup::salesforce_only().start().await;
+    let id = world.accepted().await;
+    let alerts = async || world.ask("/status").await["alerts"].to_string();
+    world.sandbox.salesforce.add_validation_rule("Opportunity", |row| {
+        let amount = row.get("Amount").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        (amount > 100_000.0).then(|| ("Not this year.".to_owned(), String::new()))
+    });
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 150_000 } }));
+    world.until_held("Not this year.").await;
+    assert!(!alerts().await.contains("discarded"), "it is told as held");
+    world.idle().await;
+    for letter in world.letters().await {
+        let path = format!("/dead-letters/{}/discard", letter.notice.id);
+        assert_eq!(world.admin(&path, json!({})).await, 200);
+    }
+    let told = alerts().await;
+    assert!(told.contains("1 deals are not in step since a dead letter was discarded"), "{told}");
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 90_000 } }));
+    world.until_true("a later change repairs it", || world.agree_on_value(&id, 90_000.0)).await;
+    world.idle().await;
+    assert!(!alerts().await.contains("discarded"));
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_consent_stops_the_work_and_a_new_one_catches_up() {
     let world = World::start().await;

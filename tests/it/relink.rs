@@ -105,6 +105,7 @@ async fn a_merged_lead_goes_on_under_the_id_that_survived() {
             row["Referral_Identifier__c"] == id.as_str()
         })
         .await;
+    world.idle().await;
     let deal = world.deal(&id).await.expect("a deal");
     assert_eq!(deal.links[0].record.id.as_str(), survivor);
     world.finish().await;
@@ -144,6 +145,7 @@ async fn a_merged_lead_of_dynamics_goes_on_or_waits_for_a_person() {
         }
         let marked = || carries(&crm.row("lead", &survivor).expect("a lead"));
         world.until_true("the survivor carries the referral", marked).await;
+        world.idle().await;
         let deal = world.deal(&id).await.expect("a deal");
         assert_eq!(deal.links[0].record.id.as_str(), survivor);
         assert_eq!(world.state(&id), "New/Pending", "the referral is not declined");

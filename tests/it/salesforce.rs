@@ -163,6 +163,20 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
     world.sandbox.salesforce.set_quota(10_000);
     spend_up_to(&world, 8_500);
     world.until_true("the feeds stop at the reserve", || throttled(&world)).await;
+    let status = world.ask("/status").await;
+    let told = status["alerts"].to_string();
+    assert!(
+        told.contains("daily quota of Salesforce") && told.contains("asked again at"),
+        "{told}"
+    );
+    let system = &status["accounts"][0]["systems"][1];
+    assert_eq!((&system["name"], &system["state"]), (&json!("salesforce"), &json!("paused")));
+    assert!(system["resting_since"].is_string(), "{system}");
+    let labels = "{account=\"contoso\",system=\"salesforce\"}";
+    let metrics = world.metrics().await;
+    assert!(metrics.contains(&format!("cosell_sync_system_paused{labels} 1")), "{metrics}");
+    world.sandbox.clock.advance(Duration::from_secs(16 * 60));
+    world.until_said(AuditKind::Alerted, "daily quota of Salesforce").await;
     world.edit_sales(&other, json!({ "CloseDate": "2027-08-31" }));
     world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 71_000 } }));
     let arrived = || world.sales(&id).is_some_and(|row| number(&row["Amount"]) == Some(71_000.0));
@@ -193,6 +207,8 @@ async fn a_quota_that_is_nearly_gone_is_left_to_people_and_caught_up_later() {
             text(&date).starts_with("2027-08-31")
         })
         .await;
+    let status = world.ask("/status").await;
+    assert!(!status["alerts"].to_string().contains("quota"), "it is over: {status}");
     assert!(world.trail(Some(AuditKind::Retried)).await.is_empty(), "waiting uses up no try");
     world.finish().await;
 }

@@ -10,7 +10,12 @@ async fn plans_are_recorded_once_and_compared_with_what_later_happened() {
     let world = Setup::new().set("sync.shadow", true).start().await;
     let before = world.writes();
     let id = world.seed(json!({ "status": "Active", "substatus": "Accepted" }));
-    world.until_said(AuditKind::WouldWrite, "Would create the opportunity in Salesforce").await;
+    let plan =
+        world.until_said(AuditKind::WouldWrite, "Would create the opportunity in Salesforce").await;
+    let field = |name: &str| plan.entry.fields.iter().find(|change| change.field == name);
+    let value = field("details.dealValue").map(|change| change.after.to_string());
+    assert_eq!(value.as_deref(), Some("50,000"), "what it would be given: {plan:?}");
+    assert_eq!(field("stage").map(|change| change.after.to_string()).as_deref(), Some("active"));
     // As another tool, or a person, makes them.
     let carries = json!({
         "pc_referralidentifier": id.as_str(), "pc_syncwithpartnercenter": true,

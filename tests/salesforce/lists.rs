@@ -207,16 +207,23 @@ async fn a_list_that_is_neither_done_nor_goes_on_is_not_taken_for_whole() {
     let world = world_with(SandboxOptions::default()).await;
     let id = world.seed(&json!({}));
     world.read(&id).await;
-    let list = json!({ "totalSize": 3, "done": false, "records": [] });
-    let row = json!({ "Id": id.as_str(), "OpportunityLineItems": list });
-    let body = json!({ "totalSize": 1, "done": true, "records": [row] });
-    let effect = FaultEffect::Answer {
-        status: 200,
-        retry_after: None,
-        content_type: "application/json".to_owned(),
-        body: body.to_string(),
-    };
-    world.fault("GET", "/query?", effect);
-    let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
-    assert!(matches!(odd, Err(ConnectError::Broken(_))), "{odd:?}");
+    for (is_done, believed) in [(true, true), (false, false)] {
+        // The row is whole in all other ways, so that nothing but the list can be refused.
+        let mut row = world.held(&id);
+        row["OpportunityLineItems"] = json!({ "totalSize": 0, "done": is_done, "records": [] });
+        let body = json!({ "totalSize": 1, "done": true, "records": [row] });
+        let effect = FaultEffect::Answer {
+            status: 200,
+            retry_after: None,
+            content_type: "application/json".to_owned(),
+            body: body.to_string(),
+        };
+        world.fault("GET", "/query?", effect);
+        let odd = world.client.fetch(OPPORTUNITY, &id, &world.shape()).await;
+        match odd {
+            Ok(Some(_)) => assert!(believed, "done is {is_done}"),
+            Err(ConnectError::Broken(_)) => assert!(!believed, "done is {is_done}"),
+            other => panic!("done is {is_done}: {other:?}"),
+        }
+    }
 }

@@ -1,6 +1,10 @@
 //! Provisioning an empty organisation, and doing it again.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use cosell_sync::connect::crm::{Crm, Provision, ProvisionStep, Remark, SellerAccess, WantedField};
+use cosell_sync::connect::error::ConnectError;
 use cosell_sync::connect::salesforce::sandbox::SandboxOptions;
 use cosell_sync::connect::sandbox::FaultEffect;
 use cosell_sync::domain::id::RecordKind;
@@ -67,6 +71,21 @@ async fn an_empty_organisation_is_prepared_once() {
     assert!(schema.keys.contains(&"Referral_Identifier__c".to_owned()));
 }
 
+/// What opportunities and leads share is planned for both, in the same words: whoever shows both
+/// plans can tell what is there once.
+#[tokio::test]
+async fn what_both_kinds_share_is_named_alike() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    let mut plans = Vec::new();
+    for kind in [RecordKind::Opportunity, RecordKind::Lead] {
+        let wanted = Provision { kind, ..wanted("") };
+        let steps = world.client.provision(&wanted, true).await.expect("a plan");
+        plans.push(steps.into_iter().map(|step| step.what).collect::<BTreeSet<_>>());
+    }
+    let shared: Vec<&String> = plans[0].intersection(&plans[1]).collect();
+    assert_eq!(shared.len(), 4, "the set, its assignment, accounts, contacts: {shared:?}");
+}
+
 #[tokio::test]
 async fn a_foreign_prefix_is_advice_and_never_made() {
     let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
@@ -103,6 +122,85 @@ async fn a_hidden_field_is_refused_and_found_when_granted() {
     assert!(refused.is_err_and(|error| error.to_string().contains("Sync_Token__c")));
     world.client.provision(&wanted(""), false).await.expect("a preparation");
     world.read(&id).await;
+}
+
+/// A field of a related row that nobody shows us fails the query: it is told by its path, so that
+/// its row can be left out, and found again once it is granted.
+#[tokio::test]
+async fn a_hidden_field_of_a_related_row_is_told_by_its_path() {
+    let mut world = World::plain().await;
+    let paths = [
+        "Name",
+        "Account.Name",
+        "Owner.Email",
+        "Contact.Email",
+        "Contact.Account.Name",
+        "OpportunityLineItems.Product2.Name",
+        "OpportunityTeamMembers.User.Email",
+    ];
+    let mut asked: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    assert_eq!(unreadable, [""; 0], "all are there");
+
+    world.sandbox.hide_field("Contact", "Email");
+    world.sandbox.hide_field("Product2", "Name");
+    world.fields.push("Contact.Email".to_owned());
+    let refused = world.client.changes(OPPORTUNITY, None, &world.shape()).await;
+    assert!(matches!(refused, Err(ConnectError::Rejected(_))), "{refused:?}");
+    asked.extend(["Contact.Nothing", "Nothing.Name", "Nothing"].map(str::to_owned));
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    let hidden = ["Contact.Email", "OpportunityLineItems.Product2.Name"];
+    assert_eq!(unreadable, [&hidden[..], &["Contact.Nothing", "Nothing.Name", "Nothing"]].concat());
+    world.fields.pop();
+    world.client.changes(OPPORTUNITY, None, &world.shape()).await.expect("the feed goes on");
+
+    let set = json!({ "Name": "Given", "Label": "Given" });
+    let set = world.sandbox.create_as_person("PermissionSet", &set).expect("a set");
+    let grant = json!({
+        "ParentId": set, "SobjectType": "Contact", "Field": "Contact.Email",
+        "PermissionsRead": true,
+    });
+    world.sandbox.create_as_person("FieldPermissions", &grant).expect("a grant");
+    let user = world.sandbox.integration_user();
+    let given = json!({ "AssigneeId": user, "PermissionSetId": set });
+    world.sandbox.create_as_person("PermissionSetAssignment", &given).expect("an assignment");
+    world.clock.advance(Duration::from_secs(61));
+    let unreadable = world.client.unreadable(OPPORTUNITY, &asked).await.expect("an answer");
+    assert!(!unreadable.contains(&"Contact.Email".to_owned()), "{unreadable:?}");
+}
+
+/// Products are read with an opportunity; their rights do not follow those of opportunities.
+#[tokio::test]
+async fn products_can_be_read_where_they_are_mapped() {
+    let world = World::new(SandboxOptions::empty_org(), |_| {}).await;
+    world.sandbox.hide_object("Product2");
+    let products = ["OpportunityLineItems.Product2.Name".to_owned()];
+    let unreadable = world.client.unreadable(OPPORTUNITY, &products).await.expect("an answer");
+    assert_eq!(unreadable, products, "nobody has granted them");
+    let mut wanted = wanted("");
+    let granted = |steps: &[ProvisionStep]| {
+        let about = |step: &&ProvisionStep| step.what.contains("Product2");
+        steps.iter().filter(about).map(|step| step.outcome.clone()).collect::<Vec<_>>()
+    };
+    let steps = world.client.provision(&wanted, true).await.expect("a plan");
+    assert_eq!(granted(&steps), [""; 0], "not mapped, not granted");
+    wanted.watched = vec!["Name".to_owned(), "OpportunityLineItems".to_owned()];
+    let remarks = world.client.examine(&wanted).await.expect("remarks");
+    assert!(remarks.iter().any(|remark| remark.what.contains("may not read Product2")));
+    let steps = world.client.provision(&wanted, true).await.expect("a plan");
+    assert_eq!(granted(&steps), ["would create"]);
+    let steps = world.client.provision(&wanted, false).await.expect("a preparation");
+    assert_eq!(granted(&steps), ["created"], "{steps:?}");
+    let rights = world.sandbox.rows("ObjectPermissions");
+    for table in ["Product2", "Pricebook2"] {
+        let right = rights.iter().find(|row| row["SobjectType"] == table).expect(table);
+        assert_eq!(right["PermissionsRead"], json!(true), "{table}");
+        assert_ne!(right["PermissionsEdit"], json!(true), "{table}: no more than is needed");
+    }
+    let unreadable = world.client.unreadable(OPPORTUNITY, &products).await.expect("an answer");
+    assert_eq!(unreadable, [""; 0]);
+    let remarks = world.client.examine(&wanted).await.expect("remarks");
+    assert!(remarks.iter().all(|remark| !remark.what.contains("Product2")), "{remarks:?}");
 }
 
 /// An organisation that gives nobody anything: rows that only a permission set opens.

@@ -58,6 +58,7 @@ mod partner_center;
 mod people;
 mod random;
 mod relinking;
+mod rereading;
 mod restored;
 mod scenarios;
 mod store;

@@ -75,6 +75,11 @@ impl Bench {
         let place = format!("{} killed at {point}", self.crm);
         let broken = check::broken_rules(&self.sim);
         assert!(broken.is_empty(), "{place}: {broken:?}");
+        assert_eq!(
+            check::untold(&self.sim),
+            [],
+            "{place}: every write is told, whatever was cut off"
+        );
         assert!(self.sim.dead_letters().is_empty(), "{place}: nobody has to help");
         let deal = &self.sim.deals()[0];
         assert_eq!(deal.links[0].record.id.as_str(), self.new, "{place}: the link moved");

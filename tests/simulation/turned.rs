@@ -8,6 +8,7 @@ use cosell_sync::domain::stage::Stage;
 use cosell_sync::store::{AuditQuery, Commit, Store};
 use serde_json::{Value as Json, json};
 
+use crate::check;
 use crate::creation::Plan;
 use crate::dice::finish;
 use crate::harness::{Setup, Sim};
@@ -118,6 +119,7 @@ fn what_the_seller_goes_on_with_stays_wherever_the_process_is_killed() {
                 let wrote = bench.edit(&opportunity);
                 bench.rest();
                 bench.check(&opportunity, &wrote, &format!("{crm} killed at {point}"));
+                assert_eq!(check::untold(&bench.sim), [], "{crm} killed at {point}: all is told");
             }
         }
         assert!(between > 0, "{crm}: it was killed between the write and its end");

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use axum::Router;
 use cosell_sync::connect::crm::Crm;
 use cosell_sync::connect::salesforce::sandbox::{SalesforceSandbox, SandboxOptions};
 use cosell_sync::connect::salesforce::{Auth, RefreshTokenVault, Salesforce, Settings};
@@ -86,13 +87,22 @@ pub(crate) fn fields(object: &Json) -> Fields {
 impl World {
     /// A fresh organisation and a client that `change` may set up.
     pub(crate) async fn new(options: SandboxOptions, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::behind(options, change, |router| router).await
+    }
+
+    /// As [`World::new`], behind whatever `gateway` puts before the organisation.
+    pub(crate) async fn behind(
+        options: SandboxOptions,
+        change: impl FnOnce(&mut Settings),
+        gateway: impl FnOnce(Router) -> Router,
+    ) -> Self {
         // The program does this once; an error says that another test of this process did it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let start = Timestamp::parse("2026-09-01T10:00:00Z").expect("an instant");
         let clock = SandboxClock::frozen(start);
         let sandbox = SalesforceSandbox::new(options.clone(), clock.clone());
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let serving = serve(sandbox.router(), listen).await.expect("a port");
+        let serving = serve(gateway(sandbox.router()), listen).await.expect("a port");
         let mut settings = settings(&serving, &options);
         change(&mut settings);
         let client = client(settings, &clock, None);

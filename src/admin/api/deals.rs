@@ -34,7 +34,7 @@ pub(super) async fn list(
 ) -> Result<Json<Json_>, Problem> {
     let account = optional_account(&admin, page.account.as_deref())?;
     let limit = page_size(page.limit);
-    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?, admin.clock.now());
+    let waiting = waiting(&admin).await?;
     let mut after = page.after.map(DealId::new);
     let mut items = Vec::new();
     let mut looked_at = 0;
@@ -45,7 +45,7 @@ pub(super) async fn list(
         for deal in deals {
             if items.len() < limit {
                 after = Some(deal.id.clone());
-                if !page.held || deal.needs_a_person() {
+                if !page.held || deal.needs_a_person() || waiting.holds(&deal) {
                     items.push(DealLine::of(&deal, &waiting));
                 }
             }
@@ -60,6 +60,12 @@ pub(super) async fn list(
     Ok(Json(json!({ "items": items, "next": next })))
 }
 
+async fn waiting(admin: &Admin) -> Result<Waiting, Problem> {
+    let waiting = admin.store.waiting(MOST_WAITING).await?;
+    let held = admin.store.dead_letters(None, MOST_WAITING).await?;
+    Ok(Waiting::of(&waiting, &held, admin.clock.now()))
+}
+
 /// `GET /deals/{id}`: one deal with its links, bases, holds and intents.
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
@@ -68,7 +74,7 @@ pub(super) async fn show(
     let deal = admin.store.deal(&DealId::new(id.clone())).await?.ok_or_else(|| {
         Problem::not_found(format!("There is no deal `{id}`."), "List them with `links`.")
     })?;
-    let waiting = Waiting::of(admin.store.waiting(MOST_WAITING).await?, admin.clock.now());
+    let waiting = waiting(&admin).await?;
     Ok(Json(json!({ "summary": DealLine::of(&deal, &waiting), "deal": deal })))
 }
 

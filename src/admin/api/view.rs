@@ -10,6 +10,7 @@ use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::notice::{Notice, Source, Subject};
 use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
+use crate::store::DeadLetter;
 
 /// One line of the list of deals.
 #[derive(Debug, Serialize)]
@@ -39,25 +40,43 @@ struct LinkLine {
     parked: Vec<Parked>,
 }
 
-/// What waits in the inbox, to tell *waiting* from *in sync*.
-pub(super) struct Waiting(BTreeSet<(String, Subject)>);
+/// What waits in the inbox and what is held, to tell *waiting* and *needs attention* from *in sync*.
+#[derive(Default)]
+pub(super) struct Waiting {
+    waits: BTreeSet<(String, Subject)>,
+    held: BTreeSet<(String, Subject)>,
+}
 
 impl Waiting {
-    /// From the notices that wait. A deadline that the daemon watches is no work that waits.
-    pub(super) fn of(notices: Vec<Notice>, now: Timestamp) -> Self {
-        let subjects = notices.into_iter().filter(|notice| !is_deadline(notice, now));
-        Self(subjects.map(|one| (one.notice.account.to_string(), one.notice.subject)).collect())
+    /// From the notices that wait and those that are held. A deadline that the daemon watches is no
+    /// work that waits.
+    pub(super) fn of(waiting: &[Notice], held: &[DeadLetter], now: Timestamp) -> Self {
+        let key =
+            |notice: &Notice| (notice.notice.account.to_string(), notice.notice.subject.clone());
+        Self {
+            waits: waiting.iter().filter(|one| !is_deadline(one, now)).map(key).collect(),
+            held: held.iter().map(|letter| key(&letter.notice)).collect(),
+        }
+    }
+
+    /// Whether a notice about the deal is held: a record that could not be made has no link to show it.
+    pub(super) fn holds(&self, deal: &Deal) -> bool {
+        names(&self.held, deal)
     }
 
     fn has(&self, deal: &Deal) -> bool {
-        let account = deal.account.to_string();
-        let own = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
-        let referrals = own.map(|id| Subject::Referral(id.clone()));
-        let records = deal.links.iter().map(|link| Subject::Record(link.record.clone()));
-        let mut subjects =
-            referrals.chain(records).chain(std::iter::once(Subject::Deal(deal.id.clone())));
-        subjects.any(|subject| self.0.contains(&(account.clone(), subject)))
+        names(&self.waits, deal)
     }
+}
+
+fn names(all: &BTreeSet<(String, Subject)>, deal: &Deal) -> bool {
+    let account = deal.account.to_string();
+    let own = deal.referral_id.iter().chain(&deal.microsoft_referral_id);
+    let referrals = own.map(|id| Subject::Referral(id.clone()));
+    let records = deal.links.iter().map(|link| Subject::Record(link.record.clone()));
+    let mut subjects =
+        referrals.chain(records).chain(std::iter::once(Subject::Deal(deal.id.clone())));
+    subjects.any(|subject| all.contains(&(account.clone(), subject)))
 }
 
 /// Whether a notice only wakes the daemon at a later moment, for example before a referral expires.
@@ -99,7 +118,7 @@ impl DealLine {
 /// The word for people.
 pub(super) fn state(deal: &Deal, stage: Option<Stage>, waiting: &Waiting) -> &'static str {
     let paused = |link: &Link| link.state == LinkState::Paused;
-    if deal.hold().is_some() {
+    if deal.hold().is_some() || waiting.holds(deal) {
         "needs attention"
     } else if waiting.has(deal) || !deal.intents.is_empty() {
         "waiting"
@@ -141,6 +160,7 @@ mod tests {
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             stage_doubtful: false,
+            stage_seen: None,
             hold: None,
             told: Vec::new(),
             pending: Vec::new(),
@@ -175,7 +195,7 @@ mod tests {
         ];
         for (links, state, word, alert, why) in table {
             let deal = deal(links, state);
-            let none = Waiting::of(Vec::new(), Timestamp::from_millis(0));
+            let none = Waiting::default();
             let line = DealLine::of(&deal, &none);
             assert_eq!((line.state, line.alert.is_some()), (word, alert), "{why}");
         }

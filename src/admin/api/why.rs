@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json_, json};
 
 use super::super::extract::Asked;
+use super::super::operations::ParkedField;
 use super::super::{Admin, Problem};
 use super::deals::MOST_WAITING;
 use super::view::{DealLine, Waiting, is_deadline};
@@ -60,15 +61,28 @@ pub(super) async fn why(
             "Give the id of a referral, of a record, or of a deal as `links` shows them.",
         ));
     }
-    let waiting = Waiting::of(waiting, now);
+    let waiting = Waiting::of(&waiting, &letters, now);
     let summary = deal.as_ref().map(|deal| DealLine::of(deal, &waiting));
+    let parked = deal.as_ref().map(|deal| left_out(&admin, deal)).unwrap_or_default();
     Ok(Json(json!({
         "summary": summary,
         "story": story,
         "waiting": queued,
         "deadlines": deadlines,
         "held": held,
+        "parked": parked,
     })))
+}
+
+/// The rows that are left out for every record of a kind that the deal has; not those that may lack
+/// their field.
+fn left_out(admin: &Admin, deal: &Deal) -> Vec<ParkedField> {
+    let parked = admin.operations.parked(&deal.account).into_iter();
+    let concerns = |field: &ParkedField| {
+        let of = |key: &RecordKey| (key.crm, key.kind) == (field.crm, field.kind);
+        !field.row.optional && deal.links.iter().any(|link| of(&link.record))
+    };
+    parked.filter(concerns).collect()
 }
 
 /// What happened to a deal, oldest first.

@@ -40,8 +40,13 @@ pub(super) async fn look(parts: &Parts, account: &Account, part: &CrmPart) -> Ve
         if mapping.crm() != part.name() {
             continue;
         }
-        match part.crm.describe(mapping.kind()).await {
-            Ok(schema) => compare(&mut notes, &mapping, &schema),
+        let paths = &mapping.shape().fields;
+        let described = async {
+            let schema = part.crm.describe(mapping.kind()).await?;
+            Ok((schema, part.crm.unreadable(mapping.kind(), paths).await?))
+        };
+        match described.await {
+            Ok((schema, unreadable)) => compare(&mut notes, &mapping, &schema, &unreadable),
             Err(fault) => notes.fault(&fault, "Give our user the right to read the schema."),
         }
         match part.crm.examine(&provisioning::wanted(&mapping)).await {
@@ -67,18 +72,19 @@ async fn events(notes: &mut Notes<'_>, part: &CrmPart, mapping: &Mapping) {
     }
 }
 
-/// The mapping against the live table.
-fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
+/// The mapping against the live table, and the paths from it that cannot be read.
+fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema, unreadable: &[String]) {
     let kind = mapping.kind();
     let control = mapping.control();
     let optional = mapping.optional_fields();
     let required = [&control.referral_id, &control.sync, &control.audit];
     let mut missing = 0;
     for field in &mapping.shape().fields {
-        let own = field.split('.').next().unwrap_or(field);
-        if is_there(schema, field) {
-            continue;
-        }
+        let own = match (is_there(schema, field), unreadable.contains(field)) {
+            (true, false) => continue,
+            (true, true) => field,
+            (false, _) => field.split('.').next().unwrap_or(field),
+        };
         missing += 1;
         let text = format!("The {kind} has no field {own}.");
         let make = "Make it with `cosell-sync provision --apply`, or correct the mapping file.";

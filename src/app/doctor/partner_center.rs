@@ -27,9 +27,10 @@ pub(super) async fn look(parts: &Parts, account: &Account) -> Vec<Finding> {
             return notes.found;
         }
         Err(fault) => {
+            let login = parts.command(name, "login");
             notes.fault(
                 &fault,
-                "Sign in with `cosell-sync login`, as a user of the partner tenant.",
+                &format!("Sign in with `{login}`, as a user of the partner tenant."),
             );
             return notes.found;
         }

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::AppError;
-use crate::config::{Config, SecretSource};
+use crate::config::{Config, Holds, SecretSource};
 use crate::connect::http::HttpSettings;
+use crate::connect::http::jwt::{SigningKey, certificate_der};
 use crate::domain::secret::{ExposeSecret, SecretString};
 use crate::store::seal::Sealer;
 
@@ -46,6 +47,26 @@ pub(in crate::app) fn sealer(config: &Config) -> Result<Option<Sealer>, AppError
         ))
     })?;
     Sealer::new(&bytes).map(Some).map_err(|error| settings_error(key)(error.to_string()))
+}
+
+/// Whether what a setting names can be used; the error is a sentence without any part of it.
+///
+/// # Errors
+///
+/// The sentence.
+pub fn usable(holds: Holds, bytes: &[u8]) -> Result<(), String> {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    match holds {
+        Holds::Text => Ok(()),
+        Holds::StoreKey => from_hex(text)
+            .map(drop)
+            .ok_or_else(|| "the key is not 64 hexadecimal digits".to_owned()),
+        Holds::PrivateKey => SigningKey::from_pem(bytes).map(drop),
+        Holds::CertificateAndKey => {
+            certificate_der(bytes).and_then(|_| SigningKey::from_pem(bytes)).map(drop)
+        }
+        Holds::Certificates => certificate_der(bytes).map(drop),
+    }
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {

@@ -22,6 +22,7 @@ use crate::sync::breaker::Breaker;
 
 pub(super) use crms::salesforce_client;
 pub(super) use doors::entrances;
+pub use files::usable;
 pub(super) use files::{admin_token, sealer};
 pub(super) use partner_center::{
     partner_center_client, partner_center_secret, partner_center_vault, partner_center_verifier,

@@ -13,6 +13,7 @@ use super::limits::{Budget, Parallelism};
 use super::odata;
 use super::settings::Settings;
 use super::wire::{self, Condition, Failure};
+use crate::connect::crm::Quota;
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
@@ -167,6 +168,11 @@ impl Client {
     /// Requests of the last day and how many may be made.
     pub(super) fn budget(&self) -> (u64, u64) {
         self.budget.state()
+    }
+
+    /// Where our own daily budget stands.
+    pub(super) fn quota(&self) -> Quota {
+        self.budget.quota(self.now())
     }
 
     /// The time now.

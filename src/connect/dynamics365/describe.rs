@@ -8,8 +8,10 @@ use serde_json::Value as Json;
 use super::Dynamics365;
 use super::client::{rows, text};
 use super::metadata::{Attribute, Table, definition, label};
+use super::select::Selection;
 use crate::connect::crm::{FieldSchema, TableSchema};
 use crate::connect::error::ConnectError;
+use crate::domain::id::RecordKind;
 
 /// What the typed definitions add to a column.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +40,28 @@ impl Dynamics365 {
             tracks_changes: table.tracks_changes,
             related: None,
         })
+    }
+
+    /// Those paths of more than one step that lead to no column that we may read. Columns of the table
+    /// itself are told by its schema.
+    pub(super) async fn unreadable_paths(
+        &self,
+        kind: RecordKind,
+        paths: &[String],
+    ) -> Result<Vec<String>, ConnectError> {
+        let table = self.metadata.table(&self.client, kind.as_str()).await?;
+        let mut unreadable = Vec::new();
+        for path in paths.iter().filter(|path| path.contains('.')) {
+            let only = std::iter::once(path.as_str());
+            match Selection::new(&self.client, &self.metadata, &table, only).await {
+                Ok(_) => {}
+                Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => {
+                    unreadable.push(path.clone());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unreadable)
     }
 
     async fn details(&self, table: &str) -> Result<HashMap<String, Details>, ConnectError> {

@@ -233,7 +233,9 @@ impl Dynamics365 {
                 self.own_link(delta)?;
                 cursor.begin(Start::Delta(delta.to_owned()));
             }
-            (None, _, Start::Modified(_)) => cursor.end_poll(self.modified_overlap),
+            (None, _, Start::Modified(_)) => {
+                cursor.end_poll(self.modified_overlap, self.client.now());
+            }
             (None, None, _) => {
                 return Err(ConnectError::Broken(
                     "the feed answered without a link to go on from".to_owned(),
@@ -271,13 +273,15 @@ impl Cursor {
         }
     }
 
-    fn end_poll(&mut self, overlap: std::time::Duration) {
+    /// Begins the next poll where this one saw its newest row. A stamp that lies ahead, such as an
+    /// import can leave, must not lead past the changes of until then.
+    fn end_poll(&mut self, overlap: std::time::Duration, now: Timestamp) {
         let newest = self.seen.values().map(|(_, at)| *at).max();
         let before = match self.start {
             Start::Modified(since) => since,
             Start::Full | Start::Delta(_) => None,
         };
-        let since = newest.max(before);
+        let since = newest.max(before).map(|since| since.min(now));
         if let Some(since) = since {
             self.seen.retain(|_, (_, at)| *at >= since.minus(overlap));
         }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OnceCell};
 
 use super::settings::RequestLedger;
+use crate::connect::crm::Quota;
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
@@ -90,9 +91,7 @@ impl Budget {
         }
         let used: u64 = state.hours.iter().map(|(_, count)| count).sum();
         if used + requests > self.usable {
-            let oldest = state.hours.front().map_or(hour, |(oldest, _)| *oldest);
-            let free_at = Timestamp::from_millis(oldest * HOUR_MILLIS).plus(COUNTS_FOR);
-            return Err(free_at.since(now).max(Duration::from_secs(1)));
+            return Err(free_at(&state.hours, hour).since(now).max(Duration::from_secs(1)));
         }
         match state.hours.back_mut() {
             Some((last, count)) if *last == hour => *count += requests,
@@ -106,11 +105,27 @@ impl Budget {
         Ok(serde_json::to_string(&state.hours).ok())
     }
 
+    /// Where our own daily budget stands; the platform does not tell what others use.
+    pub(super) fn quota(&self, now: Timestamp) -> Quota {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let hour = hour_of(now);
+        let counts = state.hours.iter().filter(|(at, _)| *at > hour - 25);
+        let used = counts.map(|(_, count)| count).sum();
+        let until = (used >= self.usable).then(|| free_at(&state.hours, hour));
+        Quota { used, allowed: self.usable, polling_rests_until: until, all_rests_until: until }
+    }
+
     /// Requests made in the last day, and how many may be.
     pub(super) fn state(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         (state.hours.iter().map(|(_, count)| count).sum(), self.usable)
     }
+}
+
+/// When the oldest hour no longer counts.
+fn free_at(hours: &Hours, now: i64) -> Timestamp {
+    let oldest = hours.front().map_or(now, |(oldest, _)| *oldest);
+    Timestamp::from_millis(oldest * HOUR_MILLIS).plus(COUNTS_FOR)
 }
 
 fn hour_of(now: Timestamp) -> i64 {
@@ -220,6 +235,9 @@ mod tests {
         let later = start.plus(Duration::from_secs(7200));
         let wait = Duration::from_secs(23 * 3600 - 1800);
         assert_eq!(budget.take(1, later), Err(wait), "to 11:00 tomorrow");
+        let told = budget.quota(later);
+        assert_eq!((told.used, told.allowed, told.all_rests_until), (3, 3, Some(later.plus(wait))));
+        assert_eq!(budget.quota(later.plus(wait)).all_rests_until, None, "two are free then");
         assert_eq!(budget.take(2, later.plus(wait)), Ok(None), "two are free then");
         assert!(budget.take(1, later.plus(wait)).is_err(), "the third not before 12:00");
         assert_eq!(budget.state(), (3, 3));

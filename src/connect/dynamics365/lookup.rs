@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::client::{Client, rows};
 use super::merged::only_survivors;
-use super::metadata::Table;
+use super::metadata::{Table, is_younger};
 use super::odata::{guid, literal, refuse};
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
@@ -72,7 +72,7 @@ impl Lookups {
         let now = client.now();
         let known = self.found.lock().unwrap_or_else(PoisonError::into_inner).get(sought).cloned();
         if let Some((id, at)) = known
-            && now.since(at) < self.age
+            && is_younger(at, now, self.age)
         {
             return Ok(Some(id));
         }

@@ -166,7 +166,7 @@ impl Metadata {
         let known = self.children.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         if let Some((child, read_at)) = known {
             let age = if child.is_some() { self.age } else { RECHECK };
-            if client.now().since(read_at) < age {
+            if is_younger(read_at, client.now(), age) {
                 return Ok(child);
             }
         }
@@ -235,7 +235,7 @@ impl Metadata {
     ) -> Result<Arc<Table>, ConnectError> {
         let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         if let Some(table) = known
-            && client.now().since(table.read_at) < age
+            && is_younger(table.read_at, client.now(), age)
         {
             return Ok(table);
         }
@@ -244,6 +244,12 @@ impl Metadata {
         tables.insert(name.to_owned(), Arc::clone(&table));
         Ok(table)
     }
+}
+
+/// Whether something read then is younger than `age` now. What was read by a clock that was ahead is
+/// not: it would stay young for as long as that clock was ahead.
+pub(super) fn is_younger(read_at: Timestamp, now: Timestamp, age: Duration) -> bool {
+    read_at <= now && now.since(read_at) < age
 }
 
 /// The address of a table's definition.
@@ -408,7 +414,25 @@ fn key(json: &Json) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{Attribute, by_rule};
+    use std::time::Duration;
+
+    use super::{Attribute, by_rule, is_younger};
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn what_a_clock_that_was_ahead_has_read_is_not_young() {
+        let (read_at, age) = (Timestamp::from_millis(1_000_000), Duration::from_secs(60));
+        let second = Duration::from_secs(1);
+        let table = [
+            (read_at, true, "this very moment"),
+            (read_at.plus(age).minus(second), true, "within its age"),
+            (read_at.plus(age), false, "after it"),
+            (read_at.minus(second), false, "the clock was ahead"),
+        ];
+        for (now, expected, why) in table {
+            assert_eq!(is_younger(read_at, now, age), expected, "{why}");
+        }
+    }
 
     #[test]
     fn ways_are_named_by_the_platforms_rules() {

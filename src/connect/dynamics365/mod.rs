@@ -41,7 +41,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 
 use crate::connect::crm::{
-    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Quota, Remark, Row, Search, TableSchema,
 };
 use crate::connect::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
@@ -152,6 +152,14 @@ impl Crm for Dynamics365 {
         self.schema(kind.as_str()).await
     }
 
+    async fn unreadable(
+        &self,
+        kind: RecordKind,
+        paths: &[String],
+    ) -> Result<Vec<String>, ConnectError> {
+        self.unreadable_paths(kind, paths).await
+    }
+
     async fn fetch(
         &self,
         kind: RecordKind,
@@ -225,6 +233,10 @@ impl Crm for Dynamics365 {
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         self.change_page(kind, cursor, shape).await
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        Some(self.client.quota())
     }
 
     async fn provision(

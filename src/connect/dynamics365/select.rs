@@ -147,6 +147,12 @@ impl Selection {
         let modified = text("modifiedon").and_then(Timestamp::parse).ok_or_else(|| {
             ConnectError::Broken(format!("the {} {id} has no modifiedon", table.name))
         })?;
+        let many = self.outputs.iter().filter(|output| output.many).flat_map(|output| &output.ways);
+        let mut cut = many.filter(|way| row.get(format!("{way}@odata.nextLink")).is_some());
+        if let Some(way) = cut.next() {
+            let what = format!("the {} {id} has more {way} than one answer holds", table.name);
+            return Err(ConnectError::Broken(what));
+        }
         Ok(Record {
             key: RecordKey { crm: CrmName::Dynamics365, kind, id: RecordId::new(id) },
             version: Version(version.to_owned()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::client::{Client, rows, text};
-use super::metadata::{RECHECK, definition};
+use super::metadata::{RECHECK, definition, is_younger};
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
@@ -38,7 +38,7 @@ impl Statuses {
         let known = self.tables.lock().unwrap_or_else(PoisonError::into_inner).get(table).cloned();
         if let Some((pairs, read_at)) = known {
             let age = if pairs.contains(&(state, sought)) { self.age } else { RECHECK };
-            if client.now().since(read_at) < age {
+            if is_younger(read_at, client.now(), age) {
                 return Ok(of(&pairs, state));
             }
         }

@@ -361,6 +361,10 @@ fn lost(purpose: Purpose, place: &str, error: &reqwest::Error) -> ConnectError {
 }
 
 #[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
+
+#[cfg(test)]
 mod tests {
     use std::time::Duration;
 

@@ -6,6 +6,7 @@ use url::Url;
 use super::client::Client;
 use super::referrals::broken;
 use super::settings::Family;
+use super::slot::without_secrets;
 use super::wire;
 use crate::connect::error::{ConnectError, Refusal};
 use crate::connect::http::address::encode;
@@ -171,7 +172,7 @@ fn slot(answer: &Answer) -> Result<Option<WebhookSlot>, ConnectError> {
 /// The registration was written by another tool in the meantime. Its address is shown without what
 /// may hold a secret.
 fn taken(theirs: &WebhookSlot) -> ConnectError {
-    let address = theirs.url.split(['?', '#']).next().unwrap_or_default();
+    let address = without_secrets(&theirs.url);
     ConnectError::Exists(Refusal {
         code: "slotTaken".to_owned(),
         message: format!("another tool has just registered {address}"),

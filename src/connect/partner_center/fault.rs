@@ -51,6 +51,9 @@ pub(super) fn is_stale_token(answer: &Answer) -> bool {
     answer.status == 401 && refusal(answer).code != "900421"
 }
 
+/// What is said of a body that is not the service's.
+const NO_JSON: &str = "the answer is not JSON";
+
 fn throttled(answer: &Answer, now: Timestamp) -> Option<Duration> {
     let named = answer.header("retry-after").is_some();
     match answer.status {
@@ -78,6 +81,13 @@ fn by_code(refusal: &Refusal) -> Option<ConnectError> {
 fn by_status(refusal: Refusal, purpose: Purpose) -> ConnectError {
     match (refusal.status, purpose) {
         (401, _) => ConnectError::Unauthorized(format!("{TOKEN_REFUSED} ({refusal})")),
+        // The page of a gateway says nothing of a referral.
+        (404 | 410, Purpose::Read) if refusal.message == NO_JSON => {
+            ConnectError::Unavailable(refusal.to_string())
+        }
+        (404 | 410, Purpose::Write) if refusal.message == NO_JSON => {
+            ConnectError::Unknown(refusal.to_string())
+        }
         (404 | 410, _) => ConnectError::NotFound(refusal),
         (412, _) => ConnectError::Stale,
         (423, _) => ConnectError::Unavailable(refusal.to_string()),
@@ -102,7 +112,7 @@ fn refusal(answer: &Answer) -> Refusal {
     let mut refusal = Refusal { status: answer.status, request_id, ..Refusal::default() };
     let Some(Json::Object(body)) = answer.json() else {
         if !answer.body.is_empty() {
-            refusal.message = "the answer is not JSON".to_owned();
+            refusal.message = NO_JSON.to_owned();
         }
         return refusal;
     };

@@ -11,6 +11,9 @@ pub const EVENTS: [&str; 5] = [
     "test-created",
 ];
 
+/// What stands before the account in the path of our own addresses.
+pub const DOOR: &str = "webhooks/partner-center/";
+
 /// What to do about the registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SlotPlan {
@@ -74,9 +77,29 @@ fn same_address(left: &str, right: &str) -> bool {
     }
 }
 
+/// An address without what tends to hold secrets: sign-in, query, and what follows the account in an
+/// address that a daemon like this one was reached at, under whatever name.
+#[must_use]
+pub fn without_secrets(address: &str) -> String {
+    let shown = address.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = shown.split_once("://").unwrap_or(("", shown));
+    let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let host = place.rsplit('@').next().unwrap_or(place);
+    let path = match path.split_once(DOOR) {
+        Some((before, after)) => {
+            let account = after.split('/').next().unwrap_or_default();
+            format!("{before}{DOOR}{account}")
+        }
+        None => path.to_owned(),
+    };
+    let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme}://") };
+    let path = if path.is_empty() { path } else { format!("/{path}") };
+    format!("{scheme}{host}{path}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{EVENTS, SlotPlan, plan};
+    use super::{EVENTS, SlotPlan, plan, without_secrets};
     use crate::connect::partner_center_seam::WebhookSlot;
 
     const OURS: &str = "https://sync.contoso.example/webhooks/partner-center/contoso";
@@ -145,6 +168,31 @@ mod tests {
         ];
         for (current, take_over, expected, why) in table {
             assert_eq!(plan(current.as_ref(), OURS, take_over), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_its_secrets() {
+        let ours = "https://former.contoso.example/webhooks/partner-center/contoso";
+        let table = [
+            (ours.to_owned(), ours, "nothing to hide"),
+            (format!("{ours}/a-path-secret"), ours, "ours under another name"),
+            (format!("{ours}/a-path-secret/?code=1"), ours, "with a query"),
+            (
+                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso/a-path-secret"
+                    .to_owned(),
+                "https://proxy.contoso.example/sync/webhooks/partner-center/contoso",
+                "behind a path",
+            ),
+            (
+                "https://user:word@other.fabrikam.example:8443/hook?code=1#part".to_owned(),
+                "https://other.fabrikam.example:8443/hook",
+                "another tool's",
+            ),
+            ("https://other.fabrikam.example".to_owned(), "https://other.fabrikam.example", "bare"),
+        ];
+        for (address, expected, why) in table {
+            assert_eq!(without_secrets(&address), expected, "{why}");
         }
     }
 }

@@ -11,7 +11,7 @@ use super::identity::Identity;
 use super::limits::{Budget, Lane, QUOTA_WAIT};
 use super::settings::{RefreshTokenVault, Settings};
 use super::wire::{self, Failure};
-use crate::connect::crm::Probe;
+use crate::connect::crm::{Probe, Quota};
 use crate::connect::error::ConnectError;
 use crate::connect::http::{Answer, Call, Http, Purpose, Token, TokenCache};
 use crate::domain::clock::{Clock, Randomness};
@@ -280,10 +280,21 @@ impl Client {
         })
     }
 
+    /// Where the daily quota stands.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        self.budget.quota()
+    }
+
     /// The server's clock now, at most a second behind; our own before the first answer.
     pub(super) fn server_now(&self) -> Timestamp {
         let ahead = *self.server_ahead_millis.lock().unwrap_or_else(PoisonError::into_inner);
         Timestamp::from_millis(self.http.clock().now().as_millis() + ahead.unwrap_or(0))
+    }
+
+    /// The earlier of the server's clock and ours: what has happened by then is past on both. One
+    /// answer of a gateway whose clock is ahead cannot lead past changes.
+    pub(super) fn safe_now(&self) -> Timestamp {
+        self.server_now().min(self.now())
     }
 
     /// Waits, a little longer by chance so that many waiters do not come back in one moment.

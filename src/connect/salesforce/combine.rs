@@ -273,7 +273,7 @@ mod tests {
 
     use async_trait::async_trait;
 
-    use super::{Batch, Combiner, Crowd, FEW};
+    use super::{BURST, Batch, Combiner, Crowd, FEW};
     use crate::connect::error::ConnectError;
     use crate::domain::time::Timestamp;
 
@@ -387,31 +387,53 @@ mod tests {
         loads
     }
 
-    /// Callers that each ask again once they are answered never fill a flight, and need not wait long.
+    /// Callers that each ask again once they are answered never fill a flight, and need not wait
+    /// long, even where questions came so slowly before that a burst would be waited for.
     #[tokio::test]
     async fn nobody_waits_for_others_that_cannot_come() {
         let (millis, loads) = (Arc::<AtomicI64>::default(), Arc::<Mutex<Vec<usize>>>::default());
-        let batch = Noting { millis: millis.clone(), loads };
+        let batch = Noting { millis: millis.clone(), loads: loads.clone() };
         let combiner = Arc::new(Combiner::new(batch, Crowd::default()));
-        let callers: Vec<_> = (0..16).map(|_| combiner.clone()).collect();
-        let asked = callers.into_iter().map(|combiner| async move {
-            for _ in 0..10 {
-                combiner.ask(()).await.expect("an answer");
-            }
-        });
-        let asked = futures_util::future::join_all(asked);
         let ticking = async {
             loop {
                 tokio::task::yield_now().await;
                 millis.fetch_add(1, Ordering::SeqCst);
             }
         };
-        tokio::select! {
-            _ = asked => {}
-            () = ticking => {}
+        let asked = async {
+            ask_slowly(&combiner, &millis).await;
+            let start = millis.load(Ordering::SeqCst);
+            let callers: Vec<_> = (0..16).map(|_| combiner.clone()).collect();
+            let asked = callers.into_iter().map(|combiner| async move {
+                for _ in 0..10 {
+                    combiner.ask(()).await.expect("an answer");
+                }
+            });
+            futures_util::future::join_all(asked).await;
+            millis.load(Ordering::SeqCst) - start
+        };
+        let took = tokio::select! {
+            took = asked => took,
+            () = ticking => unreachable!("it never ends"),
+        };
+        assert!(loads.lock().expect("the loads").iter().any(|load| *load >= 16), "they share");
+        assert!(took < 4_000, "ten rounds of sixteen took {took} ms on the clock of the test");
+    }
+
+    /// So many questions, 600 ms apart, that a burst is expected, and all of them answered.
+    async fn ask_slowly(combiner: &Arc<Combiner<Noting>>, millis: &AtomicI64) {
+        let mut asked = Vec::new();
+        for _ in 0..BURST {
+            let combiner = combiner.clone();
+            asked.push(tokio::spawn(async move { combiner.ask(()).await }));
+            let next = millis.load(Ordering::SeqCst) + 600;
+            while millis.load(Ordering::SeqCst) < next {
+                tokio::task::yield_now().await;
+            }
         }
-        let took = millis.load(Ordering::SeqCst);
-        assert!(took < 2_000, "ten rounds of sixteen took {took} ms on the clock of the test");
+        for answer in asked {
+            answer.await.expect("no panic").expect("an answer");
+        }
     }
 
     #[tokio::test]

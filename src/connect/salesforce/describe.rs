@@ -308,7 +308,7 @@ impl Schemas {
         let Some(absent) = missing(&table) else {
             return Ok(table);
         };
-        if self.client.server_now().since(table.read) < FRESH {
+        if is_fresh(table.read, self.client.now()) {
             return Err(unknown_field(&table.name, &absent));
         }
         let _one_reader = self.loading.lock().await;
@@ -320,6 +320,30 @@ impl Schemas {
             Some(absent) => Err(unknown_field(&table.name, &absent)),
             None => Ok(table),
         }
+    }
+
+    /// Whether every step of a path can be read. A field that was hidden and is not any more is found
+    /// within a minute, as [`Schemas::table_with`] finds it.
+    pub(super) async fn shows(&self, table: &str, path: &str) -> Result<bool, ConnectError> {
+        let (mut name, mut rest) = (table.to_owned(), path);
+        loop {
+            let table = match self.table_with(&name, &[rest.to_owned()]).await {
+                Ok(table) => table,
+                Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => return Ok(false),
+                Err(error) => return Err(error),
+            };
+            let Some((step, further)) = rest.split_once('.') else { return Ok(true) };
+            let above = table.relation(step).and_then(|field| field.reference_to.as_deref());
+            let below = table.list(rest).map(|(way, _)| std::slice::from_ref(&way.table));
+            // Where rows of several tables may stand, only a query tells.
+            let Some([next]) = above.or(below) else { return Ok(true) };
+            (name, rest) = (next.clone(), further);
+        }
+    }
+
+    /// Forgets all schemas: the server contradicts one, and does not say which.
+    pub(super) fn forget_all(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Forgets a schema that the server contradicts.
@@ -336,7 +360,7 @@ impl Schemas {
         let (json, _) = self.client.json(&request).await?;
         let described: Described = serde_json::from_value(json)
             .map_err(|error| ConnectError::Broken(format!("the schema of {name}: {error}")))?;
-        let table = Arc::new(Table::new(described, self.client.server_now()));
+        let table = Arc::new(Table::new(described, self.client.now()));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(name.to_ascii_lowercase(), table.clone());
         Ok(table)
@@ -370,6 +394,12 @@ impl Schemas {
     }
 }
 
+/// Whether a schema that was read then need not be read again now. One that was read by a clock that
+/// was ahead must be.
+fn is_fresh(read: Timestamp, now: Timestamp) -> bool {
+    read <= now && now.since(read) < FRESH
+}
+
 fn unknown_field(table: &str, path: &str) -> ConnectError {
     wire::refused_here(
         "INVALID_FIELD",
@@ -379,4 +409,25 @@ fn unknown_field(table: &str, path: &str) -> ConnectError {
         ),
         path,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FRESH, is_fresh};
+    use crate::domain::time::Timestamp;
+
+    #[test]
+    fn a_schema_is_fresh_for_a_minute_of_a_clock_that_goes_forward() {
+        let read = Timestamp::from_millis(1_000_000);
+        let second = std::time::Duration::from_secs(1);
+        let table = [
+            (read, true, "this very moment"),
+            (read.plus(FRESH).minus(second), true, "within the minute"),
+            (read.plus(FRESH), false, "after it"),
+            (read.minus(second), false, "the clock was ahead"),
+        ];
+        for (now, expected, why) in table {
+            assert_eq!(is_fresh(read, now), expected, "{why}");
+        }
+    }
 }

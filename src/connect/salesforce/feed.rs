@@ -1,12 +1,13 @@
 //! The change feed: rows by `SystemModstamp`, deletions by the delete log.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use super::client::Request;
 use super::cursor::Cursor;
-use super::describe::Table;
+use super::describe::{Table, WayDown};
 use super::validator::fingerprint;
 use super::{Salesforce, convert, lists, soql, table_of};
 use crate::connect::crm::ChangePage;
@@ -18,6 +19,9 @@ use crate::domain::time::Timestamp;
 
 /// How far back the delete log reaches. Source: the guide of the get-deleted resource.
 const DELETE_LOG: Duration = Duration::from_secs(15 * 24 * 60 * 60);
+
+/// Most records in one query of those whose lists have changed.
+const MOST_ABOVE: usize = 100;
 
 /// How often changes of mapped lists are looked for.
 const LIST_LOOK: Duration = Duration::from_secs(60);
@@ -47,8 +51,10 @@ impl Salesforce {
             let lists = match self.below(kind, &table, &paths, shape, &mut cursor).await {
                 // What cannot be asked of a list must not stop the records: the nightly comparison
                 // reads the lists too.
-                Err(ConnectError::Rejected(_) | ConnectError::Broken(_)) => {
-                    cursor.lists = Some(self.client.server_now());
+                Err(
+                    ConnectError::Rejected(_) | ConnectError::NotFound(_) | ConnectError::Broken(_),
+                ) => {
+                    cursor.lists = Some(self.client.safe_now());
                     Vec::new()
                 }
                 lists => lists?,
@@ -74,12 +80,15 @@ impl Salesforce {
         let most = self.client.settings().page_rows;
         let soql = page_query(table, paths, shape, cursor, most);
         let path = soql::path(&self.client.data(""), "queryAll", &soql);
-        let mut batch = self.client.batch(&Request::get(path).in_background()).await?;
+        let batch = self.client.batch(&Request::get(path).in_background()).await;
+        let mut batch = batch.inspect_err(|error| self.doubt_schema(error))?;
         self.client.complete_lists(&mut batch.rows).await?;
         let server = batch
             .moment
             .date
             .ok_or_else(|| ConnectError::Broken("an answer without the server's time".into()))?;
+        // The date of a gateway whose clock is ahead must not lead past changes.
+        let server = server.min(self.client.now());
         cursor.begin(server.minus(batch.moment.elapsed), self.client.settings().feed_overlap);
         cursor.deleted.get_or_insert(whole_minute(server));
         cursor.lists.get_or_insert(server);
@@ -115,27 +124,32 @@ impl Salesforce {
         cursor: &mut Cursor,
     ) -> Result<Vec<Record>, ConnectError> {
         let Some(known) = cursor.lists else { return Ok(Vec::new()) };
-        if self.client.server_now().since(known) < LIST_LOOK {
+        if self.client.safe_now().since(known) < LIST_LOOK {
             return Ok(Vec::new());
         }
-        let settings = self.client.settings();
-        let from = soql::instant(known.minus(settings.feed_overlap));
-        let mut records = Vec::new();
-        let mut until = self.client.server_now();
+        let from = known.minus(self.client.settings().feed_overlap);
+        let mut until = self.client.safe_now();
+        let mut above = BTreeSet::new();
         for (way, _) in lists::mapped(table, paths) {
-            let soql = format!(
-                "SELECT {} FROM {} WHERE {} AND IsDeleted = FALSE AND Id IN \
-                 (SELECT {} FROM {} WHERE SystemModstamp >= {from})",
-                convert::select(table, paths),
-                table.name,
-                ours(shape),
-                way.field,
-                way.table
-            );
-            let (rows, moment) = self.client.query_all(&soql).await?;
+            let child = self.schemas.table(&way.table).await?;
+            let (rows, moment) = self.client.query_all(&moved(&child, way, shape, from)).await?;
             if let Some(date) = moment.date {
                 until = until.min(date.minus(moment.elapsed));
             }
+            let ids = rows.iter().filter_map(|row| row.get(&way.field)).filter_map(Json::as_str);
+            above.extend(ids.filter_map(soql::long_id));
+        }
+        let above: Vec<String> = above.into_iter().collect();
+        let mut records = Vec::new();
+        for some in above.chunks(MOST_ABOVE) {
+            let soql = format!(
+                "SELECT {} FROM {} WHERE {} AND IsDeleted = FALSE AND Id IN {}",
+                convert::select(table, paths),
+                table.name,
+                ours("", shape),
+                soql::list(some.iter().map(String::as_str))
+            );
+            let (rows, moment) = self.client.query_all(&soql).await?;
             for row in &rows {
                 records.push(self.seen(kind, table, paths, row, moment)?);
             }
@@ -153,7 +167,7 @@ impl Salesforce {
         let Some(start) = cursor.deleted else {
             return Ok(Vec::new());
         };
-        let now = self.client.server_now();
+        let now = self.client.safe_now();
         if now.since(start) > DELETE_LOG {
             return Err(ConnectError::CursorExpired);
         }
@@ -186,9 +200,23 @@ impl Salesforce {
     }
 }
 
-/// What concerns us.
-fn ours(shape: &Shape) -> String {
-    format!("({} = TRUE OR {} != NULL)", shape.sync_field, shape.referral_field)
+/// What concerns us, of the rows at the end of `path`.
+fn ours(path: &str, shape: &Shape) -> String {
+    format!("({path}{} = TRUE OR {path}{} != NULL)", shape.sync_field, shape.referral_field)
+}
+
+/// The rows of a list that were changed since `from`, those among them that are gone: what they
+/// belong to. A query of its own, because nothing says that a query within another sees the bin.
+fn moved(child: &Table, way: &WayDown, shape: &Shape, from: Timestamp) -> String {
+    let relation = child.field(&way.field).and_then(|field| field.relationship_name.as_deref());
+    let ours = relation.map(|relation| format!(" AND {}", ours(&format!("{relation}."), shape)));
+    format!(
+        "SELECT {} FROM {} WHERE SystemModstamp >= {}{}",
+        way.field,
+        way.table,
+        soql::instant(from),
+        ours.unwrap_or_default()
+    )
 }
 
 fn page_query(
@@ -198,7 +226,7 @@ fn page_query(
     cursor: &Cursor,
     most: u32,
 ) -> String {
-    let ours = ours(shape);
+    let ours = ours("", shape);
     let from = match (&cursor.at, cursor.low) {
         (Some((stamp, id)), _) => {
             let stamp = soql::instant(*stamp);

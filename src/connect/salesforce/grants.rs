@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::privileges::told;
 use super::provision::{ADVICE, PRESENT, Work};
-use super::{Salesforce, convert, soql};
+use super::{Salesforce, convert, soql, table_of};
+use crate::connect::crm::Provision;
 use crate::connect::error::ConnectError;
 
 /// Rights on the rows of a table: the columns of `ObjectPermissions`.
@@ -11,6 +13,7 @@ type Rights = &'static [&'static str];
 
 const KEPT_IN_STEP: Rights = &["PermissionsRead", "PermissionsCreate", "PermissionsEdit"];
 const MADE_IF_MISSING: Rights = &["PermissionsRead", "PermissionsCreate"];
+const LOOKED_AT: Rights = &["PermissionsRead"];
 
 impl Salesforce {
     /// The permission set with its grants, assigned to our own user.
@@ -46,14 +49,17 @@ impl Salesforce {
         self.assign(work, &name, set.as_deref()).await
     }
 
-    /// Rights on the rows: of the customers first, because those of deals depend on them.
+    /// Rights on the rows: of the customers first, because those of deals depend on them. Lines of
+    /// products follow the deal, but show their product only to those who may read products.
     async fn grant_objects(
         &self,
         work: &mut Work<'_>,
         set: Option<&str>,
     ) -> Result<(), ConnectError> {
         let customers = ["Account", "Contact"].map(|table| (table, MADE_IF_MISSING));
-        for (table, rights) in customers.into_iter().chain([(work.table, KEPT_IN_STEP)]) {
+        let products = self.product_tables(work.wanted).await?.map(|table| (table, LOOKED_AT));
+        let all = customers.into_iter().chain(products).chain([(work.table, KEPT_IN_STEP)]);
+        for (table, rights) in all {
             let words: Vec<String> = rights
                 .iter()
                 .filter_map(|right| right.strip_prefix("Permissions"))
@@ -75,6 +81,22 @@ impl Salesforce {
             }
         }
         Ok(())
+    }
+
+    /// The tables behind lines of products, where the mapping reads such lines. Entries of a price
+    /// book have no rights of their own: they follow their book.
+    pub(super) async fn product_tables(
+        &self,
+        wanted: &Provision,
+    ) -> Result<impl Iterator<Item = &'static str> + use<>, ConnectError> {
+        let table = told(self.schemas.table(table_of(wanted.kind)).await)?;
+        let has_lines = wanted.watched.iter().any(|step| {
+            let path = format!("{step}.Id");
+            let way = table.as_ref().and_then(|table| table.list(&path));
+            way.is_some_and(|(way, _)| way.table == "OpportunityLineItem")
+        });
+        let tables: &[&str] = if has_lines { &["Product2", "Pricebook2"] } else { &[] };
+        Ok(tables.iter().copied())
     }
 
     /// Grants what is missing and takes nothing away; says whether anything was missing.

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::connect::crm::Quota;
 use crate::connect::error::ConnectError;
 use crate::domain::time::Timestamp;
 
@@ -59,17 +60,34 @@ impl Budget {
         let Some(usage) = *self.usage.lock().unwrap_or_else(PoisonError::into_inner) else {
             return Ok(());
         };
+        // What was seen by a clock that was ahead is looked at again too.
+        let age = if now < usage.seen { QUOTA_WAIT } else { now.since(usage.seen) };
+        let left = QUOTA_WAIT.saturating_sub(age);
+        if left.is_zero() || !self.is_reached(lane, usage) {
+            return Ok(());
+        }
+        Err(ConnectError::Throttled(left))
+    }
+
+    /// Where the quota stands.
+    pub(super) fn quota(&self) -> Option<Quota> {
+        let usage = (*self.usage.lock().unwrap_or_else(PoisonError::into_inner))?;
+        let until = |lane| self.is_reached(lane, usage).then(|| usage.seen.plus(QUOTA_WAIT));
+        Some(Quota {
+            used: usage.used,
+            allowed: usage.allowed,
+            polling_rests_until: until(Lane::Background),
+            all_rests_until: until(Lane::Foreground),
+        })
+    }
+
+    /// Whether the reserve that stops a lane is reached.
+    fn is_reached(&self, lane: Lane, usage: Usage) -> bool {
         let reserve = match lane {
             Lane::Background => self.people_reserve.max(self.hard_reserve),
             Lane::Foreground => self.hard_reserve,
         };
-        // What was seen by a clock that was ahead is looked at again too.
-        let age = if now < usage.seen { QUOTA_WAIT } else { now.since(usage.seen) };
-        let left = QUOTA_WAIT.saturating_sub(age);
-        if left.is_zero() || usage.used < limit(usage.allowed, reserve) {
-            return Ok(());
-        }
-        Err(ConnectError::Throttled(left))
+        usage.used >= limit(usage.allowed, reserve)
     }
 }
 
@@ -99,6 +117,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Budget, Lane, QUOTA_WAIT, api_usage};
+    use crate::connect::crm::Quota;
     use crate::connect::error::ConnectError;
     use crate::domain::time::Timestamp;
 
@@ -126,6 +145,7 @@ mod tests {
         let now = Timestamp::from_millis(1_000_000);
         let budget = Budget::new(0.2, 0.05);
         assert!(budget.admit(Lane::Background, now).is_ok(), "nothing is known yet");
+        assert_eq!(budget.quota(), None, "nothing is known yet");
         let table = [
             (799, true, true, "room for all"),
             (800, false, true, "the reserve for people"),
@@ -136,6 +156,14 @@ mod tests {
             budget.note(Some(&format!("api-usage={used}/1000")), now);
             assert_eq!(budget.admit(Lane::Background, now).is_ok(), background, "{used}: {why}");
             assert_eq!(budget.admit(Lane::Foreground, now).is_ok(), foreground, "{used}: {why}");
+            let until = |passes: bool| (!passes).then(|| now.plus(QUOTA_WAIT));
+            let told = Quota {
+                used,
+                allowed: 1000,
+                polling_rests_until: until(background),
+                all_rests_until: until(foreground),
+            };
+            assert_eq!(budget.quota(), Some(told), "{used}: {why}");
         }
         let later = now.plus(Duration::from_secs(60));
         assert!(

@@ -51,7 +51,7 @@ use self::query::ReadBatch;
 use self::validator::Validators;
 use self::write::WriteBatch;
 use super::crm::{
-    ChangePage, Crm, Probe, Provision, ProvisionStep, Remark, Row, Search, TableSchema,
+    ChangePage, Crm, Probe, Provision, ProvisionStep, Quota, Remark, Row, Search, TableSchema,
 };
 use super::error::ConnectError;
 use crate::domain::clock::{Clock, Randomness};
@@ -144,6 +144,20 @@ impl Crm for Salesforce {
         self.schemas.describe(table_of(kind)).await
     }
 
+    async fn unreadable(
+        &self,
+        kind: RecordKind,
+        paths: &[String],
+    ) -> Result<Vec<String>, ConnectError> {
+        let mut unreadable = Vec::new();
+        for path in paths {
+            if !self.schemas.shows(table_of(kind), path).await? {
+                unreadable.push(path.clone());
+            }
+        }
+        Ok(unreadable)
+    }
+
     async fn fetch(
         &self,
         kind: RecordKind,
@@ -217,6 +231,10 @@ impl Crm for Salesforce {
         shape: &Shape,
     ) -> Result<ChangePage, ConnectError> {
         self.read_changes(kind, cursor, shape).await
+    }
+
+    fn quota(&self) -> Option<Quota> {
+        self.client.quota()
     }
 
     #[cfg(feature = "pubsub")]

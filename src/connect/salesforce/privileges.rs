@@ -63,6 +63,14 @@ impl Salesforce {
                 remarks.extend(self.rights_on(table, false).await?);
             }
         }
+        for table in self.product_tables(wanted).await?.filter(|table| *table == "Product2") {
+            self.schemas.forget(table);
+            if told(self.schemas.table(table).await)?.is_none() {
+                let what = "Our user may not read Product2: rows of products are left out.";
+                let fix = "Give it Read with `provision --apply`.";
+                remarks.push(missing(what.to_owned(), fix, false));
+            }
+        }
         Ok(remarks)
     }
 
@@ -147,7 +155,7 @@ impl Salesforce {
 }
 
 /// What was told, or `None` where the platform does not tell our user.
-fn told<T>(answer: Result<T, ConnectError>) -> Result<Option<T>, ConnectError> {
+pub(super) fn told<T>(answer: Result<T, ConnectError>) -> Result<Option<T>, ConnectError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(ConnectError::Rejected(_) | ConnectError::NotFound(_)) => Ok(None),

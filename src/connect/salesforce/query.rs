@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use super::client::{Client, Moment, Request};
 use super::combine::Batch;
 use super::soql;
-use crate::connect::error::ConnectError;
+use crate::connect::error::{ConnectError, Refusal};
 use crate::domain::time::Timestamp;
 
 /// Most batches of one query: 2,000 rows each at best, 200 at worst.
@@ -153,6 +153,12 @@ impl Read {
     }
 }
 
+/// Whether a shared question may have been refused for one of its values. What all have in common,
+/// the table and its fields, is refused by name.
+fn is_about_a_value(refusal: &Refusal, questions: &[Read]) -> bool {
+    questions.len() > 1 && !matches!(refusal.code.as_str(), "INVALID_FIELD" | "INVALID_TYPE")
+}
+
 /// Combines reads of one table and field list.
 pub(super) struct ReadBatch {
     client: Arc<Client>,
@@ -188,14 +194,12 @@ impl Batch for ReadBatch {
             Ok((rows, moment)) => {
                 questions.iter().map(|read| Ok((read.rows(&rows), moment))).collect()
             }
-            // One value, such as the id of another tool, can make the whole question unreadable: each
-            // asks alone, so that it does not hold up the others.
-            Err(ConnectError::Rejected(_)) if questions.len() > 1 => {
-                let mut answers = Vec::new();
-                for read in questions {
-                    let alone = self.run(std::slice::from_ref(read)).await;
-                    answers.extend(alone);
-                }
+            // One value, such as the id of another tool, can make the whole question unreadable. Each
+            // half asks by itself, so that it costs few calls and does not hold up the others.
+            Err(ConnectError::Rejected(refusal)) if is_about_a_value(&refusal, questions) => {
+                let (some, others) = questions.split_at(questions.len() / 2);
+                let mut answers = self.run(some).await;
+                answers.extend(self.run(others).await);
                 answers
             }
             Err(error) => questions.iter().map(|_| Err(error.clone())).collect(),

@@ -95,7 +95,7 @@ impl Salesforce {
             value,
         };
         let (rows, moment) = self.reads.ask(read).await.inspect_err(|error| {
-            self.doubt_schema(&table.name, error);
+            self.doubt_schema(error);
         })?;
         rows.iter().map(|row| Ok((self.seen(kind, &table, paths, row, moment)?, moment))).collect()
     }
@@ -115,10 +115,10 @@ impl Salesforce {
     }
 
     /// A schema or a remembered lookup that the server contradicts is read again next time.
-    fn doubt_schema(&self, table: &str, error: &ConnectError) {
+    pub(super) fn doubt_schema(&self, error: &ConnectError) {
         if let ConnectError::Rejected(refusal) = error {
             match refusal.code.as_str() {
-                "INVALID_FIELD" | "INVALID_TYPE" => self.schemas.forget(table),
+                "INVALID_FIELD" | "INVALID_TYPE" => self.schemas.forget_all(),
                 "INVALID_CROSS_REFERENCE_KEY" | "INACTIVE_OWNER_OR_USER" => self.lookups.forget(),
                 _ => {}
             }
@@ -149,7 +149,7 @@ impl Salesforce {
             proof: self.proof(&table, &paths, "Id", &id),
         };
         let written = self.writes.ask(write).await.inspect_err(|error| {
-            self.doubt_schema(&table.name, error);
+            self.doubt_schema(error);
         })?;
         let row = written.rows.first().ok_or_else(|| ConnectError::NotFound(gone()))?;
         self.seen(kind, &table, &paths, row, written.moment)
@@ -250,7 +250,7 @@ impl Salesforce {
             proof: self.proof(&table, &paths, &key, referral_id),
         };
         let written = self.writes.ask(write).await.inspect_err(|error| {
-            self.doubt_schema(&table.name, error);
+            self.doubt_schema(error);
         })?;
         self.created(kind, &table, &paths, &written)
     }
@@ -319,7 +319,7 @@ impl Salesforce {
             request = request.header(name, value);
         }
         let (answer, _) = self.client.json(&request).await.inspect_err(|error| {
-            self.doubt_schema(&table.name, error);
+            self.doubt_schema(error);
         })?;
         answer
             .get("id")

@@ -17,6 +17,9 @@ use crate::domain::time::Timestamp;
 /// Most records remembered; forgetting one costs one more read, nothing else.
 const REMEMBERED: usize = 20_000;
 
+/// Nothing is waited for longer than this.
+const LONGEST_PROOF: Duration = Duration::from_secs(3);
+
 /// The first moment at which a read of a record stamped `stamp` proves its version.
 pub(super) fn proven_from(stamp: Timestamp) -> Timestamp {
     Timestamp::from_millis(stamp.as_secs().saturating_add(1).saturating_mul(1000))
@@ -88,9 +91,10 @@ impl Validators {
 /// How long to wait at `now` until a read can prove `stamp`.
 ///
 /// The server's clock is told in whole seconds, so a call, which takes some time, proves the stamp
-/// only when it is answered in the second after the next.
+/// only when it is answered in the second after the next. A stamp that lies further ahead than that
+/// is no matter of waiting: a clock on the way is wrong.
 pub(super) fn wait_to_prove(stamp: Timestamp, now: Timestamp) -> Duration {
-    proven_from(stamp).plus(Duration::from_secs(1)).since(now)
+    proven_from(stamp).plus(Duration::from_secs(1)).since(now).min(LONGEST_PROOF)
 }
 
 #[cfg(test)]
@@ -120,5 +124,7 @@ mod tests {
         assert!(!proves(unknown, stamp), "no clock, no proof");
         assert_eq!(wait_to_prove(stamp, at("2026-09-01T10:00:05Z")), Duration::ZERO);
         assert_eq!(wait_to_prove(stamp, stamp), Duration::from_secs(2));
+        let long_ago = at("1970-01-01T00:00:00Z");
+        assert_eq!(wait_to_prove(stamp, long_ago), Duration::from_secs(3), "a clock is wrong");
     }
 }

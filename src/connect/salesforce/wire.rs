@@ -131,7 +131,8 @@ impl Failure {
     fn class_of_status(&self) -> ConnectError {
         match self.status {
             401 => ConnectError::Unauthorized("Salesforce refused the session".to_owned()),
-            404 => ConnectError::NotFound(self.refusal()),
+            // The page of a gateway says nothing of a row or a table.
+            404 => self.maybe_done("404"),
             410 => ConnectError::Unauthorized(
                 "the API version is not served any more; set a newer api_version".to_owned(),
             ),

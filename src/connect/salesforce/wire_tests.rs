@@ -49,6 +49,8 @@ fn every_code_lands_in_the_class_the_worker_expects() {
         (Write, 400, "CANNOT_EXECUTE_FLOW_TRIGGER", wrapped, "Unavailable", "a wrapped lock"),
         (Write, 400, "FIELD_CUSTOM_VALIDATION_EXCEPTION", wrapped, "Rejected", "only two codes wrap"),
         (Read, 404, "NOT_FOUND", "", "NotFound", "no row"),
+        (Read, 404, "", "", "Unavailable", "a page that is not Salesforce's"),
+        (Write, 404, "", "", "Unknown", "a page that is not Salesforce's"),
         (Write, 404, "ENTITY_IS_DELETED", "", "NotFound", "in the recycle bin"),
         (Write, 405, "METHOD_NOT_ALLOWED", "", "Rejected", "the same call fails again"),
         (Read, 404, "UNSUPPORTED_API_VERSION", "", "Unauthorized", "the operator must act"),

@@ -72,10 +72,87 @@ impl WriteBatch {
         Self { client }
     }
 
+    /// Sends writes in one call. What a session that ended within the call left undone is sent once
+    /// more with a new one: the parts that it refused were not carried out.
     async fn send(
         &self,
         writes: &[Write],
     ) -> Result<Vec<Result<Written, ConnectError>>, ConnectError> {
+        let (mut answer, moment) = self.call(writes).await?;
+        if !session_ended(&answer) {
+            return Ok(self.outcomes(writes, answer, moment).await);
+        }
+        self.client.forget_session().await;
+        let refused = |(at, _): &(usize, Write)| {
+            let part = part_of(&answer, &format!("write{at}"));
+            part.is_some_and(|(status, body)| is_session_error(status, body))
+        };
+        let (places, undone): (Vec<usize>, Vec<Write>) =
+            writes.iter().cloned().enumerate().filter(refused).unzip();
+        let repeated = self.repeat(&undone).await;
+        self.read_back(&mut answer, writes).await;
+        let mut all = self.outcomes(writes, answer, moment).await;
+        for (at, again) in places.into_iter().zip(repeated) {
+            if let Some(one) = all.get_mut(at) {
+                *one = again;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Sends writes, and whatever becomes of them is the answer to each.
+    async fn repeat(&self, writes: &[Write]) -> Vec<Result<Written, ConnectError>> {
+        if writes.is_empty() {
+            return Vec::new();
+        }
+        match self.call(writes).await {
+            Ok((answer, moment)) => self.outcomes(writes, answer, moment).await,
+            Err(error) => writes.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    /// What an answer says of each write.
+    async fn outcomes(
+        &self,
+        writes: &[Write],
+        mut answer: Json,
+        moment: Moment,
+    ) -> Vec<Result<Written, ConnectError>> {
+        self.complete(&mut answer).await;
+        let groups = groups(writes.iter().map(|write| &write.proof));
+        let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
+        writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect()
+    }
+
+    /// Reads back with a new session what one that ended could not, for writes that were carried out.
+    async fn read_back(&self, answer: &mut Json, writes: &[Write]) {
+        let groups = groups(writes.iter().map(|write| &write.proof));
+        for (at, group) in groups.iter().enumerate() {
+            let name = format!("proof{at}");
+            let refused =
+                part_of(answer, &name).is_some_and(|(status, body)| is_session_error(status, body));
+            let is_done = |(at, write): (usize, &Write)| {
+                let part = part_of(answer, &format!("write{at}"));
+                group.first().is_some_and(|one| one.goes_with(&write.proof))
+                    && part.is_some_and(|(status, _)| is_done(status))
+            };
+            if !refused || !writes.iter().enumerate().any(is_done) {
+                continue;
+            }
+            let soql = Read::soql(group).unwrap_or_default();
+            // Without an answer the writes stay unknown, and are read before anything else.
+            let Ok((rows, _)) = self.client.query(&soql).await else { continue };
+            let parts = answer.get_mut("compositeResponse").and_then(Json::as_array_mut);
+            let mut parts = parts.into_iter().flatten();
+            if let Some(part) = parts.find(|part| is_named(part, &name)) {
+                part["httpStatusCode"] = json!(200);
+                part["body"] = json!({ "totalSize": rows.len(), "done": true, "records": rows });
+            }
+        }
+    }
+
+    /// One composite call.
+    async fn call(&self, writes: &[Write]) -> Result<(Json, Moment), ConnectError> {
         let groups = groups(writes.iter().map(|write| &write.proof));
         let mut parts: Vec<Json> =
             writes.iter().enumerate().map(|(at, write)| self.part(at, write)).collect();
@@ -96,13 +173,7 @@ impl WriteBatch {
         for (name, value) in headers(self.client.settings()) {
             request = request.header(name, value);
         }
-        let (mut answer, moment) = self.client.json(&request).await?;
-        if session_ended(&answer) {
-            self.client.forget_session().await;
-        }
-        self.complete(&mut answer).await;
-        let answers = Answers { parts: &answer, moment, data_path: self.client.data("/") };
-        Ok(writes.iter().enumerate().map(|(at, write)| answers.of(at, write, &groups)).collect())
+        self.client.json(&request).await
     }
 
     /// Completes the lists of the records that were read back. What was written is written, whatever
@@ -170,34 +241,28 @@ struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn part(&self, reference: &str) -> Option<(u16, &Json)> {
-        static NULL: Json = Json::Null;
-        let parts = self.parts.get("compositeResponse")?.as_array()?;
-        let part = parts
-            .iter()
-            .find(|part| part.get("referenceId").and_then(Json::as_str) == Some(reference))?;
-        let status = part.get("httpStatusCode").and_then(Json::as_u64)?;
-        Some((u16::try_from(status).ok()?, part.get("body").unwrap_or(&NULL)))
-    }
-
     fn of(&self, at: usize, write: &Write, groups: &[Vec<&Read>]) -> Result<Written, ConnectError> {
-        let Some((status, body)) = self.part(&format!("write{at}")) else {
+        let Some((status, body)) = part_of(self.parts, &format!("write{at}")) else {
             return Err(ConnectError::Unknown("a part of the answer is missing".to_owned()));
         };
-        if !(200..=300).contains(&status) {
-            return Err(failure(Purpose::Write, status, body));
+        if !is_done(status) {
+            let errors = wire::errors(body);
+            let purpose = Purpose::Write;
+            return Err(
+                Failure { purpose, status, errors, quota_left: None, retry_after: None }.class()
+            );
         }
         let group = groups
             .iter()
             .position(|group| group.first().is_some_and(|one| one.goes_with(&write.proof)));
         let rows = group
-            .and_then(|group| self.part(&format!("proof{group}")))
+            .and_then(|group| part_of(self.parts, &format!("proof{group}")))
             .filter(|(status, _)| *status == 200)
             .and_then(|(_, body)| read_batch(body.clone(), self.moment, &self.data_path).ok());
         let rows = rows.map(|batch| (write.proof.rows(&batch.rows), batch.next.is_some()));
         // A proof that was cut short says nothing of the rows it does not show.
         let shows = |(rows, is_cut): &(Vec<Json>, bool)| {
-            !(*is_cut && rows.is_empty()) && !rows.iter().any(lists::is_open)
+            !(*is_cut && rows.is_empty() || rows.iter().any(lists::is_open))
         };
         match rows.filter(shows) {
             Some((rows, _)) => {
@@ -208,20 +273,38 @@ impl Answers<'_> {
     }
 }
 
+/// One part of the answer of a composite call: its status and body.
+fn part_of<'a>(answer: &'a Json, name: &str) -> Option<(u16, &'a Json)> {
+    static NULL: Json = Json::Null;
+    let mut parts = answer.get("compositeResponse")?.as_array()?.iter();
+    let part = parts.find(|part| is_named(part, name))?;
+    let status = part.get("httpStatusCode").and_then(Json::as_u64)?;
+    Some((u16::try_from(status).ok()?, part.get("body").unwrap_or(&NULL)))
+}
+
+fn is_named(part: &Json, name: &str) -> bool {
+    part.get("referenceId").and_then(Json::as_str) == Some(name)
+}
+
+/// Whether a write was carried out; 300 is a key that several rows carry, which says so by itself.
+fn is_done(status: u16) -> bool {
+    (200..=300).contains(&status)
+}
+
 /// Whether a session ended between two parts of a composite call. The call itself then is a success.
 fn session_ended(answer: &Json) -> bool {
     let parts = answer.get("compositeResponse").and_then(Json::as_array);
-    let mut parts = parts.into_iter().flatten();
-    parts.any(|part| part.get("httpStatusCode").and_then(Json::as_u64) == Some(401))
+    parts.into_iter().flatten().any(|part| {
+        let status = part.get("httpStatusCode").and_then(Json::as_u64).unwrap_or_default();
+        let status = u16::try_from(status).unwrap_or_default();
+        is_session_error(status, part.get("body").unwrap_or(&Json::Null))
+    })
 }
 
-fn failure(purpose: Purpose, status: u16, body: &Json) -> ConnectError {
-    if status == 401 {
-        // The part was not carried out, and the next call signs in afresh.
-        return ConnectError::Unavailable("the session ended within the call".to_owned());
-    }
-    Failure { purpose, status, errors: wire::errors(body), quota_left: None, retry_after: None }
-        .class()
+fn is_session_error(status: u16, body: &Json) -> bool {
+    status == 401
+        || (!is_done(status)
+            && wire::errors(body).iter().any(|error| error.code == "INVALID_SESSION_ID"))
 }
 
 #[async_trait]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// One fault, used up by the request it hits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Only requests with this method, for example `PATCH`; `None` means any.
     pub method: Option<String>,
@@ -28,7 +29,7 @@ pub struct Fault {
 
 /// What a fault does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
+#[serde(rename_all = "snake_case", tag = "do", deny_unknown_fields)]
 pub enum FaultEffect {
     /// Answers this instead of working.
     Answer {

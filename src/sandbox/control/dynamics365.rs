@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Sandbox, Shared, done, found, made};
+use super::answer::{DONE, Done, Fields, Refused, Sent};
+use super::{Sandbox, Shared, found, made};
 
 pub(super) fn routes() -> Router<Arc<Sandbox>> {
     Router::new()
@@ -27,65 +27,73 @@ async fn rows(State(sandbox): Shared, Path(table): Path<String>) -> Json<Value> 
     Json(sandbox.dynamics365.rows(&table).into())
 }
 
-async fn row(State(sandbox): Shared, Path((table, id)): Path<(String, String)>) -> Response {
+async fn row(
+    State(sandbox): Shared,
+    Path((table, id)): Path<(String, String)>,
+) -> Result<Json<Value>, Refused> {
     found(sandbox.dynamics365.row(&table, &id))
 }
 
 async fn create(
     State(sandbox): Shared,
     Path(table): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    made(sandbox.dynamics365.create_as_person(&table, &body))
+    Sent(body): Sent<Fields>,
+) -> Result<Json<Value>, Refused> {
+    Ok(made(&sandbox.dynamics365.create_as_person(&table, &body.into())?))
 }
 
 async fn edit(
     State(sandbox): Shared,
     Path((table, id)): Path<(String, String)>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.dynamics365.edit_as_person(&table, &id, &body))
+    Sent(body): Sent<Fields>,
+) -> Done {
+    sandbox.dynamics365.edit_as_person(&table, &id, &body.into())?;
+    DONE
 }
 
-async fn delete(State(sandbox): Shared, Path((table, id)): Path<(String, String)>) -> Response {
-    done(sandbox.dynamics365.delete_as_person(&table, &id))
+async fn delete(State(sandbox): Shared, Path((table, id)): Path<(String, String)>) -> Done {
+    sandbox.dynamics365.delete_as_person(&table, &id)?;
+    DONE
 }
 
-async fn win(State(sandbox): Shared, Path(id): Path<String>) -> Response {
-    done(sandbox.dynamics365.win_as_person(&id))
+async fn win(State(sandbox): Shared, Path(id): Path<String>) -> Done {
+    sandbox.dynamics365.win_as_person(&id)?;
+    DONE
 }
 
-async fn lose(State(sandbox): Shared, Path(id): Path<String>) -> Response {
-    done(sandbox.dynamics365.lose_as_person(&id))
+async fn lose(State(sandbox): Shared, Path(id): Path<String>) -> Done {
+    sandbox.dynamics365.lose_as_person(&id)?;
+    DONE
 }
 
-async fn qualify(State(sandbox): Shared, Path(id): Path<String>) -> Response {
-    made(sandbox.dynamics365.qualify_as_person(&id))
+async fn qualify(State(sandbox): Shared, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
+    Ok(made(&sandbox.dynamics365.qualify_as_person(&id)?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merge {
+    /// The row that goes on.
+    into: String,
 }
 
 async fn merge(
     State(sandbox): Shared,
     Path((table, id)): Path<(String, String)>,
-    Json(body): Json<Value>,
-) -> Response {
-    match body.get("into").and_then(Value::as_str) {
-        Some(target) => done(sandbox.dynamics365.merge_as_person(&table, target, &id)),
-        None => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "`into` is missing: the id of the row that goes on\n",
-        )
-            .into_response(),
-    }
+    Sent(body): Sent<Merge>,
+) -> Done {
+    sandbox.dynamics365.merge_as_person(&table, &body.into, &id)?;
+    DONE
 }
 
-async fn expire(State(sandbox): Shared) -> StatusCode {
+async fn expire(State(sandbox): Shared) -> Done {
     sandbox.dynamics365.expire_delta_tokens();
-    StatusCode::NO_CONTENT
+    DONE
 }
 
-async fn forget(State(sandbox): Shared) -> StatusCode {
+async fn forget(State(sandbox): Shared) -> Done {
     sandbox.dynamics365.revoke_tokens();
-    StatusCode::NO_CONTENT
+    DONE
 }
 
 #[cfg(test)]
@@ -126,7 +134,7 @@ mod tests {
             ("POST", format!("opportunity/{won}/win"), &none, 422, "won already"),
             ("POST", format!("opportunity/{lost}/lose"), &none, 204, "lost"),
             ("DELETE", format!("opportunity/{gone}"), &none, 204, "deleted"),
-            ("DELETE", format!("opportunity/{gone}"), &none, 422, "deleted already"),
+            ("DELETE", format!("opportunity/{gone}"), &none, 404, "deleted already"),
             ("POST", format!("lead/{qualified}/qualify"), &none, 200, "qualified"),
             ("POST", format!("lead/{merged}/merge"), &none, 422, "into which one?"),
             ("POST", format!("lead/{merged}/merge"), &into, 204, "merged"),

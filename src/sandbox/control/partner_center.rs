@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Sandbox, Shared, found};
+use super::answer::{DONE, Done, Fields, Refused, Sent};
+use super::{Sandbox, Shared, found, made};
 use crate::connect::partner_center::sandbox::{
-    ControlError, DeliveryFaults, InvitationAnswer, Options, SignInFailure,
+    DeliveryFaults, InvitationAnswer, Options, SignInFailure,
 };
 use crate::domain::id::{EngagementId, ReferralId};
 
@@ -39,48 +38,61 @@ pub(super) fn routes() -> Router<Arc<Sandbox>> {
         .route("/partner-center/requests", get(requests))
 }
 
-fn done(outcome: Result<(), ControlError>) -> Response {
-    let Err(error) = outcome else { return StatusCode::NO_CONTENT.into_response() };
-    let status = match error {
-        ControlError::NoSuchReferral => StatusCode::NOT_FOUND,
-        ControlError::Closed | ControlError::NoSuchStep => StatusCode::CONFLICT,
-        ControlError::NotARegistration | ControlError::NotSettings(_) => {
-            StatusCode::UNPROCESSABLE_ENTITY
-        }
-    };
-    (status, format!("{error}\n")).into_response()
-}
-
 async fn referrals(State(sandbox): Shared) -> Json<Value> {
     Json(sandbox.partner_center.referrals().into())
 }
 
-async fn referral(State(sandbox): Shared, Path(id): Path<String>) -> Response {
+async fn referral(State(sandbox): Shared, Path(id): Path<String>) -> Result<Json<Value>, Refused> {
     found(sandbox.partner_center.referral(&ReferralId::new(id)))
 }
 
-async fn seed_incoming(State(sandbox): Shared, Json(body): Json<Value>) -> Json<Value> {
-    Json(json!({ "id": sandbox.partner_center.seed_incoming(body).to_string() }))
+/// A body of fields that referrals have; a misspelt one would change nothing that anybody sees.
+fn of_a_referral(sandbox: &Sandbox, body: Fields) -> Result<Value, Refused> {
+    let body = Value::Object(body);
+    match sandbox.partner_center.unknown_field(&body) {
+        None => Ok(body),
+        Some(field) => Err(Refused::misspelt(format!(
+            "`{}` is no field of a referral; there are {}",
+            field.path,
+            field.known.join(", ")
+        ))),
+    }
 }
 
-async fn seed_own(State(sandbox): Shared, Json(body): Json<Value>) -> Json<Value> {
-    Json(json!({ "id": sandbox.partner_center.seed_own(body).to_string() }))
+async fn seed_incoming(
+    State(sandbox): Shared,
+    Sent(body): Sent<Fields>,
+) -> Result<Json<Value>, Refused> {
+    let body = of_a_referral(&sandbox, body)?;
+    Ok(made(&sandbox.partner_center.seed_incoming(body)))
+}
+
+async fn seed_own(
+    State(sandbox): Shared,
+    Sent(body): Sent<Fields>,
+) -> Result<Json<Value>, Refused> {
+    let body = of_a_referral(&sandbox, body)?;
+    Ok(made(&sandbox.partner_center.seed_own(body)))
 }
 
 async fn edit_as_microsoft(
     State(sandbox): Shared,
     Path(id): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.partner_center.edit_as_microsoft(&ReferralId::new(id), body))
+    Sent(body): Sent<Fields>,
+) -> Done {
+    let body = of_a_referral(&sandbox, body)?;
+    sandbox.partner_center.edit_as_microsoft(&ReferralId::new(id), body)?;
+    DONE
 }
 
 async fn edit_as_person(
     State(sandbox): Shared,
     Path(id): Path<String>,
-    Json(body): Json<Value>,
-) -> Response {
-    done(sandbox.partner_center.edit_as_person(&ReferralId::new(id), body))
+    Sent(body): Sent<Fields>,
+) -> Done {
+    let body = of_a_referral(&sandbox, body)?;
+    sandbox.partner_center.edit_as_person(&ReferralId::new(id), body)?;
+    DONE
 }
 
 #[derive(Deserialize)]
@@ -89,12 +101,9 @@ struct Answer {
     answer: InvitationAnswer,
 }
 
-async fn answer(
-    State(sandbox): Shared,
-    Path(id): Path<String>,
-    Json(body): Json<Answer>,
-) -> Response {
-    done(sandbox.partner_center.answer_invitation(&EngagementId::new(id), body.answer))
+async fn answer(State(sandbox): Shared, Path(id): Path<String>, Sent(body): Sent<Answer>) -> Done {
+    sandbox.partner_center.answer_invitation(&EngagementId::new(id), body.answer)?;
+    DONE
 }
 
 #[derive(Deserialize)]
@@ -104,26 +113,24 @@ struct Review {
     reason: Option<String>,
 }
 
-async fn review(
-    State(sandbox): Shared,
-    Path(id): Path<String>,
-    Json(body): Json<Review>,
-) -> Response {
+async fn review(State(sandbox): Shared, Path(id): Path<String>, Sent(body): Sent<Review>) -> Done {
     let (id, reason) = (ReferralId::new(id), body.reason.as_deref());
-    done(sandbox.partner_center.review_registration(&id, &body.status, reason))
+    sandbox.partner_center.review_registration(&id, &body.status, reason)?;
+    DONE
 }
 
-async fn slot(State(sandbox): Shared) -> Response {
+async fn slot(State(sandbox): Shared) -> Result<Json<Value>, Refused> {
     found(sandbox.partner_center.slot())
 }
 
-async fn take_slot(State(sandbox): Shared, Json(body): Json<Value>) -> Response {
-    done(sandbox.partner_center.set_slot(&body))
+async fn take_slot(State(sandbox): Shared, Sent(body): Sent<Fields>) -> Done {
+    sandbox.partner_center.set_slot(&body.into())?;
+    DONE
 }
 
-async fn clear_slot(State(sandbox): Shared) -> StatusCode {
+async fn clear_slot(State(sandbox): Shared) -> Done {
     sandbox.partner_center.clear_slot();
-    StatusCode::NO_CONTENT
+    DONE
 }
 
 async fn deliveries(State(sandbox): Shared) -> Json<Value> {
@@ -135,9 +142,9 @@ async fn deliveries(State(sandbox): Shared) -> Json<Value> {
     }))
 }
 
-async fn set_deliveries(State(sandbox): Shared, Json(faults): Json<DeliveryFaults>) -> StatusCode {
+async fn set_deliveries(State(sandbox): Shared, Sent(faults): Sent<DeliveryFaults>) -> Done {
     sandbox.partner_center.set_delivery_faults(faults);
-    StatusCode::NO_CONTENT
+    DONE
 }
 
 #[derive(Deserialize)]
@@ -151,20 +158,20 @@ async fn sign_in(State(sandbox): Shared) -> Json<Value> {
     Json(json!({ "failure": sandbox.partner_center.sign_in_failure(), "causes": causes }))
 }
 
-async fn fail_sign_in(State(sandbox): Shared, Json(body): Json<Failing>) -> StatusCode {
+async fn fail_sign_in(State(sandbox): Shared, Sent(body): Sent<Failing>) -> Done {
     sandbox.partner_center.fail_sign_in(body.failure);
-    StatusCode::NO_CONTENT
+    DONE
 }
 
-async fn revoke(State(sandbox): Shared, Json(body): Json<Failing>) -> StatusCode {
+async fn revoke(State(sandbox): Shared, Sent(body): Sent<Failing>) -> Done {
     let cause = body.failure.unwrap_or(SignInFailure::Revoked);
     sandbox.partner_center.revoke_refresh_tokens(cause);
-    StatusCode::NO_CONTENT
+    DONE
 }
 
-async fn forget(State(sandbox): Shared) -> StatusCode {
+async fn forget(State(sandbox): Shared) -> Done {
     sandbox.partner_center.forget_access_tokens();
-    StatusCode::NO_CONTENT
+    DONE
 }
 
 async fn consent(State(sandbox): Shared) -> Json<Value> {
@@ -177,10 +184,10 @@ struct Device {
     user_code: String,
 }
 
-async fn approve_device(State(sandbox): Shared, Json(body): Json<Device>) -> StatusCode {
+async fn approve_device(State(sandbox): Shared, Sent(body): Sent<Device>) -> Done {
     match sandbox.partner_center.approve_device_code(&body.user_code) {
-        true => StatusCode::NO_CONTENT,
-        false => StatusCode::NOT_FOUND,
+        true => DONE,
+        false => Err(Refused::missing("No sign-in waits with this code.")),
     }
 }
 
@@ -188,8 +195,9 @@ async fn options(State(sandbox): Shared) -> Json<Options> {
     Json(sandbox.partner_center.options())
 }
 
-async fn change_options(State(sandbox): Shared, Json(body): Json<Value>) -> Response {
-    done(sandbox.partner_center.change_options(body))
+async fn change_options(State(sandbox): Shared, Sent(body): Sent<Value>) -> Done {
+    sandbox.partner_center.change_options(body)?;
+    DONE
 }
 
 #[derive(Deserialize)]
@@ -201,10 +209,10 @@ struct Throttling {
     wait_secs: u64,
 }
 
-async fn throttle(State(sandbox): Shared, Json(body): Json<Throttling>) -> StatusCode {
+async fn throttle(State(sandbox): Shared, Sent(body): Sent<Throttling>) -> Done {
     let wait = Duration::from_secs(body.wait_secs);
     sandbox.partner_center.throttle(&body.path, body.times, wait);
-    StatusCode::NO_CONTENT
+    DONE
 }
 
 async fn requests(State(sandbox): Shared) -> Json<Value> {

@@ -1,7 +1,7 @@
 //! The directory of a store: locked, cleaned up, opened, and compared with its marker.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,9 @@ use super::writer::Sync;
 use crate::store::StoreError;
 use crate::store::engine::export::sync_parent;
 use crate::store::engine::identity::Identity;
+
+/// Locked by whoever has the store open; holds its process id.
+const LOCK: &str = "lock";
 
 /// Fixed when a store begins. Large enough that a value of 64 KB never goes to one of sled's own
 /// side files, which it does not sync.
@@ -41,10 +44,13 @@ impl Directory {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(path).map_err(|error| failed("cannot make the directory", &error))?;
         let options =
-            File::options().create(true).truncate(false).write(true).open(path.join("lock"));
+            File::options().create(true).truncate(false).write(true).open(path.join(LOCK));
         let lock = options.map_err(|error| failed("cannot open the lock", &error))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                name_holder(&lock).map_err(|error| failed("cannot write the lock", &error))?;
+                Ok(Self { path: path.to_owned(), _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked(path.display().to_string())),
             Err(TryLockError::Error(error)) => Err(failed("cannot lock the directory", &error)),
         }
@@ -87,6 +93,27 @@ impl Directory {
             }),
         }
     }
+}
+
+/// Whether it is certain that nobody has the store in `path` open.
+#[must_use]
+pub fn is_free(path: &Path) -> bool {
+    match File::open(path.join(LOCK)) {
+        Ok(lock) => lock.try_lock_shared().is_ok(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// The id of the process that has, or last had, the store in `path` open; `None` if it cannot be told.
+#[must_use]
+pub fn holder(path: &Path) -> Option<u32> {
+    fs::read_to_string(path.join(LOCK)).ok()?.trim().parse().ok()
+}
+
+/// Writes our process id into the lock, so that whoever is refused can tell who holds it.
+fn name_holder(mut lock: &File) -> io::Result<()> {
+    lock.set_len(0)?;
+    writeln!(lock, "{}", std::process::id())
 }
 
 /// Opens the rows under `path`, which nobody else has open.

@@ -15,7 +15,7 @@ use crate::store::engine::export::sync_parent;
 use crate::store::engine::identity::Identity;
 
 /// Name of the file.
-const FILE: &str = "marker";
+pub(super) const FILE: &str = "marker";
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

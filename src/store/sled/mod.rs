@@ -34,7 +34,8 @@ use super::StoreError;
 use super::engine::{Rows, Work};
 use super::verbs::Backend;
 
-pub use self::restore::restore;
+pub use self::directory::{holder, is_free};
+pub use self::restore::{restore, set_aside};
 
 /// Requests that may wait for the writer; more wait in their callers.
 const WAITING_REQUESTS: usize = 4096;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::directory::{self, Directory};
 use super::failed;
-use super::marker::Marker;
+use super::marker::{self, Marker};
 use crate::store::StoreError;
 use crate::store::engine::identity;
 use crate::store::engine::{Change, Rows};
@@ -76,6 +76,31 @@ fn swap(path: &Path, building: &Path) -> io::Result<()> {
         fs::rename(building.join(part), path.join(part))?;
     }
     fs::File::open(path)?.sync_all()
+}
+
+/// Moves the store in `path` aside, so that the next open begins an empty one. Returns where it is now;
+/// `None` if there was none. Interrupted at any point, the directory is refused as behind its marker,
+/// and this can be repeated.
+///
+/// # Errors
+///
+/// [`StoreError::Locked`] if the store is open; [`StoreError::Failed`] if the disk fails.
+pub fn set_aside(path: &Path) -> Result<Option<PathBuf>, StoreError> {
+    let directory = Directory::lock(path)?;
+    let parts = ["data", "bodies", marker::FILE];
+    if !parts.iter().any(|part| path.join(part).exists()) {
+        return Ok(None);
+    }
+    let aside = free_name(directory.path());
+    let moved = fs::create_dir(&aside).and_then(|()| {
+        // The marker goes last: without it an empty store would be taken for a new one.
+        for part in parts.iter().filter(|part| path.join(part).exists()) {
+            fs::rename(path.join(part), aside.join(part))?;
+        }
+        fs::File::open(path)?.sync_all()
+    });
+    moved.map_err(|error| failed("cannot move the store", &error))?;
+    Ok(Some(aside))
 }
 
 /// The first `replaced-…` that does not exist.

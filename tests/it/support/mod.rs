@@ -187,6 +187,14 @@ impl World {
         request.send().await.expect("an answer").json().await.expect("JSON")
     }
 
+    /// What Prometheus reads.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.app().admin_address);
+        let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = client.get(url).bearer_auth("sandbox-admin-token");
+        request.send().await.expect("an answer").text().await.expect("text")
+    }
+
     /// Waits until shadow mode has planned a value of this field.
     pub(crate) async fn until_planned(&self, field: &str) {
         let end = Instant::now() + PATIENCE;
@@ -301,6 +309,8 @@ impl World {
             self.idle().await;
             let before = self.writes();
             self.two_polls().await;
+            // What the polls have found is worked on before anybody looks.
+            self.idle().await;
             if self.writes() == before {
                 return;
             }

@@ -120,6 +120,12 @@ impl PartnerCenterSandbox {
         self.edit(id, patch, true)
     }
 
+    /// The first field in `json` that no referral has, at any depth; `None` if there is none.
+    #[must_use]
+    pub fn unknown_field(&self, json: &Json) -> Option<UnknownField> {
+        unknown_below("", json, &Json::Object(view::empty()))
+    }
+
     fn edit(&self, id: &ReferralId, patch: Json, by_person: bool) -> Result<(), ControlError> {
         let mut state = self.lock();
         let at = state.position(id.as_str()).ok_or(ControlError::NoSuchReferral)?;
@@ -411,6 +417,26 @@ impl State {
         self.webhook.casing = Some(self.options.webhook_casing);
         self.webhook.partner_id = self.options.organization_id.clone();
     }
+}
+
+/// A field that no referral has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// Its path, as in `details.dealValue`.
+    pub path: String,
+    /// What there is at its place.
+    pub known: Vec<String>,
+}
+
+fn unknown_below(above: &str, json: &Json, known: &Json) -> Option<UnknownField> {
+    let known = known.as_object().filter(|known| !known.is_empty())?;
+    json.as_object()?.iter().find_map(|(name, value)| {
+        let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
+        match known.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            Some((_, below)) => unknown_below(&path, value, below),
+            None => Some(UnknownField { path, known: known.keys().cloned().collect() }),
+        }
+    })
 }
 
 /// A complete referral from Microsoft.

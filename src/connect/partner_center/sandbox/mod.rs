@@ -64,7 +64,7 @@ use self::signer::Signer;
 use self::state::State;
 use crate::connect::sandbox::{Faults, SandboxClock, Serving, serve};
 
-pub use self::control::{ControlError, InvitationAnswer};
+pub use self::control::{ControlError, InvitationAnswer, UnknownField};
 pub use self::options::{
     CreateRules, Fraction, JsonCasing, NextLinkStyle, Options, Role, SecondInvitation,
 };

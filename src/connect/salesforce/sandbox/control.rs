@@ -157,6 +157,13 @@ impl Org {
         }
     }
 
+    /// Hides an object and its rows from everybody that no permission set grants them to.
+    pub fn hide_object(&mut self, object: &str) {
+        if let Some(object) = self.schema.object_mut(object) {
+            object.open_to_read = false;
+        }
+    }
+
     /// Gives the integration user a system permission such as `ConvertLeads`, or takes it away.
     pub fn set_permission(&mut self, name: &str, given: bool) {
         let column = format!("Permissions{name}");
@@ -270,6 +277,11 @@ impl SalesforceSandbox {
     /// See [`Org::add_line_items`].
     pub fn add_line_items(&self, id: &str) {
         self.with(|org| org.add_line_items(id));
+    }
+
+    /// See [`Org::hide_object`].
+    pub fn hide_object(&self, object: &str) {
+        self.with(|org| org.hide_object(object));
     }
 
     /// See [`Org::hide_field`].

@@ -223,14 +223,22 @@ impl Org {
         object.field(name).filter(|field| self.access(object, field, user).0)
     }
 
+    /// Whether `user` may read the rows of an object. Without that right it is as if it did not exist.
+    pub(crate) fn may_read(&self, object: &Object, user: &str) -> bool {
+        object.open_to_read || self.is_granted(object, user, "PermissionsRead")
+    }
+
     /// Whether `user` may do to the rows of an object what this checkbox of `ObjectPermissions` says.
     pub(crate) fn may(&self, object: &Object, user: &str, what: &str) -> bool {
-        object.open_to_write
-            || self.live_rows("ObjectPermissions").any(|(_, row)| {
-                row.fields["SobjectType"] == object.name.as_str()
-                    && row.fields[what] == json!(true)
-                    && row.fields["ParentId"].as_str().is_some_and(|set| self.holds(user, set))
-            })
+        object.open_to_write || self.is_granted(object, user, what)
+    }
+
+    fn is_granted(&self, object: &Object, user: &str, what: &str) -> bool {
+        self.live_rows("ObjectPermissions").any(|(_, row)| {
+            row.fields["SobjectType"] == object.name.as_str()
+                && row.fields[what] == json!(true)
+                && row.fields["ParentId"].as_str().is_some_and(|set| self.holds(user, set))
+        })
     }
 
     /// Whether the integration user has this permission, such as `CustomizeApplication`.

@@ -38,7 +38,8 @@ impl State {
 
     pub(super) fn get_row(&self, call: &Call, table: &Table, key: &Key) -> Result<Answer, Problem> {
         let row = self.existing(table, key)?;
-        let options = Options::read(call.query.iter().map(|(n, v)| (n.as_str(), v.as_str())))?;
+        let mut options = Options::read(call.query.iter().map(|(n, v)| (n.as_str(), v.as_str())))?;
+        options.root.clone_from(&call.root);
         let preferences = call.preferences();
         let plain = options.expand.is_empty() && preferences.annotations.is_none();
         if plain && call.header("if-none-match") == Some(etag(row.version).as_str()) {

@@ -34,7 +34,8 @@ impl State {
         table: &Table,
         within: Option<(&str, &str, &str)>,
     ) -> Result<Answer, Problem> {
-        let options = Options::read(call.query.iter().map(|(n, v)| (n.as_str(), v.as_str())))?;
+        let mut options = Options::read(call.query.iter().map(|(n, v)| (n.as_str(), v.as_str())))?;
+        options.root.clone_from(&call.root);
         let preferences = call.preferences();
         let goes_on = options.skip_token.as_deref().is_some_and(tracking::is_tracking);
         if preferences.track_changes || options.delta_token.is_some() || goes_on {

@@ -15,6 +15,8 @@ pub(in super::super) struct Options {
     pub(in super::super) expand: Vec<(String, Options)>,
     pub(in super::super) skip_token: Option<String>,
     pub(in super::super) delta_token: Option<String>,
+    /// Root of the service, for links to the rest of expanded lists.
+    pub(in super::super) root: String,
     /// Names of the options that were given.
     pub(in super::super) given: Vec<String>,
 }

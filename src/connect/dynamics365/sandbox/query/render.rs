@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::Cookie;
 use super::evaluate::{RowSubject, meets};
 use super::options::Options;
 use crate::connect::dynamics365::sandbox::data::Row;
@@ -61,6 +62,7 @@ impl State {
             self.render_column(table, row, column, annotations, &mut members);
         }
         for (name, inner) in &options.expand {
+            let inner = (inner, options.root.as_str());
             self.render_expanded(table, row, name, inner, annotations, &mut members)?;
         }
         Ok(members.object())
@@ -149,7 +151,7 @@ impl State {
         table: &Table,
         row: &Row,
         name: &str,
-        inner: &Options,
+        (inner, root): (&Options, &str),
         annotations: Option<&str>,
         members: &mut Members,
     ) -> Result<(), Problem> {
@@ -170,15 +172,35 @@ impl State {
         let (_, child, lookup) =
             collection.ok_or_else(|| Problem::unknown_property(&table.logical, name))?;
         let definition = self.table(child)?;
-        let mut rendered = Vec::new();
+        let mut below = Vec::new();
         for other in self.children(child, lookup, &table.logical, &row.id) {
             let subject = RowSubject { state: self, table: &definition, row: other };
             if inner.filter.as_ref().map_or(Ok(true), |filter| meets(filter, &subject))? {
-                rendered.push(self.render(&definition, other, inner, annotations, None)?);
+                below.push(other);
             }
         }
-        rendered.truncate(inner.top.unwrap_or(usize::MAX));
+        below.truncate(inner.top.unwrap_or(usize::MAX));
+        let is_cut = below.len() > self.options.page_limit;
+        if is_cut {
+            // As the list behind the link is ordered.
+            below.sort_by(|left, right| left.id.cmp(&right.id));
+            below.truncate(self.options.page_limit);
+        }
+        let render = |other: &&Row| self.render(&definition, other, inner, annotations, None);
+        let rendered = below.iter().map(render).collect::<Result<Vec<_>, _>>()?;
         members.text(name, &format!("[{}]", rendered.join(",")));
+        if let Some(last) = below.last().filter(|_| is_cut) {
+            let cookie = Cookie { done: below.len(), keys: Vec::new(), id: last.id.clone() };
+            let select = inner.select.as_ref().map(|names| format!("$select={}&", names.join(",")));
+            let link = format!(
+                "{root}/{}({})/{name}?{}$skiptoken={}",
+                table.set,
+                row.id,
+                select.unwrap_or_default(),
+                cookie.write()
+            );
+            members.add(&format!("{name}@odata.nextLink"), &json!(link));
+        }
         Ok(())
     }
 

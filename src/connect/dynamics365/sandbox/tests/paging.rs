@@ -151,6 +151,30 @@ async fn expansion_follows_lookups_and_lists_children() {
 }
 
 #[tokio::test]
+async fn a_long_list_of_children_goes_on_behind_a_link() {
+    let options = SandboxOptions { page_limit: 2, ..SandboxOptions::default() };
+    let org = Org::with(options).await;
+    let id = org.sandbox.seed_opportunity(&json!({"name": "long"})).unwrap();
+    for text in ["A", "B", "C"] {
+        let body = json!({
+            "productdescription": text, "quantity": 1,
+            "opportunityid@odata.bind": format!("/opportunities({id})"),
+        });
+        org.create("opportunityproducts", &body).await;
+    }
+    let expand = "$expand=product_opportunities($select=productdescription)";
+    let row = org.get(&format!("opportunities({id})?$select=name&{expand}")).await.json();
+    let mut lines = row["product_opportunities"].as_array().unwrap().clone();
+    assert_eq!(lines.len(), 2);
+    let link = row["product_opportunities@odata.nextLink"].as_str().expect("a link");
+    let (_, rest) = link.split_once("/api/data/v9.2/").expect("an address of the service");
+    lines.extend(org.get(rest).await.rows());
+    let mut found = column(&lines, "productdescription");
+    found.sort_by_key(ToString::to_string);
+    assert_eq!(found, [json!("A"), json!("B"), json!("C")]);
+}
+
+#[tokio::test]
 async fn annotations_carry_labels_and_lookup_tables() {
     let org = five().await;
     let path = "opportunities?$select=statecode,_customerid_value&$filter=name eq 'Alpha'";

@@ -79,7 +79,8 @@ pub(super) fn describe(
     tooling: bool,
 ) -> Result<Answer, Failure> {
     only(call, "GET")?;
-    let object = org.object(name, tooling).ok_or_else(Failure::not_found)?;
+    let object = org.object(name, tooling).filter(|object| org.may_read(object, &call.user));
+    let object = object.ok_or_else(Failure::not_found)?;
     let visible: Vec<_> = object
         .fields
         .iter()

@@ -31,6 +31,8 @@ pub(crate) struct Object {
     pub(crate) tooling: bool,
     /// Writable by everyone; otherwise a permission set must grant it.
     pub(crate) open_to_write: bool,
+    /// Readable by everyone; otherwise a permission set must grant it.
+    pub(crate) open_to_read: bool,
     pub(crate) fields: Vec<Field>,
 }
 
@@ -48,6 +50,7 @@ impl Object {
             deletable: true,
             tooling: false,
             open_to_write: true,
+            open_to_read: true,
             fields: all,
         }
     }

@@ -149,6 +149,12 @@ async fn rows_below_a_row_are_read_within_its_query() {
     let with_lines = "SELECT Name FROM Opportunity WHERE Id IN \
                       (SELECT OpportunityId FROM OpportunityLineItem WHERE Quantity = 1)";
     assert_eq!(site.names(with_lines).await, ["Full"]);
+    let gone = "/queryAll?q=SELECT+Id+FROM+Opportunity+WHERE+Id+IN+(SELECT+OpportunityId+FROM+\
+                OpportunityLineItem+WHERE+IsDeleted+=+TRUE)";
+    assert_eq!(site.get(gone).await.body["totalSize"], json!(0), "the bin is not seen within");
+    let gone = "/queryAll?q=SELECT+OpportunityId+FROM+OpportunityLineItem+WHERE+IsDeleted+=+TRUE+\
+                AND+Opportunity.Name+=+'Full'";
+    assert_eq!(site.get(gone).await.body["records"][0]["OpportunityId"], full.as_str());
     let without = with_lines.replace(" IN", " NOT IN");
     assert_eq!(site.names(&without).await, ["Empty"]);
     let wrong = [

@@ -180,3 +180,30 @@ async fn field_level_security_hides_and_protects() {
     assert_eq!(protected.code(), "INVALID_FIELD_FOR_INSERT_UPDATE");
     site.sandbox.edit_as_person("Opportunity", &id, &json!({ "NextStep": "x" })).unwrap();
 }
+
+#[tokio::test]
+async fn a_hidden_object_is_as_if_it_did_not_exist_until_it_is_granted() {
+    let site = site_with(SandboxOptions::default()).await;
+    let id = site.opportunity("Deal");
+    let product = site.sandbox.create_as_person("Product2", &json!({ "Name": "A" })).unwrap();
+    let line = json!({
+        "OpportunityId": id, "Product2Id": product, "Quantity": 1, "UnitPrice": 10,
+    });
+    site.sandbox.create_as_person("OpportunityLineItem", &line).unwrap();
+    site.sandbox.hide_object("Product2");
+    assert_eq!(site.get("/sobjects/Product2/describe").await.status, 404);
+    let through = "SELECT Product2.Name FROM OpportunityLineItem";
+    assert_eq!(site.query("SELECT Id FROM Product2").await.code(), "INVALID_TYPE");
+    assert_eq!(site.query(through).await.code(), "INVALID_FIELD");
+    let below = "SELECT Id, (SELECT Product2.Name FROM OpportunityLineItems) FROM Opportunity";
+    assert_eq!(site.query(below).await.code(), "INVALID_FIELD");
+    assert_eq!(site.query("SELECT Product2Id FROM OpportunityLineItem").await.status, 200);
+    let set = json!({ "Name": "CoSell", "Label": "Co-sell" });
+    let set = site.call("POST", "/sobjects/PermissionSet", set).await.body["id"].clone();
+    let right = json!({ "ParentId": set, "SobjectType": "Product2", "PermissionsRead": true });
+    site.call("POST", "/sobjects/ObjectPermissions", right).await;
+    let assigned = json!({ "AssigneeId": site.sandbox.integration_user(), "PermissionSetId": set });
+    site.call("POST", "/sobjects/PermissionSetAssignment", assigned).await;
+    let found = site.query(through).await;
+    assert_eq!(found.body["records"][0]["Product2"]["Name"], "A", "{}", found.body);
+}
