@@ -10,6 +10,8 @@ mod bad_input;
 mod catalogue;
 #[path = "mapping_catalogue/folders.rs"]
 mod folders;
+#[path = "mapping_catalogue/fuzz.rs"]
+mod fuzz;
 #[path = "mapping_catalogue/use_of_a_mapping.rs"]
 mod use_of_a_mapping;
 

@@ -1,27 +1,7 @@
 //! Any text as a mapping file: it compiles, or every problem has a place and can be printed.
 #![no_main]
 
-use cosell_sync::mapping::{Source, compile, run_cases, shipped};
-use libfuzzer_sys::fuzz_target;
+#[path = "../bodies/mapping_file.rs"]
+mod body;
 
-fuzz_target!(|text: &str| {
-    let load = |name: &str| {
-        shipped(name).map_or_else(
-            || Ok(Source { name: name.to_owned(), text: text.to_owned() }),
-            Ok,
-        )
-    };
-    match compile("fuzz.toml", &load) {
-        Ok(mapping) => {
-            let report = run_cases(&mapping);
-            let explained = report.outcomes.iter().all(|outcome| {
-                outcome.passed == outcome.differences.is_empty()
-            });
-            assert!(explained, "a case that fails without a reason");
-        }
-        Err(problems) => {
-            assert!(!problems.0.is_empty(), "refused without a reason");
-            assert!(!problems.to_string().is_empty(), "a problem that says nothing");
-        }
-    }
-});
+libfuzzer_sys::fuzz_target!(|text: &str| body::run(text));

@@ -12,10 +12,12 @@ use super::schema::{Unfit, current, fitted};
 use super::slot::outside;
 use crate::admin::operations::OperationError;
 use crate::connect::error::ConnectError;
+use crate::domain::deal::{Deal, Link};
 use crate::domain::id::{CrmName, DealId, RecordKind};
 use crate::mapping::{DiffReport, Mapping, MappingFolder, diff as compare};
 use crate::store::StoreError;
 use crate::sync::account::{Account, CrmPart};
+use crate::sync::stages::reads_otherwise;
 
 /// Deals of each kind of record that are compared; the rest is estimated from them.
 const SAMPLES: usize = 50;
@@ -111,11 +113,16 @@ async fn of_kind(
     let deals = linked(parts, account, crm, kind).await?;
     let samples = pairs(account, part, &in_use, ready, spread(&deals, SAMPLES)).await?;
     let report = compare(old, new, samples.into_iter());
-    let expected = estimate(&report, deals.len());
+    let restaged = read_otherwise(&deals, new);
+    let expected = estimate(&report, deals.len()).max(restaged);
     let line = (expected > 0).then(|| {
         let fields: Vec<&str> = report.by_field.keys().map(String::as_str).collect();
+        let stages = match restaged {
+            0 => String::new(),
+            many => format!("; {many} read in another stage"),
+        };
         format!(
-            "{kind} of {}: {} of {} compared, {} linked; {}",
+            "{kind} of {}: {} of {} compared, {} linked; {}{stages}",
             crm.title(),
             report.changed,
             report.samples,
@@ -124,6 +131,29 @@ async fn of_kind(
         )
     });
     Ok((expected, line))
+}
+
+/// The records whose stage `mapping` reads as another one than was agreed on.
+fn read_otherwise(deals: &[Deal], mapping: &Mapping) -> usize {
+    let own = |link: &&Link| link.record.crm == mapping.crm() && link.record.kind == mapping.kind();
+    let links = deals.iter().flat_map(|deal| &deal.links).filter(own);
+    links.filter(|link| !link.is_cut() && reads_otherwise(link, mapping)).count()
+}
+
+/// The records of an account whose stage the mappings in use read as another one than was agreed on:
+/// nothing is sent for them, and the trail of each will say so.
+pub(super) async fn restaged(parts: &Parts, account: &Account) -> Result<usize, StoreError> {
+    let mappings: Vec<Arc<Mapping>> = account.crms.iter().flat_map(current).collect();
+    let (mut records, mut after) = (0, None::<DealId>);
+    loop {
+        let store = &parts.around.store;
+        let deals = store.deals(Some(&account.name), after.as_ref(), AT_ONCE).await?;
+        records += mappings.iter().map(|mapping| read_otherwise(&deals, mapping)).sum::<usize>();
+        match deals.last() {
+            Some(last) if deals.len() == AT_ONCE => after = Some(last.id.clone()),
+            _ => return Ok(records),
+        }
+    }
 }
 
 /// The share of the samples, over all. Where none could be compared, all of them.

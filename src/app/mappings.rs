@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::alert;
-use super::mapping_budget::{NotUsed, weigh};
+use super::mapping_budget::{NotUsed, restaged, weigh};
 use super::mapping_versions::{Files, give_reason, record, version};
 use super::parts::Parts;
 use super::schema::{current, fitted, look_again, use_fitted};
@@ -79,7 +79,12 @@ impl MappingFiles {
                 fields.extend(rows.map(|row| ParkedField { crm, kind, row }));
             }
         }
-        MappingState { version: version(&own.files), rejected: own.rejected, parked: fields }
+        MappingState {
+            version: version(&own.files),
+            rejected: own.rejected,
+            parked: fields,
+            restaged: 0,
+        }
     }
 
     /// The texts of the files in use.
@@ -232,6 +237,14 @@ pub(super) async fn reload(
                 && let Err(error) = give_reason(parts, &account.name, who, why).await
             {
                 tracing::error!("Why the mapping files were changed could not be kept: {error}");
+            }
+            match restaged(parts, account).await {
+                Ok(0) => {}
+                Ok(records) => tracing::warn!(
+                    account = %account.name, records,
+                    "The mapping files read records in another stage; nothing is sent for that"
+                ),
+                Err(error) => tracing::error!("The stages could not be counted: {error}"),
             }
             None
         }

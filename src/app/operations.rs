@@ -6,8 +6,8 @@ use async_trait::async_trait;
 
 use super::parts::Parts;
 use super::{
-    alert, backfill, doctor, gauges, live, live_diff, mapping_versions, mappings, provisioning,
-    relink, secrets, shadow, slot, status, systems,
+    alert, backfill, doctor, gauges, live, live_diff, mapping_budget, mapping_versions, mappings,
+    provisioning, relink, secrets, shadow, slot, status, systems,
 };
 use crate::admin::Admin;
 use crate::admin::operations::{
@@ -179,7 +179,11 @@ impl Operations for Desk {
     ) -> Result<MappingState, OperationError> {
         let account = self.account(account)?;
         let rejected = mappings::reload(&self.0, account, who, why, confirmed).await;
-        Ok(MappingState { rejected, ..self.0.mappings.state(account) })
+        let restaged = match rejected {
+            Some(_) => 0,
+            None => mapping_budget::restaged(&self.0, account).await?,
+        };
+        Ok(MappingState { rejected, restaged, ..self.0.mappings.state(account) })
     }
 
     async fn roll_back_mappings(

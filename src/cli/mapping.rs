@@ -410,6 +410,7 @@ impl Reload {
         } else if rejected.is_empty() {
             writeln!(out, "Version {} is in use.", text(&state, "/version"))?;
             print_parked(&state, out)?;
+            print_restaged(&state, out)?;
         } else {
             writeln!(out, "The files are not used; the old ones stay.\n{rejected}")?;
         }
@@ -430,6 +431,20 @@ fn print_parked(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
         table::paragraph(out, "  ", &line)?;
     }
     Ok(())
+}
+
+/// How many records are read in another stage.
+fn print_restaged(state: &Json, out: &mut dyn Out) -> Result<(), CliError> {
+    let records = match state["restaged"].as_u64().unwrap_or_default() {
+        0 => return Ok(()),
+        1 => "1 record is".to_owned(),
+        many => format!("{many} records are"),
+    };
+    let line = format!(
+        "{records} read in another stage than before. Nobody moved a deal by that, so nothing is sent for it; \
+         `cosell-sync why ID` says it of each.",
+    );
+    Ok(table::paragraph(out, "  ", &line)?)
 }
 
 impl Rollback {

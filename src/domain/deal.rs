@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::sha256;
 use super::hold::Hold;
 use super::id::{AccountName, CrmName, DealId, EngagementId, RecordKey, ReferralId};
-use super::record::Version;
+use super::record::{Fields, Version};
 use super::referral::ReferralState;
 use super::stage::Stage;
 use super::time::Timestamp;
@@ -152,9 +152,20 @@ pub struct Link {
     /// What the record's status field was last told; `None` if that is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,
+    /// What the record held when its stage was agreed on last; `None` if that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage_seen: Option<StageSeen>,
 }
 
 impl Link {
+    /// Agrees on the stages. What the record held before says nothing about another stage of it.
+    pub fn agree_on_stages(&mut self, agreed: StageAgreement) {
+        if self.base_stage.is_none_or(|before| before.record != agreed.record) {
+            self.stage_seen = None;
+        }
+        self.base_stage = Some(agreed);
+    }
+
     /// The record, and the lead that it was before.
     pub fn records(&self) -> impl Iterator<Item = &RecordKey> {
         std::iter::once(&self.record).chain(&self.lead)
@@ -276,6 +287,29 @@ pub struct StageAgreement {
     pub referral: Stage,
     /// In the CRM.
     pub record: Stage,
+}
+
+/// What a record held in the fields that tell its stage when both sides agreed on it. A changed mapping
+/// that reads just these in another stage has moved nothing: only what the record holds otherwise since
+/// is an edit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageSeen {
+    /// The fields, as the record held them.
+    pub fields: Fields,
+    /// How that became the stage agreed on.
+    pub since: StageSince,
+}
+
+/// How a record came to the stage that was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageSince {
+    /// It was moved there, and stands there.
+    Moved,
+    /// A changed mapping reads it so; nobody chose this stage.
+    Reread,
+    /// It was moved on since, and what follows from that is still to be done.
+    Left,
 }
 
 /// A value kept for comparison. Long text is kept as its SHA-256 only.

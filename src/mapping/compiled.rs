@@ -199,13 +199,21 @@ impl Mapping {
     /// The stage that a record is in; `None` if no row fits.
     #[must_use]
     pub fn stage_of(&self, record: &Fields) -> Option<Stage> {
-        let fits = |rule: &&StageRule| {
-            !rule.when.is_empty()
-                && rule.when.iter().all(|(field, expected)| {
-                    fits_value(record.get(field).unwrap_or(&Json::Null), expected)
-                })
-        };
+        let fits = |rule: &&StageRule| !rule.when.is_empty() && fits(&rule.when, record);
         self.stages.iter().find(fits).map(|rule| rule.stage)
+    }
+
+    /// The row by which a record is brought into `stage`: the first that writes or closes.
+    #[must_use]
+    pub fn stage_to_set(&self, stage: Stage) -> Option<&StageRule> {
+        self.stages.iter().find(|rule| rule.stage == stage && rule.sets())
+    }
+
+    /// What a record holds in the fields that tell its stage; null where it has none.
+    #[must_use]
+    pub fn stage_fields(&self, record: &Fields) -> Fields {
+        let names = self.stages.iter().flat_map(|rule| rule.when.keys());
+        names.map(|name| (name.clone(), record.get(name).cloned().unwrap_or_default())).collect()
     }
 }
 
@@ -303,6 +311,12 @@ pub(super) fn record_fields(formula: &Formula) -> impl Iterator<Item = &str> {
     formula.paths().iter().filter_map(|path| path.strip_prefix("record."))
 }
 
+/// Whether a record holds what a stage is recognised by.
+pub(super) fn fits(when: &Fields, record: &Fields) -> bool {
+    when.iter()
+        .all(|(field, expected)| fits_value(record.get(field).unwrap_or(&Json::Null), expected))
+}
+
 /// Whether a record's value is the one a stage asks for: codes are compared by their text, so that
 /// `2` and `"2"` are the same; a list in the file fits if one of its values does.
 fn fits_value(actual: &Json, expected: &Json) -> bool {
@@ -317,7 +331,7 @@ fn fits_value(actual: &Json, expected: &Json) -> bool {
 }
 
 /// A code as text.
-fn code(json: &Json) -> String {
+pub(super) fn code(json: &Json) -> String {
     match json {
         Json::String(text) => text.trim().to_owned(),
         other => other.to_string(),

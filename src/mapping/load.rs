@@ -1,14 +1,14 @@
 //! Mapping files in a directory. The only part of mapping that reads files.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::compile::compile;
 use super::compiled::Mapping;
-use super::problem::{Problem, Problems, Source};
+use super::problem::{Problem, Problems, Source, nearest};
 
 /// The largest mapping file, in bytes.
 const LARGEST: u64 = 1 << 20;
@@ -151,8 +151,7 @@ impl MappingFolder {
     pub fn compile(&self) -> Result<Vec<Mapping>, Problems> {
         let mut problems = Vec::new();
         let mut mappings: Vec<Mapping> = Vec::new();
-        let bases: Vec<String> = self.files.keys().filter_map(|name| self.base(name)).collect();
-        for name in self.files.keys().filter(|name| !bases.contains(name)) {
+        for name in self.tops() {
             let begun = Cell::new(false);
             let load = |wanted: &str| {
                 let itself = wanted == name && !begun.replace(true);
@@ -185,6 +184,42 @@ impl MappingFolder {
         if problems.is_empty() { Ok(mappings) } else { Err(Problems(problems)) }
     }
 
+    fn no_such_file(&self, wanted: &str) -> String {
+        let plain = "there is no such file in the directory";
+        match nearest(wanted, self.files.keys().map(String::as_str)) {
+            Some(near) => format!("{plain} (`{near}` is there)"),
+            None => plain.to_owned(),
+        }
+    }
+
+    /// The files to compile: those that no other one extends, and one of each circle of files that
+    /// extend one another, whose problem is to be told.
+    fn tops(&self) -> Vec<&String> {
+        let bases: BTreeMap<&String, String> =
+            self.files.keys().filter_map(|name| Some((name, self.base(name)?))).collect();
+        let extended: BTreeSet<&String> = bases.values().collect();
+        let mut tops: Vec<&String> =
+            self.files.keys().filter(|name| !extended.contains(name)).collect();
+        let mut reached = BTreeSet::new();
+        let follow = |from: &String, reached: &mut BTreeSet<String>| {
+            let mut next = Some(from);
+            while let Some(name) = next.filter(|name| reached.insert((*name).clone())) {
+                next = bases.get(name);
+            }
+        };
+        tops.iter().for_each(|top| follow(top, &mut reached));
+        // Of a circle the one that may go on to the shipped file of its own name.
+        let (own, others): (Vec<&String>, Vec<&String>) =
+            self.files.keys().partition(|name| shipped(name).is_some());
+        for name in own.into_iter().chain(others) {
+            if !reached.contains(name) {
+                tops.push(name);
+                follow(name, &mut reached);
+            }
+        }
+        tops
+    }
+
     /// What the file extends, if it names another file of the folder.
     fn base(&self, name: &str) -> Option<String> {
         let text = self.files.get(name)?.as_ref().ok()?;
@@ -211,7 +246,7 @@ impl MappingFolder {
             None => match self.shipped(wanted).filter(|_| !itself) {
                 Some(shipped) => Ok(shipped),
                 None if !is_plain(wanted) => Err(not_plain(wanted)),
-                None => Err("there is no such file in the directory".to_owned()),
+                None => Err(self.no_such_file(wanted)),
             },
         }
     }

@@ -113,6 +113,12 @@ impl Place {
     }
 }
 
+/// The one of two places that is in the file itself rather than in one that it extends; the second of
+/// two in one file.
+pub(crate) fn nearer<'p>(earlier: &'p Place, later: &'p Place) -> &'p Place {
+    if earlier.file < later.file { earlier } else { later }
+}
+
 /// A value with the place it was read from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spot<T> {

@@ -227,6 +227,14 @@ pub struct StageRule {
     pub close: Option<CloseRule>,
 }
 
+impl StageRule {
+    /// Whether the row says how to bring a record into its stage.
+    #[must_use]
+    pub fn sets(&self) -> bool {
+        !self.write.is_empty() || self.close.is_some()
+    }
+}
+
 /// A closing action of the CRM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseRule {

@@ -1,6 +1,7 @@
 //! A TOML table read key by key: wrong types and unknown keys are noted, reading goes on.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde_json::{Map, Number, Value as Json};
 use toml::Spanned;
@@ -123,22 +124,19 @@ impl<'t, 'i> Table<'t, 'i> {
         Some(Spot { value: json(value), place })
     }
 
-    /// Where the keys of the tables in the table of `key` stand; of an inner value that is no table,
-    /// where its own key stands.
+    /// Where the keys of the tables in the table of `key` stand, dotted where tables stand in tables; of
+    /// an inner value that is no table, where its own key stands.
     pub(crate) fn inner_keys(&mut self, table: &'static str) -> Vec<CaseKey> {
         let Some((DeValue::Table(sides), _)) = self.get(table) else { return Vec::new() };
         let mut keys = Vec::new();
         for (side, value) in sides {
-            let mut add = |key: &str, span| {
+            let mut add = |key: String, span| {
                 let place = Place { file: self.file, span };
-                let (side, key) = (side.get_ref().to_string(), key.to_owned());
-                keys.push(CaseKey { table, side, key, place });
+                keys.push(CaseKey { table, side: side.get_ref().to_string(), key, place });
             };
             match value.get_ref() {
-                DeValue::Table(fields) => {
-                    fields.keys().for_each(|field| add(field.get_ref(), field.span()));
-                }
-                _ => add("", value.span()),
+                DeValue::Table(fields) => dotted(fields, "", &mut add),
+                _ => add(String::new(), value.span()),
             }
         }
         keys
@@ -272,6 +270,17 @@ fn wrong_type(
 }
 
 /// A TOML value as JSON. Dates become their text.
+/// Every key of a table, with those of the tables in it behind a dot.
+fn dotted(table: &DeTable<'_>, before: &str, add: &mut dyn FnMut(String, Range<usize>)) {
+    for (key, value) in table {
+        let name = format!("{before}{}", key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) if !inner.is_empty() => dotted(inner, &format!("{name}."), add),
+            _ => add(name, key.span()),
+        }
+    }
+}
+
 fn json(value: &DeValue<'_>) -> Json {
     match value {
         DeValue::String(text) => Json::String(text.to_string()),

@@ -28,7 +28,7 @@ pub fn settle(
     }
     if let Some(agreed) = outcome.stage {
         let record = if agreed.record == agreed.referral { stage } else { None };
-        link.base_stage = Some(StageAgreement {
+        link.agree_on_stages(StageAgreement {
             referral: agreed.referral,
             record: record.unwrap_or(agreed.record),
         });

@@ -284,6 +284,7 @@ pub(super) fn link(record: &Record) -> Link {
         base: std::collections::BTreeMap::new(),
         base_stage: None,
         stage_doubtful: false,
+        stage_seen: None,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),

@@ -10,6 +10,7 @@ use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
 use super::columns;
 use super::execute::not_convertible;
+use super::stages::is_nobodys;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
@@ -54,6 +55,10 @@ impl Attempt<'_> {
             && stage_of_lead == Some(Stage::OnHold)
             && ticked;
         if !turned_by_seller && !accepted || self.account.behaviour.shadow {
+            return Ok(None);
+        }
+        let link = deal.link(part.name());
+        if link.is_some_and(|link| is_nobodys(link, &lead.fields, &lead_mapping, referral)) {
             return Ok(None);
         }
         self.recover_lead(deal, part, lead, &lead_mapping, referral);
@@ -151,7 +156,7 @@ impl Attempt<'_> {
             Ok(fields) => fields,
             Err(problems) => return Ok(Err(not_convertible(&problems))),
         };
-        let active = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
+        let active = mapping.stage_to_set(Stage::Active);
         let waits = mapping.stage_of(&record.fields) == Some(Stage::OnHold);
         // A seller who turns the lead takes the deal on, whatever stage the CRM begins with.
         if let Some(rule) = active.filter(|_| turned.by_seller && waits && !tied) {
@@ -257,7 +262,7 @@ fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> boo
 
 /// What the lead's mapping says that a qualified lead is to hold.
 fn qualified_status(mapping: &Mapping) -> String {
-    let rule = mapping.stages().iter().find(|rule| rule.stage == Stage::Active);
+    let rule = mapping.stage_to_set(Stage::Active);
     match rule.and_then(|rule| rule.write.values().next_back()) {
         Some(serde_json::Value::String(status)) => status.clone(),
         Some(other) => other.to_string(),

@@ -172,7 +172,7 @@ impl Attempt<'_> {
         let mut fields = written.map_err(|problems| not_convertible(&problems))?;
         fields.extend(related.clone());
         let stage = stage.unwrap_or(Stage::OnHold);
-        if let Some(rule) = mapping.stages().iter().find(|rule| rule.stage == stage) {
+        if let Some(rule) = mapping.stage_to_set(stage) {
             fields.extend(rule.write.clone());
         }
         let control = mapping.control();

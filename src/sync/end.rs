@@ -1,6 +1,7 @@
 //! The end of a try in which nothing more is to be written.
 
 use super::attempt::{Attempt, Ended, ReadRecord, view};
+use super::stages;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, LinkState};
 use crate::domain::notice::Done;
@@ -29,6 +30,7 @@ impl Attempt<'_> {
             let sealed = view(read, referral).is_sealed();
             if let Some(link) = deal.link_mut(read.record.key.crm) {
                 link.version = (!shadow).then(|| read.record.version.clone());
+                stages::remember(link, read);
                 if sealed {
                     // Too late for the record: they stay in the local trail.
                     link.pending.clear();

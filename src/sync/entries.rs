@@ -62,7 +62,10 @@ impl Attempt<'_> {
     /// The notice behind the try and, where the mapping decided, its version.
     fn cause(&self, kind: AuditKind) -> Option<String> {
         let notice = self.notices.last().map(|notice| format!("notice {}", notice.id));
-        let mapped = matches!(kind, AuditKind::Wrote | AuditKind::WouldWrite | AuditKind::Conflict);
+        let mapped = matches!(
+            kind,
+            AuditKind::Wrote | AuditKind::WouldWrite | AuditKind::Conflict | AuditKind::Configured
+        );
         let version = (mapped && !self.mapping_version.is_empty())
             .then(|| format!("mapping {}", self.mapping_version));
         let causes: Vec<String> = notice.into_iter().chain(version).collect();

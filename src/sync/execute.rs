@@ -13,7 +13,7 @@ use crate::domain::id::CrmName;
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::domain::value::Value;
-use crate::mapping::rule::{Occasion, StageRule};
+use crate::mapping::rule::Occasion;
 use crate::merge::plan::{LinkOutcome, Plan, RecordWrite, ReferralWrite};
 use crate::merge::sentence;
 use crate::merge::{settle, share};
@@ -281,9 +281,9 @@ pub(super) fn meant_by(read: &ReadRecord, sent: &Values, referral: &Referral) ->
 /// The stage in which a record is found after it was brought to `stage`; `None` if the mapping does
 /// not tell, because the CRM has no stage of its own for it.
 pub(super) fn stage_meant(read: &ReadRecord, stage: Stage) -> Option<Stage> {
-    let writable = |rule: &StageRule| !rule.write.is_empty() || rule.close.is_some();
-    let known = |rule: &&StageRule| rule.stage == stage && !rule.when.is_empty() && writable(rule);
-    read.mapping.stages().iter().find(known).map(|rule| rule.stage)
+    let seen =
+        read.mapping.stages().iter().any(|rule| rule.stage == stage && !rule.when.is_empty());
+    read.mapping.stage_to_set(stage).filter(|_| seen).map(|rule| rule.stage)
 }
 
 /// Settles those fields of an outcome that `which` picks, and the stage if told to.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::account::{Account, CrmPart, Surroundings};
-use super::columns;
+use super::{columns, stages};
 use crate::connect::error::ConnectError;
 use crate::domain::deal::{Deal, Link};
 use crate::domain::id::{CrmName, RecordId, RecordKey, RecordKind};
@@ -347,9 +347,11 @@ impl Poller {
             return Ok(false);
         }
         let link = deal.links.iter().find(|link| link.record == record.key);
-        // A new mapping that keeps a value in another field is for deals that nobody touches, too.
+        // A new mapping that keeps a value in another field, or reads the stage in another way, is for
+        // deals that nobody touches, too.
         let in_step = |link: &Link| {
-            let moved = columns::have_moved(link, mapping);
+            let moved =
+                columns::have_moved(link, mapping) || stages::is_to_be_looked_at(link, mapping);
             !link.is_cut() && !moved && link.version.as_ref() == Some(&record.version)
         };
         Ok(link.is_none_or(|link| !in_step(link)))

@@ -31,6 +31,7 @@ mod related;
 pub mod relink;
 pub mod retry;
 mod shadow;
+pub mod stages;
 mod standing;
 pub mod worker;
 mod write;

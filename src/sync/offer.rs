@@ -359,7 +359,7 @@ impl Attempt<'_> {
         let referral_stage =
             Stage::of(&referral.state()).filter(|_| !found).unwrap_or(Stage::Active);
         let began = seen.stage.filter(|stage| !stage.is_closed()).unwrap_or(Stage::Active);
-        link.base_stage = Some(StageAgreement { referral: referral_stage, record: began });
+        link.agree_on_stages(StageAgreement { referral: referral_stage, record: began });
         begun.iter().for_each(|intent| settle::doubt(link, intent));
         link.tell(sentence::referral_created().0);
     }

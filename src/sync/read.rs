@@ -149,6 +149,7 @@ impl<'a> Attempt<'a> {
             Err(fault) => return Ok(Err(fault)),
         };
         self.unbury(deal, part.name());
+        self.heed_stage(deal, &record, &mapping);
         let record = match self.follow_merge(deal, part, record, referral).await? {
             Ok(record) => record,
             Err(fault) => return Ok(Err(fault)),

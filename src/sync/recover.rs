@@ -120,7 +120,7 @@ impl Attempt<'_> {
                 if let Some(link) = deal.link_mut(read.record.key.crm) {
                     let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
                     let record = if further { base } else { record };
-                    link.base_stage = Some(StageAgreement { referral: sent, record });
+                    link.agree_on_stages(StageAgreement { referral: sent, record });
                 }
             }
         }
@@ -162,7 +162,7 @@ impl Attempt<'_> {
             if let Some(sent) = intent.stage
                 && let Some(record) = stage_meant(read, sent).or(seen.stage)
             {
-                link.base_stage = Some(StageAgreement { referral: sent, record });
+                link.agree_on_stages(StageAgreement { referral: sent, record });
             }
             settle::doubt(link, intent);
         }

@@ -235,8 +235,7 @@ pub(super) fn is_closed_for_good(read: &ReadRecord) -> bool {
 }
 
 fn stage_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {
-    let stage = stage?;
-    read.mapping.stages().iter().find(|rule| rule.stage == stage)
+    read.mapping.stage_to_set(stage?)
 }
 
 fn close_rule(read: &ReadRecord, stage: Option<Stage>) -> Option<&StageRule> {

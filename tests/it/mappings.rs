@@ -151,6 +151,75 @@ async fn a_change_beyond_the_budget_waits_for_a_person() {
     world.finish().await;
 }
 
+/// The shipped stages of Salesforce, with the first open stage and all others changed for each other.
+const STAGES_CHANGED: &str = r#"
+extends = "salesforce-opportunity.toml"
+
+[[stage]]
+stage = "won"
+when = { IsWon = true }
+write = { StageName = "Closed Won" }
+[[stage]]
+stage = "lost"
+when = { IsClosed = true }
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "active"
+when = { StageName = "Prospecting" }
+write = { StageName = "Prospecting" }
+[[stage]]
+stage = "on_hold"
+when = { IsClosed = false }
+write = { StageName = "Qualification" }
+[[stage]]
+stage = "declined"
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "expired"
+write = { StageName = "Closed Lost" }
+[[stage]]
+stage = "error"
+write = { StageName = "Closed Lost" }
+"#;
+
+/// Files that read a stage otherwise count in the budget, say how many records they mean, and accept
+/// nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stage_that_means_something_else_waits_for_a_person_and_moves_nothing() {
+    let world = Setup::salesforce_only().set("sync.mapping_budget", 1).start().await;
+    let before = text(&state(&world).await["version"]).to_owned();
+    let one = world.arrival(json!({ "name": "One" })).await;
+    let two = world.arrival(json!({ "name": "Two" })).await;
+    world.idle().await;
+
+    world.write_mapping("contoso.toml", STAGES_CHANGED);
+    let waits = good(&world, "POST", "mappings/reload", json!({})).await;
+    let why = text(&waits["rejected"]).to_owned();
+    assert!(why.contains("about 2 records differently"), "{why}");
+    assert!(why.contains("2 read in another stage"), "{why}");
+    assert_eq!(waits["restaged"], 0, "the old files are in use");
+    let version = why.split("--confirm ").nth(1).expect("a way out").trim_end_matches('`');
+    let used = good(&world, "POST", "mappings/reload", json!({ "confirm": version })).await;
+    assert_eq!((&used["rejected"], &used["restaged"]), (&Json::Null, &json!(2)));
+
+    good(&world, "POST", "reconcile", json!({})).await;
+    world.until_said(AuditKind::Configured, "it was read as waiting for an answer before").await;
+    world.idle().await;
+    for id in [&one, &two] {
+        assert_eq!(world.state(id), "New/Pending", "nobody accepted it");
+    }
+    let back = json!({ "version": before, "why": "it was a mistake" });
+    good(&world, "POST", "mappings/rollback", back).await;
+    world.until_said(AuditKind::Configured, "it was a mistake").await;
+    good(&world, "POST", "reconcile", json!({})).await;
+    world.until_said(AuditKind::Configured, "it was read as accepted before").await;
+    world.edit_sales(&one, json!({ "StageName": "Qualification" }));
+    world.until_true("one is accepted", || world.state(&one) == "Active/Accepted").await;
+    world.idle().await;
+    assert_eq!(world.state(&two), "New/Pending", "nobody accepted the other one");
+    world.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_gone_or_bad_leaves_the_old_one_in_use() {
     let world = salesforce_only().await;

@@ -8,6 +8,9 @@ use tempfile::TempDir;
 
 const GOOD: &str = "extends = \"salesforce-lead.toml\"\n";
 
+/// Names and contents.
+type Files<'f> = &'f [(&'f str, &'f [u8])];
+
 fn folder(files: &[(&str, &[u8])]) -> TempDir {
     let folder = tempfile::tempdir().expect("a directory");
     for (name, bytes) in files {
@@ -39,6 +42,44 @@ fn m12_a_folder_that_cannot_be_used_says_what_to_do() {
     assert!(said.contains("cannot be read") && said.contains("help:"), "{said}");
     let said = refused(&empty.path().join("notes.txt"));
     assert!(said.contains("cannot be read"), "a file is no folder: {said}");
+}
+
+#[test]
+fn files_that_extend_one_another_are_refused_and_not_overlooked() {
+    let table: [(Files<'_>, &str); 3] = [
+        (
+            &[("a.toml", b"extends = \"b.toml\""), ("b.toml", b"extends = \"a.toml\"")],
+            "extend one another in a circle",
+        ),
+        (
+            &[
+                ("a.toml", b"extends = \"b.toml\""),
+                ("b.toml", b"extends = \"c.toml\""),
+                ("c.toml", b"extends = \"b.toml\""),
+                ("good.toml", GOOD.as_bytes()),
+            ],
+            "extend one another in a circle",
+        ),
+        (
+            &[
+                ("own.toml", b"extends = \"contoso-bas.toml\""),
+                ("contoso-base.toml", GOOD.as_bytes()),
+            ],
+            "no such file in the directory (`contoso-base.toml` is there)",
+        ),
+    ];
+    for (files, expected) in table {
+        let folder = folder(files);
+        let said = refused(folder.path());
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    // A file of the shipped one's name may stand between.
+    let folder = folder(&[
+        ("salesforce-lead.toml", b"extends = \"contoso.toml\""),
+        ("contoso.toml", b"extends = \"salesforce-lead.toml\""),
+    ]);
+    let said = load_directory(folder.path()).map(|mappings| mappings.len());
+    assert_eq!(said.map_err(|problems| problems.to_string()), Ok(1));
 }
 
 #[cfg(unix)]

@@ -65,15 +65,18 @@ pub(crate) enum Mapped {
     Asking,
     /// The notes are kept in another field of the record.
     Moved,
+    /// Every open stage is read as another one.
+    Reread,
 }
 
 /// The shipped mappings with those of the simulation in their places, compiled once.
 pub(crate) fn mappings(of: Mapped) -> &'static Mappings {
-    static ALL: [OnceLock<Mappings>; 3] = [const { OnceLock::new() }; 3];
+    static ALL: [OnceLock<Mappings>; 4] = [const { OnceLock::new() }; 4];
     let (at, own) = match of {
         Mapped::Usual => (0, "usual"),
         Mapped::Asking => (1, "asking"),
         Mapped::Moved => (2, "moved"),
+        Mapped::Reread => (3, "reread"),
     };
     ALL[at].get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));

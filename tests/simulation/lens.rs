@@ -111,7 +111,7 @@ fn put_record(mapping: &Mapping, values: &Values, of: &Referral, over: &Fields) 
 fn with_each(law: impl Fn(&Mapping, &Referral, &Referral)) {
     let mut dice = Dice::new(14);
     let referrals: Vec<Referral> = (0..REFERRALS).map(|_| any_referral(&mut dice)).collect();
-    for mapped in [Mapped::Usual, Mapped::Asking, Mapped::Moved] {
+    for mapped in [Mapped::Usual, Mapped::Asking, Mapped::Moved, Mapped::Reread] {
         for mapping in mappings(mapped).values() {
             for pair in referrals.windows(2) {
                 law(mapping, &pair[0], &pair[1]);

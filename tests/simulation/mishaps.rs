@@ -126,7 +126,11 @@ pub(crate) fn change_mappings(world: &mut World, to: Mapped) {
         *mapping = mappings(to)[of].clone();
     }
     world.note(format!("the mapping files are now {to:?}"));
-    world.met(if to == Mapped::Moved { Mishap::MappingMoved } else { Mishap::MappingBack });
+    match to {
+        Mapped::Moved => world.met(Mishap::MappingMoved),
+        Mapped::Usual | Mapped::Asking => world.met(Mishap::MappingBack),
+        Mapped::Reread => {}
+    }
 }
 
 /// Notes in every record, before another field takes their place.

@@ -36,10 +36,17 @@ pub(crate) enum Bug {
     AnswerShowsWhatWasSent,
     /// Some writes have no entry in the audit trail.
     AuditLost,
+    /// No bug by itself: nothing is compared at night, which repairs what a feed has missed.
+    NoNight,
 }
 
 impl Bug {
-    /// All of them, each with the first seed that finds it.
+    /// What a run that finds the bug is held against: without the bug, the same run must hold.
+    pub(crate) fn control(self) -> Option<Self> {
+        (self == Self::ExpiredMeansNow).then_some(Self::NoNight)
+    }
+
+    /// All that must be found, each with the first seed that finds it.
     pub(crate) const ALL: [(Self, u64); 16] = [
         (Self::PartnerCenterIgnoresVersion, 1),
         (Self::CrmIgnoresVersion, 25),
@@ -54,8 +61,8 @@ impl Bug {
         (Self::NoTombstone, 7),
         (Self::TwoAtOnce, 1),
         (Self::CursorBeforeNotices, 62),
-        (Self::ExpiredMeansNow, 1),
-        (Self::AnswerShowsWhatWasSent, 1),
-        (Self::AuditLost, 1),
+        (Self::ExpiredMeansNow, 63),
+        (Self::AnswerShowsWhatWasSent, 35),
+        (Self::AuditLost, 4),
     ];
 }

@@ -168,7 +168,10 @@ fn calm_down(sim: &mut Sim) -> Vec<String> {
         world.note("calm".to_owned());
     }
     // The comparison of every night: what the admin's new files mean for deals that nobody touches.
-    sim.start_over();
+    let sleepless = [Some(Bug::NoNight), Some(Bug::ExpiredMeansNow)];
+    if !sleepless.contains(&sim.setup.bug) {
+        sim.start_over();
+    }
     sim.pass(Duration::from_secs(700));
     for _ in 0..4 {
         if !sim.come_to_rest() {

@@ -116,6 +116,7 @@ fn link(number: u32) -> Link {
         base: Default::default(),
         base_stage: None,
         stage_doubtful: false,
+        stage_seen: None,
         hold: None,
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),

@@ -160,6 +160,7 @@ mod tests {
             base: std::collections::BTreeMap::new(),
             base_stage: None,
             stage_doubtful: false,
+            stage_seen: None,
             hold: None,
             told: Vec::new(),
             pending: Vec::new(),

@@ -16,6 +16,10 @@ pub struct MappingState {
     pub rejected: Option<String>,
     /// Rows that are left out because of what the CRMs have or let us write.
     pub parked: Vec<ParkedField>,
+    /// Records whose stage these files read as another one than was agreed on, counted when they are
+    /// taken into use: nothing is sent for them.
+    #[serde(default)]
+    pub restaged: usize,
 }
 
 /// A row of a mapping that is left out, while the others are used.

@@ -396,10 +396,26 @@ fn sides(
 
 fn object(json: Option<Json>, key: &str, place: &Place, findings: &mut Findings) -> Option<Fields> {
     match json? {
-        Json::Object(members) => Some(members),
+        Json::Object(members) => {
+            let mut fields = Fields::new();
+            flatten(members, "", &mut fields);
+            Some(fields)
+        }
         _ => {
             findings.add(place, format!("`{key}` of a case must be a table of fields"));
             None
+        }
+    }
+}
+
+/// Names fields by dotted paths, however the file writes them: `Account.Name = ""` without quotation
+/// marks is a table in a table.
+fn flatten(members: Map<String, Json>, before: &str, fields: &mut Fields) {
+    for (key, value) in members {
+        let name = format!("{before}{key}");
+        match value {
+            Json::Object(inner) if !inner.is_empty() => flatten(inner, &format!("{name}."), fields),
+            value => drop(fields.insert(name, value)),
         }
     }
 }

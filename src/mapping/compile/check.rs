@@ -246,20 +246,25 @@ fn writers(fields: &[Compiled], findings: &mut Findings) {
             let clash = together && !conditional;
             let to_crm = earlier.rule.direction.to_crm() && later.rule.direction.to_crm();
             if clash && to_crm && earlier.rule.crm == later.rule.crm {
-                two_writers(&later.at.crm, later.rule.crm.as_deref(), earlier, later, findings);
+                two_writers(|row| (&row.at.crm, row.rule.crm.as_deref()), earlier, later, findings);
             }
             let back = earlier.rule.direction.to_partner_center()
                 && later.rule.direction.to_partner_center();
             if clash && back && overlap(earlier, later) {
-                let name = later.rule.referral.as_deref();
-                two_writers(&later.at.referral, name, earlier, later, findings);
+                two_writers(
+                    |row| (&row.at.referral, row.rule.referral.as_deref()),
+                    earlier,
+                    later,
+                    findings,
+                );
             }
             if earlier.rule.name == later.rule.name && !alike(earlier, later) {
+                let (mine, other) = mine(earlier, later);
                 let message = format!(
                     "`{}` is read differently at {}: both rows must have the same type and codec",
-                    later.rule.name, earlier.rule.place
+                    mine.rule.name, other.rule.place
                 );
-                findings.add(&later.at.kind, message);
+                findings.add(&mine.at.kind, message);
             }
         }
     }
@@ -273,25 +278,35 @@ fn groups(fields: &[Compiled], findings: &mut Findings) {
         let Some(earlier) = earlier else { continue };
         let (left, right) = (&earlier.rule, &later.rule);
         if (left.conflict, left.direction) != (right.conflict, right.direction) {
+            let (mine, other) = mine(earlier, later);
             let message = format!(
                 "the rows of group `{group}` are merged as one, but differ in `conflict` or \
                  `direction` from {}",
-                left.place
+                other.rule.place
             );
-            findings.add(&later.at.kind, message);
+            let one_way = left.direction != right.direction;
+            let place = if one_way { &mine.at.kind } else { &mine.at.conflict };
+            findings.add(place, message);
         }
     }
 }
 
+/// Of two rows the one in the file itself first, rather than that of a file that it extends; the later
+/// one of two in one file.
+fn mine<'c>(earlier: &'c Compiled, later: &'c Compiled) -> (&'c Compiled, &'c Compiled) {
+    if earlier.at.kind.file < later.at.kind.file { (earlier, later) } else { (later, earlier) }
+}
+
 fn two_writers(
-    place: &Place,
-    field: Option<&str>,
+    end_of: impl for<'c> Fn(&'c Compiled) -> (&'c Place, Option<&'c str>),
     earlier: &Compiled,
     later: &Compiled,
     findings: &mut Findings,
 ) {
-    let field = field.unwrap_or(later.rule.name.as_str());
-    let message = format!("`{field}` already has a writer at {}", earlier.rule.place);
+    let (mine, other) = mine(earlier, later);
+    let (place, field) = end_of(mine);
+    let field = field.unwrap_or(mine.rule.name.as_str());
+    let message = format!("`{field}` already has a writer at {}", other.rule.place);
     if earlier.at.kind.file == later.at.kind.file {
         findings.add(place, message);
         return;
@@ -299,7 +314,7 @@ fn two_writers(
     let end = |key: &str, value: &Option<String>| {
         value.as_ref().map(|value| format!("{key} = \"{value}\"")).unwrap_or_default()
     };
-    let rule = &earlier.rule;
+    let rule = &other.rule;
     let ends = [end("referral", &rule.referral), end("crm", &rule.crm)];
     let ends: Vec<String> = ends.into_iter().filter(|end| !end.is_empty()).collect();
     findings.add_with(place, message, format!("take it out with [[remove]] {}", ends.join(", ")));

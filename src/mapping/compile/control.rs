@@ -6,7 +6,7 @@ use super::Ground;
 use super::ends::unknown_field;
 use crate::mapping::file::ControlTable;
 use crate::mapping::knowledge::{Known, is_name, record_field};
-use crate::mapping::problem::{Findings, Place, Spot};
+use crate::mapping::problem::{Findings, Place, Spot, nearer};
 use crate::mapping::rule::Control;
 
 /// Longest audit text if the file does not say: the long text field of either CRM.
@@ -152,21 +152,25 @@ fn status_values(table: &ControlTable, findings: &mut Findings) -> Vec<(String, 
 /// Notes a record field that serves two purposes.
 fn twice(table: &ControlTable, findings: &mut Findings) {
     let all = [
-        &table.referral_id,
-        &table.sync,
-        &table.audit,
-        &table.link,
-        &table.help,
-        &table.solutions,
-        &table.visibility,
-        &table.microsoft_id,
-        &table.token,
-        &table.status,
+        ("referral_id", &table.referral_id),
+        ("sync", &table.sync),
+        ("audit", &table.audit),
+        ("link", &table.link),
+        ("help", &table.help),
+        ("solutions", &table.solutions),
+        ("visibility", &table.visibility),
+        ("microsoft_id", &table.microsoft_id),
+        ("token", &table.token),
+        ("status", &table.status),
     ];
-    let named: Vec<&Spot<String>> = all.into_iter().flatten().collect();
-    for (at, spot) in named.iter().enumerate() {
-        if named[..at].iter().any(|earlier| earlier.value == spot.value) {
-            findings.add(&spot.place, format!("`{}` serves two purposes in [control]", spot.value));
-        }
+    let named: Vec<(&str, &Spot<String>)> =
+        all.into_iter().filter_map(|(key, spot)| Some((key, spot.as_ref()?))).collect();
+    for (at, (key, spot)) in named.iter().enumerate() {
+        let earlier = named[..at].iter().find(|(_, earlier)| earlier.value == spot.value);
+        let Some((other, earlier)) = earlier else { continue };
+        let place = nearer(&earlier.place, &spot.place);
+        let field = &spot.value;
+        let message = format!("`{field}` is both `{other}` and `{key}` in [control]");
+        findings.add_with(place, message, "give each a field of its own");
     }
 }

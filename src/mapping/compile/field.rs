@@ -34,6 +34,8 @@ pub(super) struct Spots {
     pub(super) crm: Place,
     /// The `type`.
     pub(super) kind: Place,
+    /// The `conflict` policy.
+    pub(super) conflict: Place,
     /// The `codec`: its first step.
     pub(super) codec: Place,
     /// Each step of the `codec`.
@@ -49,6 +51,7 @@ impl Spots {
             referral: place(row.referral.as_ref()),
             crm: place(row.crm.as_ref()),
             kind: place(row.kind.as_ref()),
+            conflict: place(row.conflict.as_ref()),
             codec: place(row.codec.first()),
             steps: row.codec.iter().map(|step| step.place.clone()).collect(),
         }

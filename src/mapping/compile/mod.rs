@@ -5,6 +5,7 @@ mod control;
 mod effective;
 mod ends;
 mod field;
+mod lifecycle;
 mod registration;
 mod related;
 mod stage;
@@ -18,6 +19,7 @@ use super::cases::{Case, KnownNames};
 use super::codec::{Lookup, OnUnknown};
 use super::compiled::{Mapping, record_fields, repeated};
 use super::file::{LookupTable, MappingFile};
+use super::load::shipped_files;
 use super::problem::{Findings, Place, Problem, Problems, Source, Spot};
 use super::registration::RegistrationRule;
 use super::rule::{Control, StageRule};
@@ -78,7 +80,11 @@ fn chain(
                 return Err(Problems(vec![Problem::of_file(file, reason, None)]));
             }
             Err(reason) => {
-                findings.add(&name.place, format!("cannot extend `{}`: {reason}", name.value));
+                let message = format!("cannot extend `{}`: {reason}", name.value);
+                let shipped = shipped_files().iter().map(|(name, _)| *name);
+                // A path to a shipped file means that file.
+                let wanted = name.value.rsplit(['/', '\\']).next().unwrap_or_default();
+                findings.unknown(&name.place, message, wanted, shipped);
                 return Ok(None);
             }
         }

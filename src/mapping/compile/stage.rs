@@ -3,13 +3,13 @@
 use serde_json::Value as Json;
 
 use super::ends::unknown_field;
-use super::{Ground, word};
+use super::{Ground, lifecycle, word};
 use crate::domain::id::{CrmName, RecordKind};
 use crate::domain::record::Fields;
 use crate::domain::stage::Stage;
 use crate::mapping::file::{CloseTable, StageRow};
 use crate::mapping::knowledge::{Known, record_field};
-use crate::mapping::problem::{Findings, Place, Spot};
+use crate::mapping::problem::{Findings, Spot};
 use crate::mapping::rule::{CloseRule, StageRule};
 
 const STAGES: [(&str, Stage); 7] = [
@@ -25,14 +25,6 @@ const STAGES: [(&str, Stage); 7] = [
 /// The words for stages.
 pub(super) fn words() -> Vec<&'static str> {
     STAGES.iter().map(|(word, _)| *word).collect()
-}
-
-/// Stages without which a record could not be kept in step.
-fn needed(kind: RecordKind) -> &'static [Stage] {
-    match kind {
-        RecordKind::Opportunity => &[Stage::OnHold, Stage::Active, Stage::Won, Stage::Lost],
-        RecordKind::Lead => &[Stage::OnHold, Stage::Lost],
-    }
 }
 
 /// Compiles the rows, in their order.
@@ -54,39 +46,12 @@ pub(super) fn compile(
             findings.add(&row.place, "a stage has `write` or `close`, not both");
         }
         let Some(stage) = stage else { continue };
-        let earlier = rules.iter().find(|rule| !when.is_empty() && covers(&rule.when, &when));
-        if let Some(earlier) = earlier {
-            let message = format!(
-                "this row is never reached: the earlier row for `{}` fits whatever it fits",
-                earlier.stage.as_str()
-            );
-            findings.add_with(&row.place, message, "put the narrower row first");
-        }
         rules.push(StageRule { stage, when, write, close });
     }
     if rules.len() == rows.len() {
-        missing(&rules, rows, ground.kind, findings);
+        lifecycle::check(&rules, rows, ground, findings);
     }
     rules
-}
-
-/// Whether whatever fits `narrow` also fits `wide`.
-fn covers(wide: &Fields, narrow: &Fields) -> bool {
-    !wide.is_empty() && wide.iter().all(|(field, value)| narrow.get(field) == Some(value))
-}
-
-fn missing(rules: &[StageRule], rows: &[StageRow], kind: RecordKind, findings: &mut Findings) {
-    let start = Place::default();
-    let place = rows.first().map_or(&start, |row| &row.place);
-    for stage in needed(kind) {
-        if !rules.iter().any(|rule| rule.stage == *stage) {
-            findings.add_with(
-                place,
-                format!("there is no [[stage]] row for `{}`", stage.as_str()),
-                "the [[stage]] rows of a file take the place of all rows of the file it extends",
-            );
-        }
-    }
 }
 
 fn fields(

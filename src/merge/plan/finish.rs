@@ -147,8 +147,8 @@ impl Draft<'_> {
             StageMove::ToCrm(stage) => Some(StageAgreement { referral, record: stage }),
             StageMove::ToPartnerCenter(_) if !self.stage_sent => None,
             StageMove::ToPartnerCenter(Stage::Active) if record == Stage::Won => {
-                let base = self.link.base_stage.map_or(Stage::OnHold, |base| base.record);
-                Some(StageAgreement { referral: Stage::Active, record: base })
+                // The win is still to follow: what is agreed on is any other stage than that.
+                Some(StageAgreement { referral: Stage::Active, record: Stage::OnHold })
             }
             StageMove::ToPartnerCenter(stage) => Some(StageAgreement { referral: stage, record }),
             // What an old memory says is where both are: it is certain again.

@@ -162,6 +162,7 @@ fn deal() -> Deal {
             pending: Vec::new(),
             columns: std::collections::BTreeMap::new(),
             former: std::collections::BTreeMap::new(),
+            stage_seen: None,
             lead: None,
             parked: Vec::new(),
             standing: Some(Standing::InSync),

@@ -93,6 +93,7 @@ fn link(durable: &Durable) -> Link {
         told: Vec::new(),
         columns: std::collections::BTreeMap::new(),
         former: std::collections::BTreeMap::new(),
+        stage_seen: None,
         lead: None,
         parked: Vec::new(),
         standing: None,

@@ -1,0 +1,145 @@
+//! A new mapping that reads the stage of a record in another way: its change is no edit of anybody's.
+
+use serde_json::Value as Json;
+
+use super::attempt::{Attempt, ReadRecord};
+use crate::domain::audit::AuditKind;
+use crate::domain::deal::{Deal, Link, StageAgreement, StageSeen, StageSince};
+use crate::domain::record::{Fields, Record};
+use crate::domain::referral::Referral;
+use crate::domain::stage::Stage;
+use crate::mapping::Mapping;
+
+impl Attempt<'_> {
+    /// Heeds the mapping that a record was read by: see [`heed`].
+    pub(super) fn heed_stage(&mut self, deal: &mut Deal, record: &Record, mapping: &Mapping) {
+        let Some(link) = deal.link_mut(record.key.crm) else { return };
+        if let Some(reread) = heed(link, &record.fields, mapping) {
+            let summary = reread.summary(record);
+            self.entry(Some(deal), AuditKind::Configured, record.key.crm.as_str(), summary);
+        }
+    }
+}
+
+/// A record that a new mapping reads in another stage.
+struct Reread {
+    /// What was agreed on, as it is read now.
+    agreed: StageAgreement,
+    /// The record's stage as it was read before.
+    before: Stage,
+    /// What the record held when it was agreed on.
+    held: Fields,
+}
+
+impl Reread {
+    /// What the trail says of it.
+    fn summary(&self, record: &Record) -> String {
+        let held: Vec<String> = self.held.iter().map(|(name, value)| shown(name, value)).collect();
+        let mut text = format!(
+            "The mapping files read the {} in {} that holds {} as {}; it was read as {} \
+             before. Nobody moved it by that, so nothing is sent for it.",
+            record.key.kind,
+            record.key.crm.title(),
+            held.join(", "),
+            self.agreed.record.for_people(),
+            self.before.for_people(),
+        );
+        if self.agreed.record != self.agreed.referral {
+            text.push_str(&format!(
+                " At Partner Center the deal is {}: to change that, move it there, or move the record to \
+                 another stage and back.",
+                self.agreed.referral.for_people(),
+            ));
+        }
+        text
+    }
+}
+
+fn shown(name: &str, value: &Json) -> String {
+    match value {
+        Json::String(text) => format!("{name} = {text}"),
+        other => format!("{name} = {other}"),
+    }
+}
+
+/// Where a mapping reads what was agreed on in another stage than the one that it was read in then,
+/// that stage is the one agreed on. What the record holds otherwise since is an edit as before.
+fn heed(link: &mut Link, record: &Fields, mapping: &Mapping) -> Option<Reread> {
+    let before = link.base_stage?;
+    let seen = link.stage_seen.as_mut()?;
+    let mut held = mapping.stage_fields(record);
+    let is_whole = held.keys().all(|name| seen.fields.contains_key(name));
+    if seen.since == StageSince::Left && !is_whole {
+        // The move that is still to be followed must not be taken for the new mapping's doing.
+        return None;
+    }
+    for (name, value) in &mut held {
+        if let Some(then) = seen.fields.get(name) {
+            *value = then.clone();
+        }
+    }
+    let agreed = StageAgreement { record: mapping.stage_of(&held)?, ..before };
+    if agreed == before {
+        return None;
+    }
+    seen.fields.extend(held.clone());
+    if seen.since == StageSince::Moved {
+        seen.since = StageSince::Reread;
+    }
+    link.base_stage = Some(agreed);
+    Some(Reread { agreed, before: before.record, held })
+}
+
+/// Remembers at the end of a try what the record holds where its stage is the one agreed on. Fields
+/// that only an earlier mapping read are kept: the files may come back to it.
+pub(super) fn remember(link: &mut Link, read: &ReadRecord) {
+    let (Some(base), Some(stage)) = (link.base_stage, read.mapping.stage_of(&read.record.fields))
+    else {
+        return;
+    };
+    let now = read.mapping.stage_fields(&read.record.fields);
+    if stage != base.record {
+        if let Some(seen) = &mut link.stage_seen {
+            seen.since = StageSince::Left;
+        }
+        return;
+    }
+    let stands = link.stage_seen.as_ref().is_some_and(|seen| is_reread(seen, &now));
+    let since = if stands { StageSince::Reread } else { StageSince::Moved };
+    let mut fields = link.stage_seen.take().map(|seen| seen.fields).unwrap_or_default();
+    fields.extend(now);
+    link.stage_seen = Some(StageSeen { fields, since });
+}
+
+/// Whether a record is in its stage only because a changed mapping reads it so, and the referral has
+/// not moved either.
+pub(super) fn is_nobodys(
+    link: &Link,
+    record: &Fields,
+    mapping: &Mapping,
+    referral: &Referral,
+) -> bool {
+    let stays =
+        link.base_stage.is_some_and(|base| Stage::of(&referral.state()) == Some(base.referral));
+    let now = mapping.stage_fields(record);
+    stays && link.stage_seen.as_ref().is_some_and(|seen| is_reread(seen, &now))
+}
+
+fn is_reread(seen: &StageSeen, now: &Fields) -> bool {
+    seen.since == StageSince::Reread
+        && now.iter().all(|(name, value)| seen.fields.get(name) == Some(value))
+}
+
+/// Whether a mapping reads the stage that was agreed on as another one, as far as it is remembered.
+#[must_use]
+pub fn reads_otherwise(link: &Link, mapping: &Mapping) -> bool {
+    let (Some(base), Some(seen)) = (link.base_stage, &link.stage_seen) else { return false };
+    mapping.stage_of(&seen.fields).is_some_and(|stage| stage != base.record)
+}
+
+/// Whether a record is to be looked at because of its stage: it is read as another one, or nothing is
+/// remembered of it yet.
+pub(super) fn is_to_be_looked_at(link: &Link, mapping: &Mapping) -> bool {
+    let forgotten = link.base_stage.is_some() && link.stage_seen.is_none();
+    forgotten || reads_otherwise(link, mapping)
+}
