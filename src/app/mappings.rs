@@ -193,6 +193,18 @@ pub(super) async fn watch(parts: Arc<Parts>, stop: CancellationToken) {
     }
 }
 
+/// Says in the log how many records the files in use read in another stage than before.
+async fn warn_of_restaged(parts: &Parts, account: &Account) {
+    match restaged(parts, account).await {
+        Ok(0) => {}
+        Ok(records) => tracing::warn!(
+            account = %account.name, records,
+            "The mapping files read records in another stage; nothing is sent for that"
+        ),
+        Err(error) => tracing::error!("The stages could not be counted: {error}"),
+    }
+}
+
 /// Uses the files on the disk if they changed and are good; tells why they are not in use otherwise.
 /// `why` is the reason that a person gives for the change, `confirmed` the version that one wants
 /// whatever it writes.
@@ -238,14 +250,7 @@ pub(super) async fn reload(
             {
                 tracing::error!("Why the mapping files were changed could not be kept: {error}");
             }
-            match restaged(parts, account).await {
-                Ok(0) => {}
-                Ok(records) => tracing::warn!(
-                    account = %account.name, records,
-                    "The mapping files read records in another stage; nothing is sent for that"
-                ),
-                Err(error) => tracing::error!("The stages could not be counted: {error}"),
-            }
+            warn_of_restaged(parts, account).await;
             None
         }
         Err(NotUsed::Refused(why)) => {

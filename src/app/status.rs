@@ -267,7 +267,12 @@ mod tests {
             feeds: vec![feed],
             webhook: None,
             credential_days_left: None,
-            mappings: MappingState { version: String::new(), rejected: None, parked: Vec::new() },
+            mappings: MappingState {
+                version: String::new(),
+                rejected: None,
+                parked: Vec::new(),
+                restaged: 0,
+            },
         }
     }
 
