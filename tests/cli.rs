@@ -296,6 +296,60 @@ fn a_case_that_does_not_hold_fails_the_check() {
         assert_eq!(ended.code, Some(1), "{command:?}");
         assert!(ended.out.contains("wrong on purpose"), "{command:?}: {}", ended.out);
     }
+    let refused = place.run(&["run"]);
+    assert_eq!(refused.code, Some(2), "nothing was in use before");
+    assert!(refused.err.contains("wrong on purpose"), "{}", refused.err);
+}
+
+/// What a running daemon refuses does not go live by a restart, and does not keep it down either; the
+/// commands that repair it work.
+#[test]
+fn a_bad_file_keeps_neither_the_daemon_down_nor_what_repairs_it() {
+    let place = Place::new();
+    let file = "mappings/salesforce-opportunity.toml";
+    let first = place.read(file);
+    place.daemon().stop();
+    let history = place.run(&["mapping", "history", "--json"]);
+    let history: Json = serde_json::from_str(&history.out).expect("JSON");
+    let version = history["items"][0]["version"].as_str().expect("a version").to_owned();
+    let case = "\n[[case]]\nname = \"wrong on purpose\"\ngiven = { crm = { IsWon = true } }\n\
+                expect = { stage = \"lost\" }\n";
+    let table = [
+        (first.replace("details.dealValue", "details.dealValu"), "details.dealValu"),
+        (format!("{first}{case}"), "wrong on purpose"),
+        ("no table".to_owned(), "salesforce-opportunity.toml"),
+    ];
+    for (number, (bad, words)) in table.into_iter().enumerate() {
+        place.write(file, &bad);
+        let daemon = place.daemon();
+        let state = |place: &Place| {
+            let status = place.run(&["status", "--json"]);
+            let status: Json = serde_json::from_str(&status.out).expect("JSON");
+            status["accounts"][0]["mappings"].clone()
+        };
+        let running = state(&place);
+        assert_eq!(running["version"], version.as_str(), "{words}");
+        assert!(running["rejected"].to_string().contains(words), "{running}");
+        let (code, said) = daemon.stop();
+        assert_eq!(code, Some(0), "{said:?}");
+        let stopped = state(&place);
+        assert_eq!(
+            (&stopped["version"], &stopped["rejected"].is_string()),
+            (&version.as_str().into(), &true)
+        );
+        let backup = format!("backup-{number}.gz");
+        for command in [
+            &["backup", &backup][..],
+            &["dead-letters", "list"],
+            &["mapping", "history"],
+            &["mapping", "rollback", &version, "--yes"],
+        ] {
+            let ended = place.run(command);
+            assert_eq!(ended.code, Some(0), "{command:?}: {}", ended.err);
+        }
+        assert_eq!(place.read(file), first, "{words}");
+        assert_eq!(state(&place)["rejected"], Json::Null, "{words}");
+    }
 }
 
 #[test]
@@ -639,6 +693,7 @@ fn a_unit_for_systemd_names_what_the_daemon_needs() {
         format!(" run --config {folder}/cosell.toml --log-json"),
         format!("ReadWritePaths={folder}/backups {folder}/mappings {folder}/store"),
         "RestartPreventExitStatus=2".to_owned(),
+        "StartLimitIntervalSec=0".to_owned(),
         "TimeoutStopSec=30".to_owned(),
         "WantedBy=multi-user.target".to_owned(),
     ] {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::live_diff::{linked, pairs, spread};
+use super::mapping_start::Begun;
 use super::mapping_versions::{Files, newest, version};
 use super::mappings::folder;
 use super::parts::Parts;
@@ -56,7 +57,7 @@ pub(super) async fn weigh(
     new: &[Arc<Mapping>],
     ready: &[(&CrmPart, Vec<Arc<Mapping>>)],
 ) -> Result<(), NotUsed> {
-    let before = newest(parts, &account.name).await?;
+    let before = newest(parts.around.store.as_ref(), &account.name).await?;
     let Some(budget) = budget(parts, account).filter(|_| before.is_some_and(|old| old != *files))
     else {
         return Ok(());
@@ -239,7 +240,9 @@ async fn exceeds(parts: &Parts, account: &Account, budget: usize) -> Result<bool
 /// kind of record is mapped than before, the start itself is the person's word.
 pub(super) async fn begin(parts: &Parts) -> Result<(), StoreError> {
     for account in &parts.accounts {
-        let Some(before) = newest(parts, &account.name).await? else { continue };
+        let Some(before) = newest(parts.around.store.as_ref(), &account.name).await? else {
+            continue;
+        };
         let Some(budget) = budget(parts, account) else { continue };
         if before == parts.mappings.files(&account.name) || !exceeds(parts, account, budget).await?
         {
@@ -258,7 +261,8 @@ pub(super) async fn begin(parts: &Parts) -> Result<(), StoreError> {
             let own = old.iter().filter(|mapping| mapping.crm() == part.name());
             part.replace_mappings(own.cloned().collect());
         }
-        parts.mappings.begin_with(&account.name, before, old);
+        let begun = Begun { files: before, whole: old, rejected: None };
+        parts.mappings.begin_with(&account.name, begun);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::alert;
+use super::mapping_start::of_the_disk;
 use super::mappings::{folder, reload};
 use super::parts::Parts;
 use crate::admin::operations::{MappingVersion, OperationError};
@@ -14,7 +15,7 @@ use crate::domain::digest::sha256;
 use crate::domain::id::AccountName;
 use crate::domain::time::Timestamp;
 use crate::mapping::{MappingFolder, OF_THE_PROGRAM};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::sync::account::Account;
 
 /// Versions kept for each account.
@@ -55,7 +56,7 @@ pub(super) async fn record(
     who: &str,
     why: Option<&str>,
 ) -> Result<(), StoreError> {
-    let versions = kept(parts, account).await?;
+    let versions = kept(parts.around.store.as_ref(), account).await?;
     let newest = versions.last().map(|(_, kept)| kept);
     if newest.is_some_and(|newest| newest.files == files) {
         return Ok(());
@@ -97,7 +98,9 @@ pub(super) async fn give_reason(
     why: &str,
 ) -> Result<(), StoreError> {
     record(parts, account, parts.mappings.files(account), who, None).await?;
-    let Some((name, mut newest)) = kept(parts, account).await?.pop() else { return Ok(()) };
+    let Some((name, mut newest)) = kept(parts.around.store.as_ref(), account).await?.pop() else {
+        return Ok(());
+    };
     let why = shortened(why);
     let summary = format!("Why mapping version {} is in use: {why}", newest.version.version);
     newest.version.why = Some(why);
@@ -127,10 +130,10 @@ fn shortened(why: &str) -> String {
 
 /// The kept versions, oldest first.
 pub(super) async fn kept(
-    parts: &Parts,
+    store: &dyn Store,
     account: &AccountName,
 ) -> Result<Vec<(String, Kept)>, StoreError> {
-    let notes = parts.around.store.notes(&format!("mapping/{account}/")).await?;
+    let notes = store.notes(&format!("mapping/{account}/")).await?;
     let mut versions = Vec::new();
     for (name, json) in notes {
         let kept = serde_json::from_slice(&json)
@@ -143,10 +146,10 @@ pub(super) async fn kept(
 
 /// The files of the newest kept version; `None` if none is kept.
 pub(super) async fn newest(
-    parts: &Parts,
+    store: &dyn Store,
     account: &AccountName,
 ) -> Result<Option<Files>, StoreError> {
-    Ok(kept(parts, account).await?.pop().map(|(_, kept)| kept.files))
+    Ok(kept(store, account).await?.pop().map(|(_, kept)| kept.files))
 }
 
 /// Lines that only one of two sets of files has. A file of the program counts only where both have
@@ -178,7 +181,7 @@ pub(super) async fn history(
     parts: &Parts,
     account: &AccountName,
 ) -> Result<Vec<MappingVersion>, OperationError> {
-    let versions = kept(parts, account).await?;
+    let versions = kept(parts.around.store.as_ref(), account).await?;
     Ok(versions.into_iter().rev().map(|(_, kept)| kept.version).collect())
 }
 
@@ -188,7 +191,7 @@ pub(super) async fn find(
     account: &AccountName,
     wanted: &str,
 ) -> Result<Kept, OperationError> {
-    let versions = kept(parts, account).await?;
+    let versions = kept(parts.around.store.as_ref(), account).await?;
     let found = versions.into_iter().rev().find(|(_, kept)| kept.version.version == wanted);
     found.map(|(_, kept)| kept).ok_or_else(|| OperationError::NotFound {
         what: format!("No mapping version `{wanted}` is kept."),
@@ -217,7 +220,9 @@ pub(super) async fn roll_back(
     reason.extend(why.map(|why| format!(": {why}")));
     if parts.started.is_none() {
         // No daemon runs: the files are used at its next start.
-        parts.mappings.remember(&account.name, &folder);
+        let begun = of_the_disk(&parts.config, account.name.as_str());
+        let begun = begun.map_err(|error| refused(error.to_string(), "Repair them."))?;
+        parts.mappings.begin_with(&account.name, begun);
         let files = parts.mappings.files(&account.name);
         record(parts, &account.name, files, who, Some(&reason)).await?;
         return Ok(found.version);

@@ -2,7 +2,7 @@
 //! the old stays. Which versions were in use is kept in [`super::mapping_versions`].
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alert;
 use super::mapping_budget::{NotUsed, restaged, weigh};
+use super::mapping_start::Begun;
 use super::mapping_versions::{Files, give_reason, record, version};
 use super::parts::Parts;
 use super::schema::{current, fitted, look_again, use_fitted};
@@ -55,19 +56,6 @@ struct InUse {
 }
 
 impl MappingFiles {
-    /// Remembers the files that an account was built from.
-    pub(super) fn remember(&self, account: &AccountName, folder: &Path) {
-        let Ok(read) = MappingFolder::read(folder) else { return };
-        for warning in read.warnings() {
-            tracing::warn!("{warning}");
-        }
-        let whole = read.compile().unwrap_or_default().into_iter().map(Arc::new).collect();
-        self.change(account, |own| {
-            own.files = read.texts();
-            own.whole = whole;
-        });
-    }
-
     /// Whether the files on the disk are in use, and what of them is not.
     pub(super) fn state(&self, account: &Account) -> MappingState {
         let own = self.in_use(&account.name);
@@ -110,12 +98,16 @@ impl MappingFiles {
         });
     }
 
-    /// Begins with other files than those on the disk.
-    pub(super) fn begin_with(&self, account: &AccountName, files: Files, whole: Vec<Arc<Mapping>>) {
+    /// Remembers the files that an account begins with, and returns what they say.
+    pub(super) fn begin_with(&self, account: &AccountName, begun: Begun) -> Vec<Arc<Mapping>> {
+        let whole = begun.whole.clone();
         self.change(account, |own| {
-            own.files = files;
-            own.whole = whole;
+            *own = InUse { files: begun.files, whole: begun.whole, ..InUse::default() };
         });
+        if let Some(why) = begun.rejected {
+            self.reject(account, &why);
+        }
+        whole
     }
 
     /// The rows of a CRM that were told to be parked.
@@ -369,7 +361,7 @@ fn gained(part: &CrmPart, own: &[Arc<Mapping>]) -> Vec<String> {
 }
 
 /// The mappings of a folder, if they compile and every case holds; else every problem.
-fn compiled(read: &MappingFolder) -> Result<Vec<Arc<Mapping>>, String> {
+pub(super) fn compiled(read: &MappingFolder) -> Result<Vec<Arc<Mapping>>, String> {
     let mappings = read.compile().map_err(|problems| problems.to_string())?;
     let reports: Vec<_> = mappings.iter().map(run_cases).collect();
     let failed = reports.iter().flat_map(|report| &report.outcomes);

@@ -16,6 +16,7 @@ mod live_again;
 mod live_diff;
 pub mod login;
 mod mapping_budget;
+mod mapping_start;
 mod mapping_versions;
 mod mappings;
 mod nightly;
@@ -61,7 +62,7 @@ use crate::domain::id::AccountName;
 use crate::domain::secret::SecretString;
 use crate::ingress::Door;
 use crate::listen::{self, Bounds};
-use crate::mapping::{Mapping, Problems, load_directory};
+use crate::mapping::{Mapping, load_directory};
 use crate::store::{Store, StoreError};
 use crate::sync::account::{Account, Surroundings};
 use crate::sync::feeds::Poller;
@@ -77,7 +78,7 @@ pub enum AppError {
     Settings(String),
     /// The mapping files have problems.
     #[error("{0}")]
-    Mappings(Problems),
+    Mappings(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -134,7 +135,7 @@ impl App {
     ///
     /// As [`App::start`].
     pub async fn start_with(config: &Config, around: Surroundings) -> Result<Self, AppError> {
-        let parts = Arc::new(Parts::build(config, around, true)?);
+        let parts = Arc::new(Parts::build(config, around, true).await?);
         let worker = Arc::new(Worker::new(
             parts.around.clone(),
             parts.accounts.clone(),
@@ -150,7 +151,7 @@ impl App {
             parts::entrances(&parts)?,
         );
         let token = systems::admin_token(config)?;
-        live_again::settle(&parts).await.map_err(|error| AppError::Settings(error.to_string()))?;
+        live_again::settle(&parts).await?;
         mapping_budget::begin(&parts).await?;
         let public = bind("the public listener", config.server.listen).await?;
         let admin = bind("the admin listener", config.admin.listen).await?;
@@ -260,7 +261,8 @@ impl App {
 
 /// The compiled mapping files of a folder.
 fn load_mappings(folder: &Path) -> Result<Vec<Arc<Mapping>>, AppError> {
-    let mappings = load_directory(folder).map_err(AppError::Mappings)?;
+    let mappings = load_directory(folder);
+    let mappings = mappings.map_err(|problems| AppError::Mappings(problems.to_string()))?;
     Ok(mappings.into_iter().map(Arc::new).collect())
 }
 

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::mapping_start::{Begun, of_the_disk, of_the_disk_or_kept};
 use super::mappings::MappingFiles;
 use super::secrets::SignInState;
 use super::slot::Slots;
-use super::{AppError, account_name, load_mappings, systems};
+use super::{AppError, account_name, systems};
 use crate::config::{AccountConfig, Config};
 use crate::connect::salesforce::Salesforce;
 use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::domain::time::Timestamp;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::sync::account::{Account, Surroundings};
 use crate::sync::feeds::{Feed, Poller};
 use crate::sync::listen::Listener;
@@ -50,12 +51,32 @@ pub struct Parts {
 }
 
 impl Parts {
-    /// Builds every part; starts nothing and calls no remote system.
+    /// Builds every part; starts nothing and calls no remote system. An account whose mapping files
+    /// are bad begins with the version that was in use last.
     ///
     /// # Errors
     ///
     /// [`AppError`] with what to do about it.
-    pub fn build(config: &Config, around: Surroundings, running: bool) -> Result<Self, AppError> {
+    pub async fn build(
+        config: &Config,
+        around: Surroundings,
+        running: bool,
+    ) -> Result<Self, AppError> {
+        let mut begun = BTreeMap::new();
+        for name in config.accounts.keys() {
+            let files = of_the_disk_or_kept(config, around.store.as_ref(), name).await?;
+            begun.insert(account_name(name), files);
+        }
+        Self::assemble(config, around, running, begun)
+    }
+
+    /// Builds every part with the mapping files that were chosen for each account.
+    fn assemble(
+        config: &Config,
+        around: Surroundings,
+        running: bool,
+        mut begun: BTreeMap<AccountName, Begun>,
+    ) -> Result<Self, AppError> {
         let wake = Arc::new(Notify::new());
         let mut accounts = Vec::new();
         let mut pollers = Vec::new();
@@ -63,11 +84,9 @@ impl Parts {
         let mut sign_ins = BTreeMap::new();
         let files = MappingFiles::default();
         for (name, settings) in &config.accounts {
-            let folder = config.path(&settings.sync.mappings);
-            check_folder(name, &folder)?;
-            let mappings = load_mappings(&folder)?;
-            files.remember(&account_name(name), &folder);
             let own = account_name(name);
+            let mappings = begun.remove(&own).map(|begun| files.begin_with(&own, begun));
+            let mappings = mappings.unwrap_or_default();
             let secret = systems::partner_center_secret(config, &own, &settings.partner_center)?;
             let partner_center =
                 systems::partner_center_client(config, &own, &settings.partner_center, &around)?;
@@ -155,7 +174,11 @@ impl Parts {
 /// What would keep the program from starting.
 pub fn rehearse(config: &Config) -> Result<(), AppError> {
     let store: Arc<dyn Store> = Arc::new(crate::store::memory::MemoryStore::default());
-    let parts = Parts::build(config, super::surroundings(store), false)?;
+    let mut begun = BTreeMap::new();
+    for name in config.accounts.keys() {
+        begun.insert(account_name(name), of_the_disk(config, name)?);
+    }
+    let parts = Parts::assemble(config, super::surroundings(store), false, begun)?;
     entrances(&parts).map(drop)
 }
 
@@ -170,7 +193,7 @@ pub async fn open_store(config: &Config) -> Result<Arc<dyn Store>, AppError> {
     let opened =
         tokio::task::spawn_blocking(move || crate::store::sled::SledStore::open(&path)).await;
     let store = opened
-        .map_err(|error| AppError::Settings(format!("the store could not be opened: {error}")))??;
+        .map_err(|error| StoreError::Failed(format!("the store could not be opened: {error}")))??;
     Ok(Arc::new(store))
 }
 
@@ -185,7 +208,7 @@ pub async fn restore_store(config: &Config, from: &Path) -> Result<u64, AppError
     let restored =
         tokio::task::spawn_blocking(move || crate::store::sled::restore(&from, &path)).await;
     let rows = restored
-        .map_err(|error| AppError::Settings(format!("the store was not restored: {error}")))??;
+        .map_err(|error| StoreError::Failed(format!("the store was not restored: {error}")))??;
     Ok(rows)
 }
 
@@ -199,20 +222,8 @@ pub async fn set_store_aside(config: &Config) -> Result<Option<PathBuf>, AppErro
     let path = config.path(&config.store.path);
     let moved = tokio::task::spawn_blocking(move || crate::store::sled::set_aside(&path)).await;
     let moved = moved
-        .map_err(|error| AppError::Settings(format!("the store was not moved: {error}")))??;
+        .map_err(|error| StoreError::Failed(format!("the store was not moved: {error}")))??;
     Ok(moved)
-}
-
-/// Whether the folder of an account's mapping files can be read.
-fn check_folder(name: &str, folder: &std::path::Path) -> Result<(), AppError> {
-    let read = std::fs::read_dir(folder).map(drop);
-    read.map_err(|error| {
-        AppError::Settings(format!(
-            "accounts.{name}.sync.mappings: the folder {} cannot be read: {error}; copy the shipped \
-             mapping files there",
-            folder.display()
-        ))
-    })
 }
 
 /// Every feed of an account with how often it is read.

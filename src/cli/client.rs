@@ -78,7 +78,7 @@ impl Reach {
             let note = format!("Note: what answers at {listen} is not the daemon of this store.");
             writeln!(io::stderr(), "{note}")?;
         }
-        let parts = Parts::build(config, app::surroundings(store), false)?;
+        let parts = Parts::build(config, app::surroundings(store), false).await?;
         Ok(Self::Here(InProcess::new(&Arc::new(parts))))
     }
 

@@ -46,7 +46,7 @@ impl Demo {
         register(&sandbox, &config)?;
         let store = app::open_store(&config).await.map_err(|error| error.to_string())?;
         let around = app::surroundings(store);
-        let parts = Parts::build(&config, around.clone(), false);
+        let parts = Parts::build(&config, around.clone(), false).await;
         provision(&Arc::new(parts.map_err(|error| error.to_string())?)).await?;
         let app = App::start_with(&config, around).await.map_err(|error| error.to_string())?;
         let _webhooks_of_dynamics = sandbox.dynamics365.deliver_in_background();

@@ -86,7 +86,8 @@ fn unit(config: &Config, program: &Path, file: &Path, asked: &Service) -> Result
     Ok(format!(
         "# Made by `cosell-sync service`; make it again when a path of the configuration changes.\n\
          [Unit]\nDescription=Keeps co-sell referrals in step\nAfter=network-online.target\n\
-         Wants=network-online.target\n\n\
+         Wants=network-online.target\n\
+         # A fault that lasts, such as a full disk, ends one day.\nStartLimitIntervalSec=0\n\n\
          [Service]\nUser={user}\nExecStart={program} run --config {file} --log-json\n\
          Restart=always\nRestartSec=2\n\
          # A configuration that is wrong stays wrong.\nRestartPreventExitStatus=2\n\
