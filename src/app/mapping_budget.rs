@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::alert;
 use super::live_diff::{linked, pairs, spread};
 use super::mapping_start::Begun;
 use super::mapping_versions::{Files, newest, version};
@@ -27,11 +28,12 @@ const AT_ONCE: usize = 500;
 
 /// Why changed files are not used.
 pub(super) enum NotUsed {
-    /// They are bad, or cannot be compared now.
+    /// They are bad.
     Refused(String),
     /// They wait until somebody confirms them.
     Waiting(String, Files),
-    /// What they would write cannot be told now; it is asked again, though not at once.
+    /// What they would write cannot be told now, or the live schema does not allow them; it is asked
+    /// again, though not at once.
     Untold(String, Files),
 }
 
@@ -220,17 +222,21 @@ fn budget(parts: &Parts, account: &Account) -> Option<usize> {
 
 /// Whether more records are linked than `budget`: with fewer, no change can exceed it.
 async fn exceeds(parts: &Parts, account: &Account, budget: usize) -> Result<bool, StoreError> {
+    Ok(records(parts, account, budget).await? > budget)
+}
+
+/// How many records are linked, counted until there are more than `enough`.
+async fn records(parts: &Parts, account: &Account, enough: usize) -> Result<usize, StoreError> {
     let (mut records, mut after) = (0, None::<DealId>);
     loop {
         let store = &parts.around.store;
         let deals = store.deals(Some(&account.name), after.as_ref(), AT_ONCE).await?;
         records += deals.iter().map(|deal| deal.links.len()).sum::<usize>();
-        if records > budget {
-            return Ok(true);
-        }
         match deals.last() {
-            Some(last) if deals.len() == AT_ONCE => after = Some(last.id.clone()),
-            _ => return Ok(false),
+            Some(last) if deals.len() == AT_ONCE && records <= enough => {
+                after = Some(last.id.clone());
+            }
+            _ => return Ok(records),
         }
     }
 }
@@ -248,7 +254,10 @@ pub(super) async fn begin(parts: &Parts) -> Result<(), StoreError> {
         {
             continue;
         }
-        let Ok(old) = MappingFolder::of("the version before", &before).compile() else { continue };
+        let Ok(old) = MappingFolder::of("the version before", &before).compile() else {
+            incomparable(parts, account, &before).await?;
+            continue;
+        };
         let configured = |mapping: &Arc<Mapping>| account.part(mapping.crm()).is_some();
         let old: Vec<_> = old.into_iter().map(Arc::new).filter(configured).collect();
         let new: Vec<Arc<Mapping>> = account.crms.iter().flat_map(current).collect();
@@ -264,6 +273,20 @@ pub(super) async fn begin(parts: &Parts) -> Result<(), StoreError> {
         let begun = Begun { files: before, whole: old, rejected: None };
         parts.mappings.begin_with(&account.name, begun);
     }
+    Ok(())
+}
+
+/// Tells that nobody could say what the files on the disk write differently.
+async fn incomparable(parts: &Parts, account: &Account, before: &Files) -> Result<(), StoreError> {
+    let linked = records(parts, account, usize::MAX).await?;
+    let (old, new) = (version(before), version(&parts.mappings.files(&account.name)));
+    let line = format!(
+        "The mapping files are version {new} now. Version {old}, which was in use before, does not \
+         compile with this program, so the two cannot be compared, and sync.mapping_budget could not \
+         be kept; {linked} records are linked. See what deals become with `{}`.",
+        parts.command(&account.name, "mapping preview"),
+    );
+    alert::raise(parts, &account.name, &line).await;
     Ok(())
 }
 

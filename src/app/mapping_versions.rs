@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::alert;
-use super::mapping_start::of_the_disk;
-use super::mappings::{folder, reload};
+use super::mapping_start::Begun;
+use super::mappings::{compiled, folder, reload_in_turn};
 use super::parts::Parts;
 use crate::admin::operations::{MappingVersion, OperationError};
 use crate::domain::audit::AuditKind;
@@ -212,7 +212,19 @@ pub(super) async fn roll_back(
     let Some(folder) = folder(parts, &account.name) else {
         return Err(refused("The account has no folder of mappings.".to_owned(), "Configure one."));
     };
-    put_back(&folder, &found.files).map_err(|error| {
+    // What the files extend is this program's by now.
+    let mut own = found.files;
+    own.retain(|name, _| !name.starts_with(OF_THE_PROGRAM));
+    let read = MappingFolder::of(&format!("version {wanted}"), &own);
+    let whole = compiled(&read).map_err(|why| {
+        let what =
+            format!("With this program, version {wanted} is bad; nothing was changed.\n{why}\n");
+        refused(what, "Choose another one of `mapping history`, or correct the files by hand.")
+    })?;
+    let files = read.texts();
+    let back = MappingVersion { version: version(&files), ..found.version };
+    let _turn = parts.mappings.turn.lock().await;
+    put_back(&folder, &own).map_err(|error| {
         let what = format!("{} cannot be written: {error}.", folder.display());
         refused(what, "Give the daemon's user the right to write there, or copy the files by hand.")
     })?;
@@ -220,34 +232,35 @@ pub(super) async fn roll_back(
     reason.extend(why.map(|why| format!(": {why}")));
     if parts.started.is_none() {
         // No daemon runs: the files are used at its next start.
-        let begun = of_the_disk(&parts.config, account.name.as_str());
-        let begun = begun.map_err(|error| refused(error.to_string(), "Repair them."))?;
-        parts.mappings.begin_with(&account.name, begun);
-        let files = parts.mappings.files(&account.name);
-        record(parts, &account.name, files, who, Some(&reason)).await?;
-        return Ok(found.version);
+        record(parts, &account.name, files.clone(), who, Some(&reason)).await?;
+        parts.mappings.begin_with(&account.name, Begun { files, whole, rejected: None });
+        return Ok(back);
     }
-    // What the files extend may be another program's by now.
-    let back = MappingFolder::read(&folder).map(|read| version(&read.texts()));
-    let back = back.unwrap_or_else(|_| wanted.to_owned());
-    if let Some(why) = reload(parts, account, who, Some(&reason), Some(&back)).await {
+    let confirmed = Some(back.version.as_str());
+    if let Some(why) = reload_in_turn(parts, account, who, Some(&reason), confirmed).await {
         return Err(refused(format!("The files are back, but not in use: {why}"), "Repair them."));
     }
-    Ok(found.version)
+    Ok(back)
 }
 
-/// The files that can be read now.
-fn on_disk(folder: &Path) -> Files {
-    MappingFolder::read(folder).map(|read| read.own_texts()).unwrap_or_default()
+/// The mapping files of a folder, also those that cannot be read.
+fn on_disk(folder: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+    names.retain(|name| name.ends_with(".toml") && !name.starts_with('.'));
+    Ok(names)
 }
 
+/// Writes the files, and sets every other mapping file aside.
 fn put_back(folder: &Path, files: &Files) -> std::io::Result<()> {
-    for (name, text) in files.iter().filter(|(name, _)| !name.starts_with(OF_THE_PROGRAM)) {
+    for (name, text) in files {
         let partial = folder.join(format!(".{name}.partial"));
         std::fs::write(&partial, text)?;
         std::fs::rename(&partial, folder.join(name))?;
     }
-    for name in on_disk(folder).keys().filter(|name| !files.contains_key(*name)) {
+    for name in on_disk(folder)?.iter().filter(|name| !files.contains_key(*name)) {
         std::fs::rename(folder.join(name), folder.join(format!("{name}.set-aside")))?;
     }
     Ok(())
@@ -338,8 +351,11 @@ mod tests {
         let old = files(&[("a.toml", "one")]);
         std::fs::write(folder.path().join("a.toml"), "two").expect("written");
         std::fs::write(folder.path().join("b.toml"), "three").expect("written");
+        std::fs::write(folder.path().join("c.toml"), b"\xff").expect("written");
         put_back(folder.path(), &old).expect("put back");
-        assert_eq!(on_disk(folder.path()), old);
+        assert_eq!(on_disk(folder.path()).expect("names"), ["a.toml"], "the unreadable one too");
+        let text = std::fs::read_to_string(folder.path().join("a.toml")).expect("a file");
+        assert_eq!(text, old["a.toml"]);
         assert!(folder.path().join("b.toml.set-aside").exists(), "nothing is removed");
     }
 }

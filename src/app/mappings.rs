@@ -27,8 +27,8 @@ use crate::sync::account::{Account, CrmPart};
 const SETTLE: Duration = Duration::from_millis(300);
 /// The files are compared this often even if the system tells of no change.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
-/// What changed files would write is asked again after this time where it could not be told: it costs
-/// many reads of a system that may be in trouble.
+/// What changed files would write, and whether the live schema allows them, is asked again after this
+/// time where it could not be told: it costs many reads of a system that may be in trouble.
 const ASK_AGAIN: Duration = Duration::from_secs(300);
 /// Who changed the mappings if the files did.
 const WATCHER: &str = "files";
@@ -47,9 +47,12 @@ struct InUse {
     /// What the files say, whatever the CRMs have.
     whole: Vec<Arc<Mapping>>,
     rejected: Option<String>,
+    /// The CRMs that lack what nothing of the files in use works without, and what that is.
+    lacking: BTreeMap<CrmName, String>,
     /// The files on the disk, if they only wait for a person's word.
     waiting: Option<Files>,
-    /// The files on the disk, if what they write could not be told, and when that was.
+    /// The files on the disk, if what they write could not be told, or the live schema did not allow
+    /// them, and when that was.
     untold: Option<(Files, Timestamp)>,
     /// What was told of each CRM: its parked rows, and when it was looked at.
     told: BTreeMap<CrmName, (Vec<ParkedRow>, Timestamp)>,
@@ -95,6 +98,34 @@ impl MappingFiles {
             own.rejected = Some(why.to_owned());
             own.waiting = None;
             own.untold = None;
+        });
+    }
+
+    /// Says that a CRM lacks what nothing of the files in use works without. Why other files are not
+    /// used stays told, and so does what they wait for.
+    pub(super) fn lacks(&self, account: &AccountName, crm: CrmName, why: &str) {
+        let before = self.in_use(account);
+        let known = before.lacking.get(&crm);
+        if known.is_none_or(|known| known != why) {
+            tracing::error!(account = %account, "The mapping files cannot be used: {why}");
+        }
+        let is_free = before.rejected.is_none() || before.rejected.as_ref() == known;
+        self.change(account, |own| {
+            own.lacking.insert(crm, why.to_owned());
+            if is_free {
+                own.rejected = Some(why.to_owned());
+            }
+        });
+    }
+
+    /// Says that a CRM has everything that nothing works without; nothing else is forgotten by that.
+    pub(super) fn lacks_nothing(&self, account: &AccountName, crm: CrmName) {
+        self.change(account, |own| {
+            let Some(why) = own.lacking.remove(&crm) else { return };
+            if own.rejected.as_ref() == Some(&why) {
+                own.rejected = own.lacking.values().next().cloned();
+                own.untold = None;
+            }
         });
     }
 
@@ -208,6 +239,17 @@ pub(super) async fn reload(
     confirmed: Option<&str>,
 ) -> Option<String> {
     let _turn = parts.mappings.turn.lock().await;
+    reload_in_turn(parts, account, who, why, confirmed).await
+}
+
+/// As [`reload`], for whoever holds the turn.
+pub(super) async fn reload_in_turn(
+    parts: &Parts,
+    account: &Account,
+    who: &str,
+    why: Option<&str>,
+    confirmed: Option<&str>,
+) -> Option<String> {
     let folder = folder(parts, &account.name)?;
     let before = parts.mappings.in_use(&account.name);
     let read = tokio::task::spawn_blocking(move || MappingFolder::read(&folder)).await;
@@ -290,7 +332,11 @@ async fn use_files(
         let own: Vec<_> =
             mappings.iter().filter(|mapping| mapping.crm() == part.name()).cloned().collect();
         still_mapped(parts, account, part, &own)?;
-        ready.push((part, fitted(part, own).await.map_err(|unfit| unreadable(part, &unfit))?));
+        // It costs calls of the CRM's daily quota, so it is not asked again with every look.
+        let fitted = fitted(part, own).await;
+        let fitted =
+            fitted.map_err(|unfit| NotUsed::Untold(unreadable(part, &unfit), files.clone()))?;
+        ready.push((part, fitted));
     }
     if !confirmed {
         weigh(parts, account, &files, &mappings, &ready).await?;
@@ -301,6 +347,7 @@ async fn use_files(
     parts.mappings.change(&account.name, |own| {
         own.whole = mappings;
         own.rejected = None;
+        own.lacking.clear();
         own.waiting = None;
         own.untold = None;
     });
@@ -378,8 +425,9 @@ pub(super) fn compiled(read: &MappingFolder) -> Result<Vec<Arc<Mapping>>, String
 mod tests {
     use std::time::Duration;
 
-    use super::{InUse, MappingFolder, is_same};
+    use super::{InUse, MappingFiles, MappingFolder, is_same};
     use crate::app::mapping_versions::Files;
+    use crate::domain::id::{AccountName, CrmName};
     use crate::domain::time::Timestamp;
 
     #[test]
@@ -404,5 +452,30 @@ mod tests {
             let read = MappingFolder::of("a folder", &files(text));
             assert_eq!(is_same(&read, &before, now), expected, "{why}");
         }
+    }
+
+    #[test]
+    fn a_crm_that_lacks_something_makes_nobody_forget_what_the_files_wait_for() {
+        let account = AccountName::new("contoso");
+        let waiting = Files::from([("a.toml".to_owned(), "the new ones".to_owned())]);
+        let known = MappingFiles::default();
+        let rejected = || known.in_use(&account).rejected;
+        known.reject(&account, "they would write many records");
+        known.change(&account, |own| own.waiting = Some(waiting.clone()));
+        known.lacks(&account, CrmName::Salesforce, "a field");
+        assert_eq!(known.in_use(&account).waiting, Some(waiting), "they still wait");
+        assert_eq!(rejected().as_deref(), Some("they would write many records"));
+        known.lacks_nothing(&account, CrmName::Salesforce);
+        assert_eq!(rejected().as_deref(), Some("they would write many records"));
+
+        known.change(&account, |own| *own = InUse::default());
+        known.lacks(&account, CrmName::Salesforce, "a field");
+        known.lacks(&account, CrmName::Salesforce, "another field");
+        known.lacks(&account, CrmName::Dynamics365, "a column");
+        assert_eq!(rejected().as_deref(), Some("another field"), "the first is told");
+        known.lacks_nothing(&account, CrmName::Salesforce);
+        assert_eq!(rejected().as_deref(), Some("a column"), "the other still lacks one");
+        known.lacks_nothing(&account, CrmName::Dynamics365);
+        assert_eq!(rejected(), None);
     }
 }

@@ -83,11 +83,12 @@ async fn fit(parts: &Parts, account: &Account, part: &CrmPart) -> Result<bool, U
         match fitted {
             Ok(fitted) => {
                 let changed = use_fitted(parts, account, part, fitted).await;
+                parts.mappings.lacks_nothing(&account.name, part.name());
                 part.be_ready();
                 return Ok(changed);
             }
             Err(Unfit::Lacking(why)) => {
-                parts.mappings.reject(&account.name, &why);
+                parts.mappings.lacks(&account.name, part.name(), &why);
                 return Err(Unfit::Lacking(why));
             }
             Err(unreachable) => return Err(unreachable),

@@ -1,6 +1,8 @@
 //! What must not happen around a change of the mapping files: an old version that comes back, a
 //! change that goes round the budget, a refusal that is tried again for nothing.
 
+use std::time::Duration;
+
 use cosell_sync::app::InProcess;
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
 use cosell_sync::domain::audit::AuditKind;
@@ -163,4 +165,114 @@ async fn a_start_tries_no_refusal_again_where_the_fields_are_the_same() {
     assert!(again.iter().all(|said| !said.contains("Tried again")), "{again:?}");
     assert_eq!(world.letters().await.len(), 1);
     world.stop_daemon().await;
+}
+
+/// How often the CRM was asked for its fields.
+fn described(world: &World) -> usize {
+    let log = world.sandbox.salesforce.request_log();
+    log.requests.iter().filter(|request| request.path.ends_with("/describe")).count()
+}
+
+/// A call of the daily quota for each look would use it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_the_crm_does_not_allow_cost_no_call_with_every_look() {
+    let world = Setup::salesforce_only().on_the_sandbox_clock().start().await;
+    let file =
+        "extends = \"salesforce-opportunity.toml\"\n[control]\nreferral_id = \"Not_There__c\"\n";
+    world.write_mapping("contoso.toml", file);
+    let refused = ask(&world, "POST", "mappings/reload", json!({})).await;
+    assert!(text(&refused["rejected"]).contains("has no Not_There__c"), "{refused}");
+    let first = described(&world);
+    for _ in 0..4 {
+        world.sandbox.clock.advance(Duration::from_secs(11));
+        world.another_poll().await;
+    }
+    assert_eq!(described(&world), first, "it is not asked with every look");
+    ask(&world, "POST", "mappings/reload", json!({})).await;
+    let asked = described(&world);
+    assert!(asked > first, "whoever asks by hand is answered by the CRM");
+    world.sandbox.clock.advance(Duration::from_secs(301));
+    world.until_true("it is asked again later", || described(&world) > asked).await;
+    world.finish().await;
+}
+
+/// Once a CRM has what nothing works without, nothing is told to be refused any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_crm_lacked_is_forgotten_once_it_is_there() {
+    let mut world = Setup::salesforce_only().on_the_sandbox_clock().start().await;
+    world.stop_daemon().await;
+    world.sandbox.salesforce.hide_field("Opportunity", "Referral_Identifier__c");
+    world.start_daemon().await;
+    let rejected = async || {
+        let status = world.ask("/status").await;
+        status["accounts"][0]["mappings"]["rejected"].as_str().map(str::to_owned)
+    };
+    let lacks = ask(&world, "POST", "mappings/reload", json!({})).await;
+    assert!(text(&lacks["rejected"]).contains("has no Referral_Identifier__c"), "{lacks}");
+    ask(&world, "POST", "provision", json!({ "apply": true })).await;
+    world.sandbox.clock.advance(Duration::from_secs(31));
+    world.app().ready().await;
+    assert_eq!(rejected().await, None, "the feeds are read");
+    world.finish().await;
+}
+
+/// The newest version that is kept: the name of its note, and what is in it.
+async fn newest(world: &World) -> (String, Json) {
+    let notes = world.store().notes("mapping/contoso/").await.expect("versions");
+    let (name, kept) = notes.into_iter().next_back().expect("the newest version");
+    (name, serde_json::from_slice(&kept).expect("JSON"))
+}
+
+/// Makes the newest kept version one that only another program would have taken.
+async fn spoil_the_newest(world: &World) -> String {
+    let (name, mut kept) = newest(world).await;
+    let file = &mut kept["files"]["salesforce-opportunity.toml"];
+    *file = text(file).replace("details.dealValue", "details.dealValu").into();
+    let json = serde_json::to_vec(&kept).expect("JSON");
+    world.store().keep_note(&name, Some(json)).await.expect("kept");
+    text(&kept["version"]).to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_that_is_bad_by_now_replaces_nothing() {
+    let world = Setup::salesforce_only().start().await;
+    world.until_said(AuditKind::Configured, "Mapping version").await;
+    let bad = spoil_the_newest(&world).await;
+    let path = world.folder.path().join("mappings/salesforce-opportunity.toml");
+    let file = std::fs::read_to_string(&path).expect("a file") + "\n# a remark\n";
+    std::fs::write(&path, &file).expect("written");
+    let used = ask(&world, "POST", "mappings/reload", json!({})).await;
+    assert_eq!(used["rejected"], Json::Null, "{used}");
+
+    let routes = InProcess::new(&world.app().parts);
+    let body = json!({ "version": bad });
+    let answer = routes.ask("POST", "mappings/rollback", Some(&body)).await;
+    let (status, answer) = answer.expect("an answer");
+    let told = String::from_utf8_lossy(&answer).into_owned();
+    assert_eq!(status, 409, "{told}");
+    assert!(told.contains("nothing was changed") && told.contains("details.dealValu"), "{told}");
+    assert_eq!(std::fs::read_to_string(&path).expect("a file"), file, "the files stay");
+    let now = ask(&world, "GET", "status", json!({})).await;
+    let mappings = &now["accounts"][0]["mappings"];
+    assert_eq!((&mappings["version"], &mappings["rejected"]), (&used["version"], &Json::Null));
+    world.finish().await;
+}
+
+/// Nobody may take the budget for kept where nothing could be compared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_cannot_be_compared_with_those_before_are_told() {
+    let mut world = Setup::salesforce_only().set("sync.mapping_budget", 1).start().await;
+    for name in ["One", "Two"] {
+        world.arrival(json!({ "name": name })).await;
+    }
+    world.idle().await;
+    spoil_the_newest(&world).await;
+    world.stop_daemon().await;
+    world.start_daemon().await;
+    let told = world.until_said(AuditKind::Alerted, "cannot be compared").await;
+    let said = &told.entry.summary;
+    assert!(said.contains(" 2 records are linked"), "{said}");
+    let status = ask(&world, "GET", "status", json!({})).await;
+    assert_eq!(status["accounts"][0]["mappings"]["rejected"], Json::Null, "{status}");
+    world.finish().await;
 }
