@@ -11,11 +11,12 @@ use super::slot;
 use crate::admin::operations::{AccountStatus, FeedStatus, OperationError, Status, SystemStatus};
 use crate::domain::deal::Deal;
 use crate::domain::id::DealId;
+use crate::domain::notice::{Notice, Source};
 use crate::domain::referral::ReferralState;
 use crate::domain::stage::Stage;
 use crate::domain::time::Timestamp;
 use crate::merge::sentence;
-use crate::store::StoreError;
+use crate::store::{StoreError, deal_of};
 use crate::sync::account::Account;
 use crate::sync::breaker::Breaker;
 use crate::sync::feeds::FeedHealth;
@@ -26,6 +27,8 @@ const MOST_NAMED: usize = 10;
 const UNREAD: Duration = Duration::from_secs(15 * 60);
 /// Dead letters looked through, at most.
 const MOST_LETTERS: usize = 10_000;
+/// Waiting notices looked through, at most: each deal may have a planned one.
+const MOST_WAITING: usize = 100_000;
 /// Deals read at once.
 const AT_ONCE: usize = 500;
 
@@ -39,7 +42,7 @@ pub(super) async fn in_full(parts: &Parts) -> Result<Status, OperationError> {
 
 async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     let (mut alerts, mut more, mut after) = (Vec::new(), 0_u32, None);
-    let (mut resting, mut due, mut left) = (0_u32, 0_u32, 0_u32);
+    let (mut resting, mut due, mut left) = (0_u32, 0_u32, BTreeSet::new());
     let held = held(parts).await?;
     loop {
         let deals = parts.around.store.deals(None, after.as_ref(), AT_ONCE).await?;
@@ -48,7 +51,8 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
         for deal in &deals {
             resting += u32::from(deal.links.iter().any(|link| !link.parked.is_empty()));
             due += u32::from(is_due(deal));
-            left += u32::from(deal.hold().is_some() && !held.contains(&deal.id));
+            let told = held.as_ref().is_none_or(|held| held.contains(&deal.id));
+            left.extend((deal.hold().is_some() && !told).then(|| deal.id.clone()));
             let Some(lost) = deal.lost_record() else { continue };
             if alerts.len() < MOST_NAMED {
                 alerts.push(format!("{}: {lost}", deal.account));
@@ -66,6 +70,7 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
             "its seller was warned in the CRM; `cosell-sync audit list --kind alerted` names it";
         alerts.push(format!("{due} deals wait for an answer whose time ends soon: {told}."));
     }
+    let left = untried(parts, left).await?;
     if left > 0 {
         let told =
             "`cosell-sync links --held` names them, `cosell-sync reconcile` tries them again";
@@ -80,14 +85,41 @@ async fn lost_records(parts: &Parts) -> Result<Vec<String>, StoreError> {
     Ok(alerts)
 }
 
-/// The deals that dead letters tell of.
-async fn held(parts: &Parts) -> Result<BTreeSet<DealId>, StoreError> {
-    let store = &parts.around.store;
-    let mut held = BTreeSet::new();
-    for letter in store.dead_letters(None, MOST_LETTERS).await? {
-        held.extend(letter.deal(store.as_ref()).await?);
+/// The deals that dead letters tell of; `None` if there are too many to say it of every deal.
+async fn held(parts: &Parts) -> Result<Option<BTreeSet<DealId>>, StoreError> {
+    let store = parts.around.store.as_ref();
+    let letters = store.dead_letters(None, MOST_LETTERS).await?;
+    if letters.len() == MOST_LETTERS {
+        return Ok(None);
     }
-    Ok(held)
+    let mut held = BTreeSet::new();
+    for letter in letters {
+        held.extend(letter.deal(store).await?);
+    }
+    Ok(Some(held))
+}
+
+/// How many of these deals nothing waits for: a hold stays until the try begins that a released dead
+/// letter asks for. None where too much waits to say it of every deal.
+async fn untried(parts: &Parts, mut deals: BTreeSet<DealId>) -> Result<usize, StoreError> {
+    if deals.is_empty() {
+        return Ok(0);
+    }
+    let store = parts.around.store.as_ref();
+    let waiting = store.waiting(MOST_WAITING).await?;
+    if waiting.len() == MOST_WAITING {
+        return Ok(0);
+    }
+    let now = parts.around.clock.now();
+    // A look that the daemon has planned for a later day repairs nothing.
+    let is_try =
+        |notice: &&Notice| notice.notice.source != Source::Daemon || notice.notice.due <= now;
+    for notice in waiting.iter().filter(is_try) {
+        if let Some(deal) = deal_of(&notice.notice, store).await? {
+            deals.remove(&deal);
+        }
+    }
+    Ok(deals.len())
 }
 
 /// Whether a deal, or Microsoft's record of it, is still not answered and its seller was warned.

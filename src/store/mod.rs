@@ -244,15 +244,23 @@ impl DeadLetter {
     ///
     /// As [`Store::deal_by`].
     pub async fn deal(&self, store: &dyn Store) -> Result<Option<DealId>, StoreError> {
-        let notice = &self.notice.notice;
-        let key = match &notice.subject {
-            Subject::Deal(id) => return Ok(Some(id.clone())),
-            Subject::Referral(id) => DealKey::Referral(id.clone()),
-            Subject::Record(key) => DealKey::Record(key.clone()),
-            Subject::Unusable(_) => return Ok(None),
-        };
-        Ok(store.deal_by(&notice.account, &key).await?.map(|deal| deal.id))
+        deal_of(&self.notice.notice, store).await
     }
+}
+
+/// The deal that a notice is about; `None` if there is none yet.
+///
+/// # Errors
+///
+/// As [`Store::deal_by`].
+pub async fn deal_of(notice: &NewNotice, store: &dyn Store) -> Result<Option<DealId>, StoreError> {
+    let key = match &notice.subject {
+        Subject::Deal(id) => return Ok(Some(id.clone())),
+        Subject::Referral(id) => DealKey::Referral(id.clone()),
+        Subject::Record(key) => DealKey::Record(key.clone()),
+        Subject::Unusable(_) => return Ok(None),
+    };
+    Ok(store.deal_by(&notice.account, &key).await?.map(|deal| deal.id))
 }
 
 /// What a person decided about a dead letter.

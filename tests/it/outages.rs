@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use cosell_sync::app;
+use cosell_sync::config::Config;
 use cosell_sync::connect::partner_center::sandbox::{DeliveryFaults, SignInFailure};
 use cosell_sync::connect::sandbox::{Fault, FaultEffect};
 use cosell_sync::domain::audit::AuditKind;
@@ -128,6 +130,44 @@ async fn a_deal_whose_dead_letter_was_discarded_still_needs_a_person() {
     world.until_true("a later change repairs it", || world.agree_on_value(&id, 90_000.0)).await;
     world.idle().await;
     assert!(!alerts().await.contains("discarded"));
+    world.finish().await;
+}
+
+/// A dead letter that is to be tried again is not a discarded one, although its hold stays until then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deal_that_is_tried_again_is_not_told_as_discarded() {
+    let mut world = Setup::salesforce_only().start().await;
+    let id = world.accepted().await;
+    world.sandbox.salesforce.add_validation_rule("Opportunity", |row| {
+        let amount = row.get("Amount").and_then(serde_json::Value::as_f64).unwrap_or(0.0);
+        (amount > 100_000.0).then(|| ("Not this year.".to_owned(), String::new()))
+    });
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 150_000 } }));
+    world.until_held("Not this year.").await;
+    world.idle().await;
+    let letters = world.letters().await;
+    world.stop_daemon().await;
+    let file = world.folder.path().join("cosell-sync.toml");
+    let config = Config::load(&file, std::iter::empty()).expect("a valid configuration");
+    let store = app::open_store(&config).await.expect("the store opens");
+    let parts = app::Parts::build(&config, app::surroundings(store), false).await;
+    let routes = app::InProcess::new(&parts.expect("good parts").into());
+    for letter in letters {
+        let path = format!("dead-letters/{}/retry", letter.notice.id);
+        let (status, _) = routes.ask("POST", &path, Some(&json!({}))).await.expect("an answer");
+        assert_eq!(status, 200);
+    }
+    let (_, told) = routes.ask("GET", "status", None).await.expect("an answer");
+    let told = String::from_utf8_lossy(&told);
+    assert!(!told.contains("discarded"), "{told}");
+    let deals = routes.ask("GET", "deals?held=true", None).await.expect("an answer").1;
+    let held: serde_json::Value = serde_json::from_slice(&deals).expect("JSON");
+    assert_eq!(held["items"].as_array().map(Vec::len), Some(1), "the hold is still there: {held}");
+    drop(routes);
+    world.start_daemon().await;
+    world.until_held("Not this year.").await;
+    world.edit_as_microsoft(&id, json!({ "details": { "dealValue": 90_000 } }));
+    world.until_true("a later change repairs it", || world.agree_on_value(&id, 90_000.0)).await;
     world.finish().await;
 }
 
