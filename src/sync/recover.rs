@@ -98,32 +98,7 @@ impl Attempt<'_> {
                 link.tell(line.clone());
             }
         }
-        if let Some(sent) = intent.stage {
-            for read in records {
-                let seen = view(read, referral);
-                let Some(record) = seen.stage else { continue };
-                // A record that did not move is still to be brought to the new stage.
-                let link = deal.link(read.record.key.crm);
-                if link.and_then(|link| link.base_stage).is_some_and(|base| base.record == record) {
-                    continue;
-                }
-                // Nor did one ask for this stage that is in another: it is still to follow.
-                let asked = match sent {
-                    Stage::Active => matches!(record, Stage::Active | Stage::Won),
-                    Stage::Won => record == Stage::Won,
-                    _ => record.is_closed() && record != Stage::Won,
-                };
-                if !asked {
-                    continue;
-                }
-                let further = sent == Stage::Active && record == Stage::Won;
-                if let Some(link) = deal.link_mut(read.record.key.crm) {
-                    let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
-                    let record = if further { base } else { record };
-                    link.agree_on_stages(StageAgreement { referral: sent, record });
-                }
-            }
-        }
+        settle_stage(deal, intent, referral, records);
     }
 
     pub(super) fn recover_record(
@@ -198,4 +173,33 @@ fn names_record(deal: &Deal, intent: &Intent, referral: &Referral) -> bool {
     let held = referral.text("externalReferenceId").filter(|_| plain);
     let mut links = intent.from.iter().filter_map(|crm| deal.link(*crm));
     held.is_some_and(|held| links.any(|link| link.records().any(|key| key.id.as_str() == held)))
+}
+
+/// What a PATCH that landed with a stage says of the records: which were brought along by it already.
+fn settle_stage(deal: &mut Deal, intent: &Intent, referral: &Referral, records: &[ReadRecord]) {
+    let Some(sent) = intent.stage else { return };
+    for read in records {
+        let seen = view(read, referral);
+        let Some(record) = seen.stage else { continue };
+        // A record that did not move is still to be brought to the new stage.
+        let link = deal.link(read.record.key.crm);
+        if link.and_then(|link| link.base_stage).is_some_and(|base| base.record == record) {
+            continue;
+        }
+        // Nor did one ask for this stage that is in another: it is still to follow.
+        let asked = match sent {
+            Stage::Active => matches!(record, Stage::Active | Stage::Won),
+            Stage::Won => record == Stage::Won,
+            _ => record.is_closed() && record != Stage::Won,
+        };
+        if !asked {
+            continue;
+        }
+        let further = sent == Stage::Active && record == Stage::Won;
+        if let Some(link) = deal.link_mut(read.record.key.crm) {
+            let base = link.base_stage.map_or(Stage::OnHold, |base| base.record);
+            let record = if further { base } else { record };
+            link.agree_on_stages(StageAgreement { referral: sent, record });
+        }
+    }
 }
