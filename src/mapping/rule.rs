@@ -225,6 +225,8 @@ pub struct StageRule {
     pub write: Fields,
     /// The closing action that brings a record into this stage, with the status code to ask for.
     pub close: Option<CloseRule>,
+    /// Where the row stands: `dynamics365-opportunity.toml:41`.
+    pub place: String,
 }
 
 impl StageRule {
