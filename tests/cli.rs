@@ -315,6 +315,16 @@ fn a_file_is_previewed_without_a_connection() {
     assert!(deal.out.contains("to    Amount = 1200.5"), "{}", deal.out);
     let row = shown(&["--record-file", "row.json"]);
     assert!(row.out.contains("details.dealValue: \"many\" is not"), "the reason: {}", row.out);
+    let rests = "name: not written on this occasion";
+    assert!(
+        row.out.contains(rests) && row.out.contains("a referral that is linked"),
+        "{}",
+        row.out
+    );
+    place.write("new.json", r#"{"Name":"Northwind ERP"}"#);
+    let made = shown(&["--record-file", "new.json", "--new"]);
+    assert!(made.out.contains("a referral that is made from it"), "{}", made.out);
+    assert!(made.out.contains("to    name = \"Northwind ERP\""), "{}", made.out);
     let config = place.folder.path().join("cosell.toml");
     let mut elsewhere = place.command(&["mapping", "test"]);
     elsewhere.current_dir("/").env("COSELL_SYNC_CONFIG", config);

@@ -217,6 +217,14 @@ async fn a_first_load_is_previewed_and_a_mapping_too() {
     let lines = preview["items"].as_array().expect("lines");
     let name = lines.iter().find(|line| line["to"] == "Name").expect("the name");
     assert_eq!(name["target"], "Northwind ERP");
+    assert_eq!(preview["occasion"], "create", "nothing is linked: {preview}");
+    let bare =
+        json!({ "Name": "Fabrikam CRM", "StageName": "Qualification", "CloseDate": "2027-03-01" });
+    let bare = world.sandbox.salesforce.create_as_person("Opportunity", &bare).expect("a row");
+    let offer = world.get(&format!("mappings/preview?crm=salesforce&record={bare}")).await;
+    let lines = offer["items"].as_array().expect("lines");
+    let name = lines.iter().find(|line| line["to"] == "name").expect("the name");
+    assert_eq!(name["target"], "Fabrikam CRM", "a row that acts when a referral is made: {name}");
     let (status, _) =
         world.send("GET", "mappings/preview?crm=salesforce&referral=x", &json!({})).await;
     assert_eq!(status, 404);

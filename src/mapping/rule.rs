@@ -156,6 +156,7 @@ pub struct ParkedRow {
 
 /// When a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Occasion {
     /// The target is being created.
     Create,
