@@ -8,9 +8,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, header};
 use cosell_sync::admin::operations::{
-    BackfillProgress, CredentialTest, Finding, Forecast, Level, MappingDiff, MappingState,
-    MappingVersion, MappingView, OperationError, ParkedField, PreviewSubject, ProvisionLine,
-    Queued, ShadowReport, Status, WebhookTest, WebhookView,
+    BackfillProgress, CredentialTest, Finding, Forecast, Level, MappingDiff, MappingPreview,
+    MappingState, MappingVersion, MappingView, OperationError, ParkedField, PreviewSubject,
+    ProvisionLine, Queued, ShadowReport, Status, WebhookTest, WebhookView,
 };
 use cosell_sync::admin::{Admin, Operations, router};
 use cosell_sync::domain::audit::{AuditKind, NewEntry};
@@ -21,7 +21,6 @@ use cosell_sync::domain::id::{AccountName, DealId, RecordKey, ReferralId};
 use cosell_sync::domain::notice::{NewNotice, Source, Subject};
 use cosell_sync::domain::secret::SecretString;
 use cosell_sync::domain::time::Timestamp;
-use cosell_sync::mapping::PreviewLine;
 use cosell_sync::store::memory::MemoryStore;
 use cosell_sync::store::{Commit, Ending, Fate, Store};
 use serde_json::{Value as Json, json};
@@ -129,7 +128,7 @@ impl Operations for Offline {
         &self,
         _: &AccountName,
         _: &PreviewSubject,
-    ) -> Result<Vec<PreviewLine>, OperationError> {
+    ) -> Result<MappingPreview, OperationError> {
         no_connector()
     }
     async fn diff_mappings(

@@ -369,6 +369,16 @@ fn a_file_is_previewed_without_a_connection() {
     assert!(deal.out.contains("to    Amount = 1200.5"), "{}", deal.out);
     let row = shown(&["--record-file", "row.json"]);
     assert!(row.out.contains("details.dealValue: \"many\" is not"), "the reason: {}", row.out);
+    let rests = "name: not written on this occasion";
+    assert!(
+        row.out.contains(rests) && row.out.contains("a referral that is linked"),
+        "{}",
+        row.out
+    );
+    place.write("new.json", r#"{"Name":"Northwind ERP"}"#);
+    let made = shown(&["--record-file", "new.json", "--new"]);
+    assert!(made.out.contains("a referral that is made from it"), "{}", made.out);
+    assert!(made.out.contains("to    name = \"Northwind ERP\""), "{}", made.out);
     let config = place.folder.path().join("cosell.toml");
     let mut elsewhere = place.command(&["mapping", "test"]);
     elsewhere.current_dir("/").env("COSELL_SYNC_CONFIG", config);
@@ -685,8 +695,8 @@ fn a_lost_store_is_begun_anew() {
 #[test]
 fn a_unit_for_systemd_names_what_the_daemon_needs() {
     let place = Place::new();
-    let ended = place.run(&["service", "--user", "sync", "--writable", "backups"]);
-    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    let unit = place.run(&["service", "--user", "sync", "--writable", "backups"]);
+    assert_eq!(unit.code, Some(0), "{}", unit.err);
     let folder = place.folder.path().display().to_string();
     for line in [
         "User=sync".to_owned(),
@@ -697,11 +707,26 @@ fn a_unit_for_systemd_names_what_the_daemon_needs() {
         "TimeoutStopSec=30".to_owned(),
         "WantedBy=multi-user.target".to_owned(),
     ] {
-        assert!(ended.out.contains(&line), "{line}: {}", ended.out);
+        assert!(unit.out.contains(&line), "{line}: {}", unit.out);
+    }
+    // Missing folders are told, those that are there are not.
+    let store = format!("{folder}/store");
+    std::fs::create_dir(place.folder.path().join("store")).expect("made");
+    for (path, told) in [(format!("{folder}/backups"), true), (store, false)] {
+        let again = place.run(&["service", "--user", "sync", "--writable", "backups"]);
+        let make = format!("install -d -o sync -m 0700 {path}\n");
+        assert_eq!(again.err.contains(&make), told, "{path}: {}", again.err);
+    }
+    let store = "COSELL_SYNC__STORE__PATH";
+    let mut elsewhere = place.command(&["service"]);
+    let elsewhere = ended(elsewhere.env(store, "/srv/not-there").output().expect("it runs"));
+    for words in [store, "/srv/not-there is not a folder"] {
+        assert!(elsewhere.err.contains(words), "{words}: {}", elsewhere.err);
     }
     place.change("cosell.toml", "path = \"store\"", "path = \"/var/lib/cosell-sync\"");
-    let ended = place.run(&["service"]);
-    assert!(ended.out.contains("\nStateDirectory=cosell-sync\n"), "{}", ended.out);
+    let unit = place.run(&["service"]);
+    assert!(unit.out.contains("\nStateDirectory=cosell-sync\n"), "{}", unit.out);
+    assert_eq!(unit.err, "", "systemd makes this one, and nothing overrides");
 }
 
 #[test]

@@ -129,6 +129,37 @@ async fn the_doctor_names_what_is_missing_and_provision_makes_it() {
     world.app.stop().await;
 }
 
+/// A mistake that no offline check can see stops nothing, but the doctor names it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_names_a_value_that_the_live_field_does_not_have() {
+    let world = World::start().await;
+    for (file, right, wrong, words) in [
+        (
+            "salesforce-opportunity.toml",
+            "write = { StageName = \"Qualification\" }",
+            "write = { StageName = \"Qualified\" }",
+            ["StageName has no value \"Qualified\"", "did you mean `Qualification`?"],
+        ),
+        (
+            "dynamics365-lead.toml",
+            "when = { statecode = 0 }",
+            "when = { statecode = 77 }",
+            ["statecode has no value 77", "it has `0`"],
+        ),
+    ] {
+        let path = world.folder.path().join("mappings").join(file);
+        let text = std::fs::read_to_string(&path).expect("a file");
+        assert!(text.contains(right), "{file}");
+        std::fs::write(&path, text.replacen(right, wrong, 1)).expect("written");
+        let report = world.get("doctor").await.to_string().replace("\\\"", "\"");
+        for words in words {
+            assert!(report.contains(words), "{words}: {report}");
+        }
+        assert!(report.contains(&format!("{file}:")), "{report}");
+    }
+    world.app.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_says_how_to_repair_refused_credentials() {
     let world = World::start().await;
@@ -186,6 +217,14 @@ async fn a_first_load_is_previewed_and_a_mapping_too() {
     let lines = preview["items"].as_array().expect("lines");
     let name = lines.iter().find(|line| line["to"] == "Name").expect("the name");
     assert_eq!(name["target"], "Northwind ERP");
+    assert_eq!(preview["occasion"], "create", "nothing is linked: {preview}");
+    let bare =
+        json!({ "Name": "Fabrikam CRM", "StageName": "Qualification", "CloseDate": "2027-03-01" });
+    let bare = world.sandbox.salesforce.create_as_person("Opportunity", &bare).expect("a row");
+    let offer = world.get(&format!("mappings/preview?crm=salesforce&record={bare}")).await;
+    let lines = offer["items"].as_array().expect("lines");
+    let name = lines.iter().find(|line| line["to"] == "name").expect("the name");
+    assert_eq!(name["target"], "Fabrikam CRM", "a row that acts when a referral is made: {name}");
     let (status, _) =
         world.send("GET", "mappings/preview?crm=salesforce&referral=x", &json!({})).await;
     assert_eq!(status, 404);

@@ -10,11 +10,11 @@ use crate::domain::id::{AccountName, CrmName, DealId, RecordKey, RecordKind};
 use crate::domain::secret::SecretString;
 use crate::domain::time::Timestamp;
 use crate::domain::value::Value;
-use crate::mapping::PreviewLine;
 use crate::store::{LedgerLine, StoreError};
 
 pub use mapping::{
-    MappingDiff, MappingState, MappingVersion, MappingView, ParkedField, PreviewSubject,
+    MappingDiff, MappingPreview, MappingState, MappingVersion, MappingView, ParkedField,
+    PreviewSubject,
 };
 
 /// Why an operation was not done.
@@ -139,7 +139,7 @@ pub trait Operations: Send + Sync {
         &self,
         account: &AccountName,
         subject: &PreviewSubject,
-    ) -> Result<Vec<PreviewLine>, OperationError>;
+    ) -> Result<MappingPreview, OperationError>;
 
     /// What the `new` mapping files would write differently from the `old` ones, over linked deals.
     /// Either is an absolute folder, a version of the history, or `in-use`.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::parts::Parts;
 use super::schema::{Unfit, current, fitted as fit};
 use super::slot::outside;
-use crate::admin::operations::{MappingView, OperationError, PreviewSubject};
+use crate::admin::operations::{MappingPreview, MappingView, OperationError, PreviewSubject};
 use crate::domain::id::{RecordId, RecordKind, ReferralId};
 use crate::domain::referral::Referral;
 use crate::mapping::rule::Occasion;
-use crate::mapping::{Mapping, PreviewInput, PreviewLine, preview as show};
+use crate::mapping::{Mapping, PreviewInput, preview as show};
+use crate::store::DealKey;
 use crate::sync::account::{Account, CrmPart};
 
 /// The mappings in use.
@@ -57,22 +58,47 @@ pub(super) fn refused(part: &CrmPart, unfit: Unfit) -> OperationError {
     }
 }
 
-/// What one live referral or record becomes on the other side.
+/// What one live referral or record becomes on the other side: that of one that is made where none
+/// is linked.
 pub(super) async fn preview(
+    parts: &Parts,
     account: &Account,
     subject: &PreviewSubject,
-) -> Result<Vec<PreviewLine>, OperationError> {
+) -> Result<MappingPreview, OperationError> {
     let part = part(account, subject)?;
     let mapping = fitted(part, subject.kind).await?;
     if let Some(id) = &subject.referral {
         let referral = referral(account, id).await?;
-        return Ok(show(&mapping, PreviewInput::Referral(&referral, Occasion::Update)));
+        let key = DealKey::Referral(referral.id().clone());
+        let occasion = occasion(parts, account, subject, &key).await?;
+        let items = show(&mapping, PreviewInput::Referral(&referral, occasion));
+        return Ok(MappingPreview { occasion, items });
     }
-    let id = subject.record.clone().unwrap_or_default();
-    let record = part.crm.fetch(subject.kind, &RecordId::new(id.clone()), mapping.shape()).await;
+    let id = RecordId::new(subject.record.clone().unwrap_or_default());
+    let record = part.crm.fetch(subject.kind, &id, mapping.shape()).await;
     let record = record.map_err(|fault| outside(part.name().title(), &fault))?;
     let record = record.ok_or_else(|| missing(format!("There is no {} `{id}`.", subject.kind)))?;
-    Ok(show(&mapping, PreviewInput::Record(&record.fields, Occasion::Update)))
+    let occasion = occasion(parts, account, subject, &DealKey::Record(record.key.clone())).await?;
+    let items = show(&mapping, PreviewInput::Record(&record.fields, occasion));
+    Ok(MappingPreview { occasion, items })
+}
+
+/// Whether the other side of a deal is there to be changed.
+async fn occasion(
+    parts: &Parts,
+    account: &Account,
+    subject: &PreviewSubject,
+    key: &DealKey,
+) -> Result<Occasion, OperationError> {
+    if subject.new {
+        return Ok(Occasion::Create);
+    }
+    let deal = parts.around.store.deal_by(&account.name, key).await?;
+    let linked = deal.is_some_and(|deal| {
+        let link = deal.link(subject.crm);
+        deal.referral_id.is_some() && link.is_some_and(|link| link.record.kind == subject.kind)
+    });
+    Ok(if linked { Occasion::Update } else { Occasion::Create })
 }
 
 async fn referral(account: &Account, id: &str) -> Result<Referral, OperationError> {

@@ -11,16 +11,15 @@ use super::{
 };
 use crate::admin::Admin;
 use crate::admin::operations::{
-    BackfillProgress, CredentialTest, Finding, Forecast, MappingDiff, MappingState, MappingVersion,
-    MappingView, OperationError, Operations, ParkedField, PreviewSubject, ProvisionLine, Queued,
-    ShadowReport, Status, WebhookTest, WebhookView,
+    BackfillProgress, CredentialTest, Finding, Forecast, MappingDiff, MappingPreview, MappingState,
+    MappingVersion, MappingView, OperationError, Operations, ParkedField, PreviewSubject,
+    ProvisionLine, Queued, ShadowReport, Status, WebhookTest, WebhookView,
 };
 use crate::connect::partner_center::{KeptToken, RefreshTokenVault};
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::Deal;
 use crate::domain::id::{AccountName, RecordKey};
 use crate::domain::secret::SecretString;
-use crate::mapping::PreviewLine;
 use crate::sync::account::Account;
 
 /// The parts as [`Operations`].
@@ -149,8 +148,8 @@ impl Operations for Desk {
         &self,
         account: &AccountName,
         subject: &PreviewSubject,
-    ) -> Result<Vec<PreviewLine>, OperationError> {
-        live::preview(self.account(account)?, subject).await
+    ) -> Result<MappingPreview, OperationError> {
+        live::preview(&self.0, self.account(account)?, subject).await
     }
 
     async fn diff_mappings(

@@ -16,6 +16,9 @@ const CONTAINER: &str = "CosellSync";
 /// Longest text of a column for which nothing else is known.
 const TEXT: u32 = 255;
 
+/// Longer ones are texts of several lines: Dynamics 365 has no longer text column.
+const LONGEST_TEXT: u32 = 4000;
+
 /// Plans, and with `apply` makes, what is missing.
 pub(super) async fn run(
     parts: &Parts,
@@ -146,7 +149,13 @@ fn add_optional(mapping: &Mapping, fields: &mut Vec<WantedField>) {
         if name.contains('.') || fields.iter().any(|known| known.name == name) {
             continue;
         }
-        let mut wanted = field(name, &rule.label, kind_of(rule.kind), TEXT);
+        let length = mapping.longest(name).and_then(|length| u32::try_from(length).ok());
+        let length = length.unwrap_or_default().max(TEXT);
+        let kind = match kind_of(rule.kind) {
+            "text" if length > LONGEST_TEXT => "long_text",
+            kind => kind,
+        };
+        let mut wanted = field(name, &rule.label, kind, length);
         if rule.direction != Direction::ToCrm {
             wanted.sellers = SellerAccess::Edit;
         }
@@ -272,6 +281,10 @@ mod tests {
             let help = help.expect("the help field");
             assert_eq!(help.options.len(), 6, "{}", mapping.file());
             assert_eq!(help.options[2], "Proof of concept or demo", "{}", mapping.file());
+            let reason = provision.fields.iter().find(|field| field.label == "Reason");
+            let expected = if mapping.crm() == CrmName::Dynamics365 { 1000 } else { 255 };
+            let length = reason.expect("a row of its own").max_length;
+            assert_eq!(length, expected, "{}: as long as its row lets through", mapping.file());
         }
     }
 

@@ -105,6 +105,9 @@ pub(super) struct Preview {
     /// A file with a record as JSON: field names and values
     #[arg(long, value_name = "FILE", group = "subject")]
     record_file: Option<PathBuf>,
+    /// Show what is written when the other side is made; by itself so where a live one is not linked
+    #[arg(long)]
+    new: bool,
     /// The folder of mappings that previews a file; that of the configuration if not given
     #[arg(long, value_name = "DIR")]
     mappings: Option<PathBuf>,
@@ -240,13 +243,31 @@ impl Test {
 impl Preview {
     async fn run(self, out: &mut dyn Out) -> Result<Outcome, CliError> {
         let answer = match self.referral_file.as_ref().or(self.record_file.as_ref()) {
-            Some(file) => json!({ "items": self.of_file(file)? }),
+            Some(file) => {
+                let items = self.of_file(file)?;
+                json!({ "occasion": self.occasion_of_file(), "items": items })
+            }
             None => self.of_live().await?,
         };
         if self.common.json.json {
             return print_json(out, &answer);
         }
+        let made = match self.referral.is_some() || self.referral_file.is_some() {
+            true => "record",
+            false => "referral",
+        };
+        match text(&answer, "/occasion") {
+            "create" => writeln!(out, "Shown for a {made} that is made from it.\n")?,
+            _ => {
+                writeln!(out, "Shown for a {made} that is linked; --new shows one that is made.\n")?
+            }
+        }
         print_preview(&answer, out)
+    }
+
+    /// Of a file nothing tells whether it is linked.
+    fn occasion_of_file(&self) -> Occasion {
+        if self.new { Occasion::Create } else { Occasion::Update }
     }
 
     /// What a file becomes by the mappings of a folder.
@@ -267,13 +288,14 @@ impl Preview {
             let (folder, crm, kind) = (folder.display(), &self.crm, &self.kind);
             CliError::BadUse(format!("{folder} has no mapping for {crm}/{kind}"))
         })?;
+        let occasion = self.occasion_of_file();
         if self.referral_file.is_some() {
             let referral = Referral::from_json(json)
                 .ok_or_else(|| bad("is no referral: it has no usable `id`".to_owned()))?;
-            return Ok(preview(mapping, PreviewInput::Referral(&referral, Occasion::Update)));
+            return Ok(preview(mapping, PreviewInput::Referral(&referral, occasion)));
         }
         let record = json.as_object().ok_or_else(|| bad("is no JSON object".to_owned()))?;
-        Ok(preview(mapping, PreviewInput::Record(record, Occasion::Update)))
+        Ok(preview(mapping, PreviewInput::Record(record, occasion)))
     }
 
     /// The one folder of mappings that the configuration names.
@@ -296,6 +318,7 @@ impl Preview {
             ("kind", Some(&self.kind)),
             ("referral", self.referral.as_deref()),
             ("record", self.record.as_deref()),
+            ("new", self.new.then_some("true")),
         ]);
         reach.get(&format!("mappings/preview{asked}")).await
     }

@@ -1,11 +1,12 @@
 //! `service`: a unit for systemd.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{CliError, ConfigArgument, Out, Outcome};
+use super::{CliError, ConfigArgument, Out, Outcome, environment};
 use crate::config::Config;
 
 /// Everything of the machine that the daemon does without.
@@ -50,27 +51,72 @@ impl Service {
         let config = self.config.load()?;
         let file = std::path::absolute(&self.config.config)?;
         let program = std::env::current_exe()?;
-        let unit = unit(&config, &program, &file, &self)?;
+        let writable = writable(&config, &self)?;
+        let unit = unit(&config, &program, &file, &self, &writable)?;
         out.write_all(unit.as_bytes())?;
+        let overriding = environment()?.into_iter().map(|(name, _)| name).collect();
+        for warning in warnings(&writable, &overriding, &self.user) {
+            writeln!(std::io::stderr(), "{warning}")?;
+        }
         Ok(Outcome::Fine)
     }
 }
 
-fn unit(config: &Config, program: &Path, file: &Path, asked: &Service) -> Result<String, CliError> {
-    let store = std::path::absolute(config.path(&config.store.path))?;
+/// The part of a path below the folder in which systemd makes folders for services.
+fn below_state(path: &Path) -> Option<&Path> {
+    path.strip_prefix("/var/lib").ok().filter(|rest| rest.components().count() > 0)
+}
+
+/// Where the daemon may write, but for a store that systemd makes.
+fn writable(config: &Config, asked: &Service) -> Result<BTreeSet<PathBuf>, CliError> {
     let mut writable =
         asked.writable.iter().map(std::path::absolute).collect::<Result<BTreeSet<_>, _>>()?;
     // `mapping rollback` puts files back.
     for account in config.accounts.values() {
         writable.insert(std::path::absolute(config.path(&account.sync.mappings))?);
     }
-    let state = store.strip_prefix("/var/lib").ok().filter(|rest| rest.components().count() > 0);
-    let state = match state {
+    let store = std::path::absolute(config.path(&config.store.path))?;
+    if below_state(&store).is_none() {
+        writable.insert(store);
+    }
+    Ok(writable)
+}
+
+/// What keeps the unit from working as this command does here. A path that may be missing (`-` before
+/// it) would be read-only once it is made, so it is told instead.
+fn warnings(
+    writable: &BTreeSet<PathBuf>,
+    overriding: &BTreeSet<String>,
+    user: &str,
+) -> Vec<String> {
+    let missing = writable.iter().filter(|path| !path.is_dir()).map(|path| {
+        format!(
+            "warning: {} is not a folder; systemd does not start the unit without it (226/NAMESPACE). \
+             Make it: install -d -o {user} -m 0700 {}",
+            path.display(),
+            quoted(path),
+        )
+    });
+    let lost = overriding.iter().map(|name| {
+        format!(
+            "warning: {name} is set here and counted in this unit, which does not set it. Put its value \
+             into the configuration, or into an EnvironmentFile= of the unit."
+        )
+    });
+    missing.chain(lost).collect()
+}
+
+fn unit(
+    config: &Config,
+    program: &Path,
+    file: &Path,
+    asked: &Service,
+    writable: &BTreeSet<PathBuf>,
+) -> Result<String, CliError> {
+    let store = std::path::absolute(config.path(&config.store.path))?;
+    let state = match below_state(&store) {
         Some(folder) => format!("StateDirectory={}\nStateDirectoryMode=0700\n", quoted(folder)),
-        None => {
-            writable.insert(store.clone());
-            String::new()
-        }
+        None => String::new(),
     };
     let paths: Vec<String> = writable.iter().map(|path| quoted(path)).collect();
     // A home that is hidden could not be read.

@@ -16,6 +16,7 @@ mod diff;
 mod file;
 mod formula;
 mod knowledge;
+mod live;
 mod load;
 mod parked;
 mod path;
@@ -31,6 +32,7 @@ pub use cases::{CaseOutcome, CaseReport, run_cases};
 pub use compile::compile;
 pub use compiled::Mapping;
 pub use diff::{DiffLine, DiffReport, diff};
+pub use live::{LiveField, Mismatch};
 pub use load::{
     MappingFolder, OF_THE_PROGRAM, load_directory, load_shipped, shipped, shipped_files,
 };

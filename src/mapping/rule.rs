@@ -156,6 +156,7 @@ pub struct ParkedRow {
 
 /// When a value is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Occasion {
     /// The target is being created.
     Create,
@@ -225,6 +226,8 @@ pub struct StageRule {
     pub write: Fields,
     /// The closing action that brings a record into this stage, with the status code to ask for.
     pub close: Option<CloseRule>,
+    /// Where the row stands: `dynamics365-opportunity.toml:41`.
+    pub place: String,
 }
 
 impl StageRule {

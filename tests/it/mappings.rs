@@ -84,6 +84,8 @@ async fn whoever_follows_the_guide_gets_what_it_promises() {
     }
     let path = format!("mappings/preview?crm=salesforce&referral={id}");
     let preview = good(&world, "GET", &path, json!({})).await;
+    let made = good(&world, "GET", &format!("{path}&new=true"), json!({})).await;
+    assert_eq!((text(&preview["occasion"]), text(&made["occasion"])), ("update", "create"));
     let lines = preview["items"].as_array().expect("lines");
     let size = lines.iter().find(|line| line["to"] == "Customer_Size__c").expect("a line");
     assert_eq!((text(&size["label"]), text(&size["target"])), ("Customer size", "Medium"));

@@ -27,6 +27,8 @@ pub(super) struct Preview {
     kind: RecordKind,
     referral: Option<String>,
     record: Option<String>,
+    #[serde(default)]
+    new: bool,
 }
 
 fn opportunity() -> RecordKind {
@@ -47,8 +49,9 @@ pub(super) async fn preview(
         kind: asked.kind,
         referral: asked.referral,
         record: asked.record,
+        new: asked.new,
     };
-    Ok(Json(json!({ "items": admin.operations.preview(&account, &subject).await? })))
+    Ok(Json(json!(admin.operations.preview(&account, &subject).await?)))
 }
 
 #[derive(Deserialize)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::id::{AccountName, CrmName, RecordKind};
 use crate::domain::time::Timestamp;
-use crate::mapping::DiffReport;
-use crate::mapping::rule::ParkedRow;
+use crate::mapping::rule::{Occasion, ParkedRow};
+use crate::mapping::{DiffReport, PreviewLine};
 
 /// Whether the mapping files on the disk are those in use.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -62,6 +62,17 @@ pub struct PreviewSubject {
     pub referral: Option<String>,
     /// A record of the CRM: what it writes to Partner Center.
     pub record: Option<String>,
+    /// Show what is written when the other side is made, though it may be there.
+    pub new: bool,
+}
+
+/// What a mapping makes of one referral or record.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MappingPreview {
+    /// Whether the other side is made or changed: made where nothing is linked yet.
+    pub occasion: Occasion,
+    /// Field by field.
+    pub items: Vec<PreviewLine>,
 }
 
 /// What a changed mapping would write differently.

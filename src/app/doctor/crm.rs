@@ -7,8 +7,8 @@ use crate::app::provisioning;
 use crate::app::schema::is_there;
 use crate::connect::crm::{FieldSchema, TableSchema};
 use crate::connect::error::ConnectError;
-use crate::mapping::Mapping;
 use crate::mapping::rule::Direction;
+use crate::mapping::{LiveField, Mapping};
 use crate::sync::account::{Account, CrmPart};
 
 /// What a CRM says, mapping by mapping.
@@ -46,7 +46,10 @@ pub(super) async fn look(parts: &Parts, account: &Account, part: &CrmPart) -> Ve
             Ok((schema, part.crm.unreadable(mapping.kind(), paths).await?))
         };
         match described.await {
-            Ok((schema, unreadable)) => compare(&mut notes, &mapping, &schema, &unreadable),
+            Ok((schema, unreadable)) => {
+                compare(&mut notes, &mapping, &schema, &unreadable);
+                compare_values(&mut notes, &mapping, &schema);
+            }
             Err(fault) => notes.fault(&fault, "Give our user the right to read the schema."),
         }
         match part.crm.examine(&provisioning::wanted(&mapping)).await {
@@ -139,6 +142,23 @@ fn compare(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema, unrea
             format!("Changes of the {kind} are not tracked."),
             "Turn change tracking on with `cosell-sync provision --apply`.",
         );
+    }
+}
+
+/// Types, lengths and values of the rows against those of the live fields, as far as they are told.
+fn compare_values(notes: &mut Notes<'_>, mapping: &Mapping, schema: &TableSchema) {
+    let mismatches = mapping.mismatches(|name| {
+        find(schema, name).map(|live| LiveField {
+            kind: &live.kind,
+            max_length: live.max_length,
+            options: &live.options,
+        })
+    });
+    for mismatch in mismatches {
+        match mismatch.serious {
+            true => notes.problem(mismatch.what, &mismatch.fix),
+            false => notes.advice(mismatch.what, &mismatch.fix),
+        }
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn compile(
             findings.add(&row.place, "a stage has `write` or `close`, not both");
         }
         let Some(stage) = stage else { continue };
-        rules.push(StageRule { stage, when, write, close });
+        let place = row.place.describe(ground.sources);
+        rules.push(StageRule { stage, when, write, close, place });
     }
     if rules.len() == rows.len() {
         lifecycle::check(&rules, rows, ground, findings);
