@@ -8,6 +8,7 @@ use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::stage::Stage;
 use cosell_sync::merge::view::WonEarly;
 use cosell_sync::store::{AuditQuery, Store};
+use serde_json::{Value as Json, json};
 
 use crate::dice::finish;
 use crate::harness::{Mapped, Setup, Sim};
@@ -34,11 +35,17 @@ enum Event {
     Night,
     /// The seller moves the record to what the usual files call this stage.
     Here(Stage),
+    /// So it is, and nobody looks at the deal yet.
+    Unseen(Stage),
+    /// The seller moves the record to what all files take for accepted.
+    Further,
+    /// So it is, and nobody looks at the deal yet.
+    FurtherUnseen,
     /// Somebody moves the referral.
     There(&'static str, &'static str),
 }
 
-use Event::{Files, Here, Look, Night, There};
+use Event::{Files, Further, FurtherUnseen, Here, Look, Night, There, Unseen};
 
 impl Deal {
     fn arrived(crm: CrmName, won_early: WonEarly, lead: bool) -> Self {
@@ -59,7 +66,10 @@ impl Deal {
             match event {
                 Files(_) | Night => {}
                 Look => people::edit_record(world, crm, &record, "details.notes"),
-                Here(stage) => people::move_record(world, crm, &record, stage),
+                Here(stage) | Unseen(stage) => people::move_record(world, crm, &record, stage),
+                Further | FurtherUnseen => {
+                    people::set_control(world, crm, &record, further(crm));
+                }
                 There(status, substatus) => {
                     people::move_referral(world, &self.referral, status, substatus);
                 }
@@ -67,6 +77,7 @@ impl Deal {
         }
         match event {
             Files(to) => return self.sim.change_mappings(to),
+            Unseen(_) | FurtherUnseen => return,
             Night => self.sim.start_over(),
             _ => {}
         }
@@ -92,6 +103,14 @@ impl Deal {
     }
 }
 
+/// An open stage that none of the files names.
+fn further(crm: CrmName) -> Json {
+    match crm {
+        CrmName::Dynamics365 => json!({ "statuscode": 100_000_001 }),
+        CrmName::Salesforce => json!({ "StageName": "Needs Analysis" }),
+    }
+}
+
 #[test]
 fn a_stage_that_is_only_read_in_another_way_moves_nothing() {
     use Stage::{Active, Lost, Won};
@@ -103,6 +122,11 @@ fn a_stage_that_is_only_read_in_another_way_moves_nothing() {
         (&[other, Look, usual, Look, Here(Active)], "Active/Accepted", 2, "its seller accepts it"),
         (&[other, Here(Lost)], "Closed/Declined", 1, "closed in between: declined"),
         (&[other, Look, Here(Won)], "Closed/Won", 1, "won afterwards, and not only accepted"),
+        (&[FurtherUnseen, other, Look], "Active/Accepted", 0, "accepted before anybody looked"),
+        (&[other, Look, Further], "Active/Accepted", 1, "accepted among what is read alike"),
+        (&[other, Look, FurtherUnseen, usual, Look], "Active/Accepted", 2, "and the files go back"),
+        (&[Further, other, usual, Here(Active)], "Active/Accepted", 0, "accepted once and for all"),
+        (&[Unseen(Won), other, Look], "Closed/Won", 1, "won before anybody looked"),
         (&[other, Look, There("Active", "Accepted")], "Active/Accepted", 1, "accepted there"),
         (&[Here(Active), other, Look], "Active/Accepted", 1, "there is no way back to new"),
         (&[Here(Active), other, Here(Won)], "Closed/Won", 1, "won in between"),
