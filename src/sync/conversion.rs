@@ -10,7 +10,7 @@ use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
 use super::columns;
 use super::execute::not_convertible;
-use super::stages::is_nobodys;
+use super::stages::is_only_reread;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
@@ -31,36 +31,23 @@ use crate::store::StoreError;
 impl Attempt<'_> {
     /// A lead that was turned into an opportunity, by its seller or because the referral was
     /// accepted: the link moves on to the opportunity. `None` if nothing was turned.
+    ///
+    /// The lead is judged by the mapping that it was read by: files that came since have not been
+    /// heeded for it.
     pub(super) async fn follow_conversion(
         &mut self,
         deal: &mut Deal,
         part: &CrmPart,
-        lead: &Record,
+        read: &ReadRecord,
         referral: &Referral,
     ) -> Result<Option<Read>, StoreError> {
-        if lead.key.kind != RecordKind::Lead {
+        let (lead, lead_mapping) = (&read.record, Arc::clone(&read.mapping));
+        if lead.key.kind != RecordKind::Lead || self.account.behaviour.shadow {
             return Ok(None);
         }
-        let (Some(lead_mapping), Some(mapping)) =
-            (part.mapping(RecordKind::Lead), part.mapping(RecordKind::Opportunity))
-        else {
-            return Ok(None);
-        };
-        let stage_of_lead = lead_mapping.stage_of(&lead.fields);
-        let ticked = is_ticked(lead, &lead_mapping);
-        let turned_by_seller = stage_of_lead == Some(Stage::Active);
-        // A lead that its seller has closed stays closed, one that is un-ticked is left alone. A deal
-        // that was accepted and won between two looks was accepted all the same.
-        let accepted = matches!(Stage::of(&referral.state()), Some(Stage::Active | Stage::Won))
-            && stage_of_lead == Some(Stage::OnHold)
-            && ticked;
-        if !turned_by_seller && !accepted || self.account.behaviour.shadow {
-            return Ok(None);
-        }
+        let Some(mapping) = part.mapping(RecordKind::Opportunity) else { return Ok(None) };
         let link = deal.link(part.name());
-        if link.is_some_and(|link| is_nobodys(link, &lead.fields, &lead_mapping, referral)) {
-            return Ok(None);
-        }
+        let Some(turns) = who_turns(link, lead, &lead_mapping, referral) else { return Ok(None) };
         self.recover_lead(deal, part, lead, &lead_mapping, referral);
         if let Some(link) = deal.link_mut(part.name()) {
             columns::heed(link, &lead.fields, &lead_mapping);
@@ -91,7 +78,8 @@ impl Attempt<'_> {
             Ok(read) => read.as_ref().unwrap_or(lead),
             Err(fault) => return Ok(Some(Err(fault.clone()))),
         };
-        let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
+        let turned =
+            Turned { lead, lead_mapping: &lead_mapping, by_seller: turns == Turns::Seller };
         let read = ReadRecord { record, mapping };
         match self.move_link(deal, part, read, &turned, referral).await? {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
@@ -231,6 +219,39 @@ impl Attempt<'_> {
         }
         Ok(answer)
     }
+}
+
+/// Who makes an opportunity of a lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    /// Its seller has done so.
+    Seller,
+    /// We do, because the referral was accepted.
+    Daemon,
+}
+
+/// Who makes an opportunity of a lead; `None` where nobody does. There is no way back from it, so that
+/// a lead that only changed files take for a converted one waits like any other.
+fn who_turns(
+    link: Option<&Link>,
+    lead: &Record,
+    mapping: &Mapping,
+    referral: &Referral,
+) -> Option<Turns> {
+    let there = Stage::of(&referral.state());
+    let reread = link.filter(|link| is_only_reread(link, &lead.fields, mapping));
+    // A lead that its seller has closed stays closed, whatever the files make of it.
+    let was_there = reread.and_then(|link| link.base_stage).map(|base| base.referral);
+    let waits = match mapping.stage_of(&lead.fields) {
+        Some(Stage::Active) if reread.is_none() => return Some(Turns::Seller),
+        Some(Stage::Active) => true,
+        Some(Stage::OnHold) => was_there.is_none() || was_there != there,
+        _ => false,
+    };
+    // One that is un-ticked is left alone. A deal that was accepted and won between two looks was
+    // accepted all the same.
+    let accepted = matches!(there, Some(Stage::Active | Stage::Won));
+    (waits && accepted && is_ticked(lead, mapping)).then_some(Turns::Daemon)
 }
 
 /// A lead that has become an opportunity.

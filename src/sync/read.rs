@@ -154,10 +154,11 @@ impl<'a> Attempt<'a> {
             Ok(record) => record,
             Err(fault) => return Ok(Err(fault)),
         };
-        if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
+        let read = ReadRecord { record, mapping };
+        if let Some(moved) = self.follow_conversion(deal, part, &read, referral).await? {
             return Ok(moved);
         }
-        self.paused_or_live(deal, referral, ReadRecord { record, mapping }).await
+        self.paused_or_live(deal, referral, read).await
     }
 
     /// A record that was merged into another by its CRM answers under the other's id: the link goes

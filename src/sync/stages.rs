@@ -6,7 +6,6 @@ use super::attempt::{Attempt, ReadRecord};
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Link, StageAgreement, StageSeen, StageSince};
 use crate::domain::record::{Fields, Record};
-use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::mapping::Mapping;
 
@@ -122,18 +121,10 @@ pub(super) fn remember(link: &mut Link, read: &ReadRecord) {
     link.stage_seen = Some(StageSeen { fields, since });
 }
 
-/// Whether a record is in its stage only because a changed mapping reads it so, and the referral has
-/// not moved either.
-pub(super) fn is_nobodys(
-    link: &Link,
-    record: &Fields,
-    mapping: &Mapping,
-    referral: &Referral,
-) -> bool {
-    let stays =
-        link.base_stage.is_some_and(|base| Stage::of(&referral.state()) == Some(base.referral));
+/// Whether a record is in its stage only because a changed mapping reads it so.
+pub(super) fn is_only_reread(link: &Link, record: &Fields, mapping: &Mapping) -> bool {
     let now = mapping.stage_fields(record);
-    stays && link.stage_seen.as_ref().is_some_and(|seen| is_reread(seen, &now))
+    link.stage_seen.as_ref().is_some_and(|seen| is_reread(seen, &now))
 }
 
 fn is_reread(seen: &StageSeen, now: &Fields) -> bool {

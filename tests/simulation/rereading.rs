@@ -10,6 +10,7 @@ use cosell_sync::merge::view::WonEarly;
 use cosell_sync::store::{AuditQuery, Store};
 use serde_json::{Value as Json, json};
 
+use crate::creation::Plan;
 use crate::dice::finish;
 use crate::harness::{Mapped, Setup, Sim};
 use crate::people;
@@ -41,11 +42,15 @@ enum Event {
     Further,
     /// So it is, and nobody looks at the deal yet.
     FurtherUnseen,
+    /// The seller ticks or un-ticks the box.
+    Ticked(bool),
+    /// The daemon begins anew, only watching or not.
+    Watching(bool),
     /// Somebody moves the referral.
     There(&'static str, &'static str),
 }
 
-use Event::{Files, Further, FurtherUnseen, Here, Look, Night, There, Unseen};
+use Event::{Files, Further, FurtherUnseen, Here, Look, Night, There, Ticked, Unseen, Watching};
 
 impl Deal {
     fn arrived(crm: CrmName, won_early: WonEarly, lead: bool) -> Self {
@@ -64,7 +69,11 @@ impl Deal {
         {
             let world = &mut self.sim.world.lock();
             match event {
-                Files(_) | Night => {}
+                Files(_) | Night | Watching(_) => {}
+                Ticked(on) => {
+                    let field = world.mapping_of(crm, &record).control().sync.clone();
+                    people::set_control(world, crm, &record, json!({ field: on }));
+                }
                 Look => people::edit_record(world, crm, &record, "details.notes"),
                 Here(stage) | Unseen(stage) => people::move_record(world, crm, &record, stage),
                 Further | FurtherUnseen => {
@@ -79,6 +88,10 @@ impl Deal {
             Files(to) => return self.sim.change_mappings(to),
             Unseen(_) | FurtherUnseen => return,
             Night => self.sim.start_over(),
+            Watching(only) => {
+                self.sim.setup.shadow = only;
+                self.sim.restart();
+            }
             _ => {}
         }
         assert!(self.sim.come_to_rest(), "{event:?} comes to rest");
@@ -90,6 +103,11 @@ impl Deal {
         let fields = &world.referrals[&self.referral].fields;
         let text = |name: &str| fields[name].as_str().unwrap_or_default().to_owned();
         format!("{}/{}", text("status"), text("substatus"))
+    }
+
+    /// What the deal goes on with.
+    fn kind(&self) -> Option<RecordKind> {
+        self.sim.deals()[0].link(self.crm).map(|link| link.record.kind)
     }
 
     /// What the trail says of files that read a stage in another way.
@@ -176,20 +194,68 @@ fn a_win_that_waits_is_not_taken_for_a_changed_file() {
 
 #[test]
 fn a_lead_is_not_turned_because_the_files_read_it_so() {
+    use RecordKind::{Lead, Opportunity};
+    let (other, usual) = (Files(Mapped::Reread), Files(Mapped::Usual));
+    let accepted = There("Active", "Accepted");
+    let table: &[(&[Event], RecordKind, &str, &str)] = &[
+        (&[other, Look, Night], Lead, "New/Pending", "nobody turned it, nor accepted it"),
+        (&[other, Look, accepted], Opportunity, "Active/Accepted", "once it is accepted"),
+        (
+            &[other, Look, usual, accepted],
+            Opportunity,
+            "Active/Accepted",
+            "so it is by the old files",
+        ),
+        (
+            &[other, Look, Here(Stage::Active)],
+            Opportunity,
+            "Active/Accepted",
+            "its seller turns it",
+        ),
+        (&[other, There("Closed", "Expired")], Lead, "Closed/Expired", "nobody answered"),
+        (&[other, Look, There("Closed", "Declined")], Lead, "Closed/Declined", "declined there"),
+        (&[other, Ticked(false), accepted], Lead, "Active/Accepted", "it is left alone"),
+        (
+            &[other, Ticked(false), accepted, Ticked(true)],
+            Opportunity,
+            "Active/Accepted",
+            "left alone as long as its seller wants that",
+        ),
+        (
+            &[other, Watching(true), Look, accepted, Watching(false), Look],
+            Opportunity,
+            "Active/Accepted",
+            "accepted while nothing was to be written",
+        ),
+    ];
     for crm in CRMS {
-        let mut deal = Deal::arrived(crm, WonEarly::Send, true);
-        let kind = |deal: &Deal| {
-            let deals = deal.sim.deals();
-            deals[0].link(crm).map(|link| link.record.kind)
-        };
-        assert_eq!(kind(&deal), Some(RecordKind::Lead), "{crm}");
-        deal.happens(Files(Mapped::Reread));
-        deal.happens(Look);
-        deal.happens(Night);
-        assert_eq!(kind(&deal), Some(RecordKind::Lead), "{crm}: nobody turned it");
-        assert_eq!(deal.state(), "New/Pending", "{crm}: nor accepted it");
-        deal.happens(There("Active", "Accepted"));
-        assert_eq!(kind(&deal), Some(RecordKind::Opportunity), "{crm}: once it is accepted");
+        for (events, kind, state, why) in table {
+            let mut deal = Deal::arrived(crm, WonEarly::Send, true);
+            assert_eq!(deal.kind(), Some(Lead), "{crm}");
+            events.iter().for_each(|event| deal.happens(*event));
+            assert_eq!(deal.kind(), Some(*kind), "{crm}: {why}");
+            assert_eq!(deal.state(), *state, "{crm}: {why}");
+            let broken = &deal.sim.world.lock().journal.broken;
+            assert!(broken.is_empty(), "{crm}: {why}: {broken:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lead_is_not_turned_by_files_that_come_while_it_is_looked_at() {
+    for crm in CRMS {
+        for point in 1.. {
+            let mut deal = Deal::arrived(crm, WonEarly::Send, true);
+            deal.sim.world.lock().plan = Plan::files_change_at(point, Mapped::Reread);
+            deal.happens(Look);
+            if deal.sim.world.lock().plan.points() < point {
+                assert!(point > 10, "{crm}: they came at every point");
+                break;
+            }
+            deal.happens(Look);
+            assert_eq!(deal.kind(), Some(RecordKind::Lead), "{crm}, at {point}");
+            assert_eq!(deal.state(), "New/Pending", "{crm}, at {point}");
+        }
     }
 }
 
