@@ -3,6 +3,7 @@
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, Ended, ReadRecord};
+use super::stages;
 use super::write::is_closed_for_good;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
@@ -121,6 +122,8 @@ impl<'a> Attempt<'a> {
                 Err(fault) => self.fault(deal, target, fault),
             }
         }
+        // Before anything can fail: what was just made or found is not remembered yet.
+        stages::remember_all(deal, &records);
         Ok(records)
     }
 

@@ -10,10 +10,13 @@ use crate::domain::stage::Stage;
 use crate::mapping::Mapping;
 
 impl Attempt<'_> {
-    /// Heeds the mapping that a record was read by: see [`heed`].
+    /// Heeds the mapping that a record was read by: see [`heed`]. What it holds is remembered at once,
+    /// also of a record that is then left alone or whose try fails.
     pub(super) fn heed_stage(&mut self, deal: &mut Deal, record: &Record, mapping: &Mapping) {
         let Some(link) = deal.link_mut(record.key.crm) else { return };
-        if let Some(reread) = heed(link, &record.fields, mapping) {
+        let reread = heed(link, &record.fields, mapping);
+        remember(link, &record.fields, mapping);
+        if let Some(reread) = reread {
             let summary = reread.summary(record);
             self.entry(Some(deal), AuditKind::Configured, record.key.crm.as_str(), summary);
         }
@@ -92,22 +95,28 @@ fn heed(link: &mut Link, record: &Fields, mapping: &Mapping) -> Option<Reread> {
     if agreed == before {
         return None;
     }
-    seen.fields.extend(held.clone());
-    if seen.since == StageSince::Moved {
+    if seen.since == StageSince::Moved || now == held {
         seen.since = StageSince::Reread;
     }
+    seen.fields.extend(held.clone());
     link.base_stage = Some(agreed);
     Some(Reread { agreed, before: before.record, held })
 }
 
-/// Remembers at the end of a try what the record holds where its stage is the one agreed on. Fields
-/// that only an earlier mapping read are kept: the files may come back to it.
-pub(super) fn remember(link: &mut Link, read: &ReadRecord) {
-    let (Some(base), Some(stage)) = (link.base_stage, read.mapping.stage_of(&read.record.fields))
-    else {
-        return;
-    };
-    let now = read.mapping.stage_fields(&read.record.fields);
+/// Remembers what each record holds: see [`remember`].
+pub(super) fn remember_all(deal: &mut Deal, records: &[ReadRecord]) {
+    for read in records {
+        if let Some(link) = deal.link_mut(read.record.key.crm) {
+            remember(link, &read.record.fields, &read.mapping);
+        }
+    }
+}
+
+/// Remembers what a record holds where its stage is the one agreed on, and that it was moved on where
+/// it is not. Fields that only an earlier mapping read are kept: the files may come back to it.
+fn remember(link: &mut Link, record: &Fields, mapping: &Mapping) {
+    let (Some(base), Some(stage)) = (link.base_stage, mapping.stage_of(record)) else { return };
+    let now = mapping.stage_fields(record);
     if stage != base.record {
         if let Some(seen) = &mut link.stage_seen {
             seen.since = StageSince::Left;
@@ -218,6 +227,15 @@ mod tests {
                 "accepted, not looked at",
             ),
             ((OnHold, OnHold), "Prospecting", Left, "Analysis", OnHold, Left, "accepted, refused"),
+            (
+                (OnHold, OnHold),
+                "Prospecting",
+                Left,
+                "Prospecting",
+                Active,
+                Reread,
+                "and taken back",
+            ),
             ((OnHold, Active), "Prospecting", Reread, "Analysis", OnHold, Left, "accepted since"),
             (
                 (OnHold, Active),

@@ -260,6 +260,35 @@ fn a_lead_is_not_turned_by_files_that_come_while_it_is_looked_at() {
 }
 
 #[test]
+fn files_that_come_after_a_kill_accept_nothing_either() {
+    for crm in CRMS {
+        let mut known = 0;
+        for point in 1.. {
+            let mut sim = Sim::new(&Setup::with(&[crm]));
+            let referral = people::referral_arrives(&mut sim.world.lock());
+            sim.world.lock().plan = Plan::killed_at(point);
+            let mut turns = 0;
+            while !sim.turn(true) && turns < 6 {
+                turns += 1;
+                sim.pass(Duration::from_secs(45));
+            }
+            if sim.world.lock().journal.kills == 0 {
+                break;
+            }
+            let mut deals = sim.deals();
+            let link = deals.pop().and_then(|mut deal| deal.links.pop());
+            let Some(record) = link.map(|link| link.record.id.to_string()) else { continue };
+            known += 1;
+            let mut deal = Deal { sim, crm, referral, record };
+            deal.happens(Files(Mapped::Reread));
+            deal.happens(Look);
+            assert_eq!(deal.state(), "New/Pending", "{crm}, killed at {point}");
+        }
+        assert!(known > 5, "{crm}: it was killed with a record that is known");
+    }
+}
+
+#[test]
 fn a_link_from_before_stages_were_remembered_learns_them_in_the_night() {
     for crm in CRMS {
         let mut deal = Deal::arrived(crm, WonEarly::Send, false);
