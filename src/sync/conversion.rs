@@ -16,7 +16,7 @@ use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
     Agreement, Deal, IntentAction, Link, Remembered, StageAgreement, Target, Values,
 };
-use crate::domain::id::RecordKind;
+use crate::domain::id::{RecordId, RecordKind, ReferralId};
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
@@ -26,7 +26,7 @@ use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence;
 use crate::merge::settle::stuck;
-use crate::store::StoreError;
+use crate::store::{DealKey, StoreError};
 
 impl Attempt<'_> {
     /// A lead that was turned into an opportunity, by its seller or because the referral was
@@ -66,7 +66,7 @@ impl Attempt<'_> {
             self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
             return self.make_opportunity(deal, mapping, referral, part).await.map(Some);
         };
-        let record = match part.crm.fetch(RecordKind::Opportunity, &id, mapping.shape()).await {
+        let record = match self.opportunity_of(deal, part, lead, (&id, &mapping)).await? {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
             Err(fault) => return Ok(Some(Err(fault))),
@@ -85,6 +85,32 @@ impl Attempt<'_> {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
         }
+    }
+
+    /// Reads the opportunity that a lead became. A seller may have chosen one that was there before: that
+    /// of another deal is left to that deal.
+    async fn opportunity_of(
+        &self,
+        deal: &Deal,
+        part: &CrmPart,
+        lead: &Record,
+        (id, mapping): (&RecordId, &Mapping),
+    ) -> Result<Result<Option<Record>, ConnectError>, StoreError> {
+        let record = match part.crm.fetch(RecordKind::Opportunity, id, mapping.shape()).await {
+            Ok(Some(record)) => record,
+            other => return Ok(other),
+        };
+        let key = DealKey::Record(record.key.clone());
+        let other = self.around.store.deal_by(&self.account.name, &key).await?;
+        let holds = |other: &Deal| {
+            let link = other.link(part.name()).filter(|link| link.record == record.key);
+            other.id != deal.id && link.is_some_and(|link| !link.is_cut())
+        };
+        if other.as_ref().is_some_and(holds) {
+            let ids = vec![lead.key.id.to_string(), record.key.id.to_string()];
+            return Ok(Err(ConnectError::Ambiguous(ids)));
+        }
+        Ok(Ok(Some(record)))
     }
 
     /// The opportunity of a lead that was turned without one. The lead is not looked for again: it
@@ -138,7 +164,7 @@ impl Attempt<'_> {
         self.tell_landed(deal, &read);
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
-        let tied = was_tied(&record, &mapping, turned);
+        let tied = was_tied(&record, &mapping, turned, &referral.id());
         let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
         let mut fields = match mapping.write_record(&carried, Some(referral), Occasion::Update) {
             Ok(fields) => fields,
@@ -173,6 +199,8 @@ impl Attempt<'_> {
         let fresh = Link {
             base,
             base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
+            // Both sides may have agreed on other stages since it was tied.
+            stage_doubtful: old.stage_doubtful || tied,
             told: old.told,
             pending: old.pending,
             columns: columns::of(&mapping),
@@ -267,9 +295,14 @@ fn is_ticked(record: &Record, mapping: &Mapping) -> bool {
 }
 
 /// Whether an earlier try has tied the opportunity already and its end is not remembered: it was cut
-/// off, or the store comes from a backup. The opportunity carries our line then, or a token that the
-/// CRM did not copy from the lead. What it holds now may be anybody's edit since.
-fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> bool {
+/// off, or the store comes from a backup. The opportunity carries our referral then, and our line or a
+/// token that the CRM did not copy from the lead. What it holds now may be anybody's edit since.
+fn was_tied(
+    opportunity: &Record,
+    mapping: &Mapping,
+    turned: &Turned<'_>,
+    own: &ReferralId,
+) -> bool {
     let text = |record: &Record, field: Option<&String>| -> String {
         let held = field.and_then(|field| record.fields.get(field)).and_then(Json::as_str);
         held.unwrap_or_default().to_owned()
@@ -277,8 +310,11 @@ fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> boo
     let control = mapping.control();
     let token = text(opportunity, control.token.as_ref());
     let of_lead = text(turned.lead, turned.lead_mapping.control().token.as_ref());
-    text(opportunity, Some(&control.audit)).contains(&sentence::lead_became_this().0)
-        || !token.is_empty() && token != of_lead
+    let line = sentence::lead_became_this().0;
+    // A seller may have turned the lead into the opportunity of a deal of before.
+    let is_ours = text(opportunity, Some(&control.referral_id)).eq_ignore_ascii_case(own.as_str());
+    let is_told = text(opportunity, Some(&control.audit)).contains(&line);
+    is_ours && (is_told || !token.is_empty() && token != of_lead)
 }
 
 /// What the lead's mapping says that a qualified lead is to hold.
