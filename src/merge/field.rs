@@ -68,7 +68,8 @@ pub fn decide(unit: &[Sides<'_>], stamps: Stamps) -> Vec<Verdict> {
     if referral_moved && record_moved {
         let clash = unit.iter().find(|sides| sides.clashes(unit.len() > 1));
         if let Some(clash) = clash {
-            let policy = if stamps.ended { Policy::PartnerCenter } else { clash.rule.conflict };
+            let stays = stamps.ended || unit.iter().any(Sides::was_never_filled);
+            let policy = if stays { Policy::PartnerCenter } else { clash.rule.conflict };
             let verdict = winner(policy, stamps);
             return unit.iter().map(|sides| sides.under(&verdict)).collect();
         }
@@ -95,6 +96,13 @@ impl Sides<'_> {
             Some(base) => !(base.record.is(self.record) || base.doubtful && self.cut),
             None => self.referral != self.record && !self.record.is_null() && !self.cut,
         }
+    }
+
+    /// Whether the record has never held what Partner Center holds and cannot be without: beside an
+    /// empty amount the currency that a CRM fills in by itself is nobody's word on the amount.
+    fn was_never_filled(&self) -> bool {
+        let empty = self.record.is_null() && !self.referral.is_null();
+        self.base.is_none() && self.rule.required && empty
     }
 
     /// Whether both sides may have agreed on something else since the base.

@@ -15,6 +15,7 @@ use crate::domain::notice::{Done, Subject};
 use crate::domain::record::Record;
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
+use crate::domain::value::Value;
 use crate::mapping::Mapping;
 use crate::merge::settle;
 use crate::store::{DealKey, StoreError};
@@ -331,6 +332,10 @@ impl Attempt<'_> {
         let sent = columns::unmoved(&intent.sent, &intent.columns, &read.mapping);
         let sent: Values = sent.map(|(field, value)| (field.clone(), value.clone())).collect();
         settle_made(fresh, &sent, read, referral);
+        // Whoever filled in since what was left out, the CRM or a seller: it is named when it loses.
+        for (field, agreed) in &mut fresh.base {
+            agreed.doubtful |= sent.get(field).is_some_and(Value::is_null);
+        }
         if let Some(stage) = intent.stage {
             let seen = view(read, referral).stage;
             let record = stage_meant(read, stage).or(seen).unwrap_or(stage);

@@ -3,11 +3,12 @@
 use super::attempt::{Attempt, ReadRecord, view};
 use super::columns;
 use super::execute::{meant_by, stage_meant};
+use super::relink;
 use super::standing::shown;
 use super::write::token_of;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Conflict, Deal, Intent, IntentAction, StageAgreement, Target, Values};
-use crate::domain::id::CrmName;
+use crate::domain::id::{CrmName, RecordKey};
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
 use crate::merge::settle;
@@ -70,7 +71,8 @@ impl Attempt<'_> {
             deal.link(*crm)
                 .is_some_and(|link| settle::landed_by_value(intent, link, now, stage, moved))
         });
-        let landed = landed || moved && names_record(deal, intent, referral);
+        let asked = relink::asked(self.notices);
+        let landed = landed || moved && names_record(deal, &asked, intent, referral);
         self.decided(deal, intent, landed);
         if !landed {
             // A value that was to lose and is gone lost, whoever overwrote it.
@@ -169,12 +171,14 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether an intent without values was to name a record in the referral that is named there now.
-fn names_record(deal: &Deal, intent: &Intent, referral: &Referral) -> bool {
+/// Whether an intent without values was to name a record in the referral that is named there now: one
+/// of the deal, or one that was `asked` for.
+fn names_record(deal: &Deal, asked: &[RecordKey], intent: &Intent, referral: &Referral) -> bool {
     let plain = intent.sent.is_empty() && intent.stage.is_none();
     let held = referral.text("externalReferenceId").filter(|_| plain);
-    let mut links = intent.from.iter().filter_map(|crm| deal.link(*crm));
-    held.is_some_and(|held| links.any(|link| link.records().any(|key| key.id.as_str() == held)))
+    let links = intent.from.iter().filter_map(|crm| deal.link(*crm));
+    let mut keys = links.flat_map(|link| link.records()).chain(asked);
+    held.is_some_and(|held| keys.any(|key| key.id.as_str() == held))
 }
 
 /// Both sides agree on a stage that landed at Partner Center, as far as the records asked for it.

@@ -16,6 +16,7 @@ use crate::domain::audit::AuditKind;
 use crate::domain::deal::IntentAction::Update;
 use crate::domain::deal::{Deal, Intent, IntentAction, Standing, Target};
 use crate::domain::id::{RecordKey, ReferralId};
+use crate::domain::notice::Notice;
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::merge::sentence::{self, Line};
@@ -30,6 +31,12 @@ pub fn event(record: &RecordKey) -> String {
     format!("{ASKED}{record}")
 }
 
+/// The records that notices ask to tie their deal to.
+pub(super) fn asked(notices: &[Notice]) -> Vec<RecordKey> {
+    let asked = notices.iter().filter_map(|one| one.notice.event.strip_prefix(ASKED));
+    asked.filter_map(RecordKey::parse).collect()
+}
+
 impl Attempt<'_> {
     /// Ties the deal to the records that a person asked for. What stands against it is told in the
     /// trail and changes nothing.
@@ -38,10 +45,7 @@ impl Attempt<'_> {
         deal: &mut Deal,
         referral: &mut Referral,
     ) -> Result<(), StoreError> {
-        let asked = self.notices.iter().filter_map(|notice| {
-            notice.notice.event.strip_prefix(ASKED).and_then(RecordKey::parse)
-        });
-        for key in asked.collect::<Vec<_>>() {
+        for key in asked(self.notices) {
             if is_at_work(deal, &key) || self.account.behaviour.shadow {
                 continue;
             }

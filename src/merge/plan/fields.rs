@@ -95,8 +95,10 @@ impl Draft<'_> {
     /// it stays in the local trail. Returns whether it will be written.
     fn bring(&mut self, rule: &FieldRule, value: Value) -> bool {
         if self.record_is_sealed() {
-            // A lead that was turned hands this on to its opportunity.
-            if self.view.kind() != RecordKind::Lead {
+            // A lead that was turned hands this on to its opportunity; and a deal that goes on may only
+            // look closed, by mapping files that are put right later.
+            let ended = self.situation.referral.state().is_terminal();
+            if ended && self.view.kind() != RecordKind::Lead {
                 self.settled.push(rule.name.clone());
             }
             return false;

@@ -447,3 +447,40 @@ fn a_stage_that_an_old_memory_overwrites_is_named() {
         assert_eq!(lost, named, "doubtful: {doubtful}");
     }
 }
+
+/// Dynamics 365 fills in the currency of an organisation by itself, beside an amount that nobody entered:
+/// that is no word on the amount of a deal that is tied to such a record.
+#[test]
+fn an_amount_that_was_never_entered_does_not_win_over_that_of_the_referral() {
+    let mut bench = Bench::new();
+    bench.deal.links[0].base.retain(|field, _| !field.starts_with("details."));
+    bench.record.insert("estimatedvalue".to_owned(), Json::Null);
+    bench.record.insert("transactioncurrencyid.isocurrencycode".to_owned(), json!("USD"));
+    let plan = bench.plan();
+    assert!(plan.partner_center.is_none(), "{plan:#?}");
+    let lost: Vec<&Value> = plan.crms[0].conflicts.iter().map(|one| &one.lost).collect();
+    assert_eq!(lost, [&Value::text("USD")], "it is named all the same");
+    bench.carry_out(&plan);
+    assert_eq!(bench.record["estimatedvalue"], 100);
+    assert_eq!(bench.record["transactioncurrencyid.isocurrencycode"], "EUR");
+    assert!(bench.plan().links[0].parked.is_empty());
+}
+
+/// Mapping files may read an open record as closed. What Partner Center changes meanwhile arrives once
+/// they are put right.
+#[test]
+fn what_changes_while_a_live_deal_only_looks_closed_arrives_later() {
+    let mut bench = Bench::new();
+    let seen = |record| Some(StageAgreement { referral: Stage::Active, record });
+    bench.record.insert("statecode".to_owned(), json!(2));
+    bench.deal.links[0].base_stage = seen(Stage::Lost);
+    bench.referral["details"]["dealValue"] = json!(150);
+    let plan = bench.plan();
+    assert!(plan.writes_nothing(), "{plan:#?}");
+    bench.carry_out(&plan);
+    bench.record.insert("statecode".to_owned(), json!(0));
+    bench.deal.links[0].base_stage = seen(Stage::Active);
+    let plan = bench.plan();
+    bench.carry_out(&plan);
+    assert_eq!(bench.record["estimatedvalue"], 150);
+}
