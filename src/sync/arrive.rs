@@ -171,9 +171,9 @@ impl Attempt<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         if let Some(record) = found {
-            let read = self.adopt(deal, record.clone(), mapping, referral);
+            let read = self.adopt(deal, record, mapping, referral);
             // Its seller may have turned a lead that we had just made.
-            let moved = Box::pin(self.follow_conversion(deal, part, &record, referral)).await?;
+            let moved = Box::pin(self.follow_conversion(deal, part, &read, referral)).await?;
             return Ok(moved.unwrap_or(Ok(Some(read))));
         }
         if kind == RecordKind::Opportunity && referral.class().is_lead() {
@@ -222,8 +222,8 @@ impl Attempt<'_> {
             Ok(None) => return Ok(Ok(None)),
             Err(fault) => return Ok(Err(fault)),
         };
-        let read = self.adopt(deal, lead.clone(), mapping, referral);
-        let moved = Box::pin(self.follow_conversion(deal, part, &lead, referral)).await?;
+        let read = self.adopt(deal, lead, mapping, referral);
+        let moved = Box::pin(self.follow_conversion(deal, part, &read, referral)).await?;
         Ok(moved.unwrap_or(Ok(Some(read))))
     }
 

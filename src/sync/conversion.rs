@@ -10,13 +10,13 @@ use super::arrive::Read;
 use super::attempt::{Attempt, ReadRecord, link};
 use super::columns;
 use super::execute::not_convertible;
-use super::stages::is_nobodys;
+use super::stages::is_only_reread;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{
     Agreement, Deal, IntentAction, Link, Remembered, StageAgreement, Target, Values,
 };
-use crate::domain::id::RecordKind;
+use crate::domain::id::{RecordId, RecordKind, ReferralId};
 use crate::domain::record::{Fields, Record};
 use crate::domain::referral::Referral;
 use crate::domain::stage::Stage;
@@ -26,41 +26,28 @@ use crate::mapping::rule::Occasion;
 use crate::merge::field::agree;
 use crate::merge::sentence;
 use crate::merge::settle::stuck;
-use crate::store::StoreError;
+use crate::store::{DealKey, StoreError};
 
 impl Attempt<'_> {
     /// A lead that was turned into an opportunity, by its seller or because the referral was
     /// accepted: the link moves on to the opportunity. `None` if nothing was turned.
+    ///
+    /// The lead is judged by the mapping that it was read by: files that came since have not been
+    /// heeded for it.
     pub(super) async fn follow_conversion(
         &mut self,
         deal: &mut Deal,
         part: &CrmPart,
-        lead: &Record,
+        read: &ReadRecord,
         referral: &Referral,
     ) -> Result<Option<Read>, StoreError> {
-        if lead.key.kind != RecordKind::Lead {
+        let (lead, lead_mapping) = (&read.record, Arc::clone(&read.mapping));
+        if lead.key.kind != RecordKind::Lead || self.account.behaviour.shadow {
             return Ok(None);
         }
-        let (Some(lead_mapping), Some(mapping)) =
-            (part.mapping(RecordKind::Lead), part.mapping(RecordKind::Opportunity))
-        else {
-            return Ok(None);
-        };
-        let stage_of_lead = lead_mapping.stage_of(&lead.fields);
-        let ticked = is_ticked(lead, &lead_mapping);
-        let turned_by_seller = stage_of_lead == Some(Stage::Active);
-        // A lead that its seller has closed stays closed, one that is un-ticked is left alone. A deal
-        // that was accepted and won between two looks was accepted all the same.
-        let accepted = matches!(Stage::of(&referral.state()), Some(Stage::Active | Stage::Won))
-            && stage_of_lead == Some(Stage::OnHold)
-            && ticked;
-        if !turned_by_seller && !accepted || self.account.behaviour.shadow {
-            return Ok(None);
-        }
+        let Some(mapping) = part.mapping(RecordKind::Opportunity) else { return Ok(None) };
         let link = deal.link(part.name());
-        if link.is_some_and(|link| is_nobodys(link, &lead.fields, &lead_mapping, referral)) {
-            return Ok(None);
-        }
+        let Some(turns) = who_turns(link, lead, &lead_mapping, referral) else { return Ok(None) };
         self.recover_lead(deal, part, lead, &lead_mapping, referral);
         if let Some(link) = deal.link_mut(part.name()) {
             columns::heed(link, &lead.fields, &lead_mapping);
@@ -79,7 +66,7 @@ impl Attempt<'_> {
             self.entry(Some(deal), AuditKind::Linked, part.name().as_str(), summary);
             return self.make_opportunity(deal, mapping, referral, part).await.map(Some);
         };
-        let record = match part.crm.fetch(RecordKind::Opportunity, &id, mapping.shape()).await {
+        let record = match self.opportunity_of(deal, part, lead, (&id, &mapping)).await? {
             Ok(Some(record)) => record,
             Ok(None) => return Ok(None),
             Err(fault) => return Ok(Some(Err(fault))),
@@ -91,12 +78,39 @@ impl Attempt<'_> {
             Ok(read) => read.as_ref().unwrap_or(lead),
             Err(fault) => return Ok(Some(Err(fault.clone()))),
         };
-        let turned = Turned { lead, lead_mapping: &lead_mapping, by_seller: turned_by_seller };
+        let turned =
+            Turned { lead, lead_mapping: &lead_mapping, by_seller: turns == Turns::Seller };
         let read = ReadRecord { record, mapping };
         match self.move_link(deal, part, read, &turned, referral).await? {
             Ok(read) => Ok(Some(self.paused_or_live(deal, referral, read).await?)),
             Err(fault) => Ok(Some(Err(fault))),
         }
+    }
+
+    /// Reads the opportunity that a lead became. A seller may have chosen one that was there before: that
+    /// of another deal is left to that deal.
+    async fn opportunity_of(
+        &self,
+        deal: &Deal,
+        part: &CrmPart,
+        lead: &Record,
+        (id, mapping): (&RecordId, &Mapping),
+    ) -> Result<Result<Option<Record>, ConnectError>, StoreError> {
+        let record = match part.crm.fetch(RecordKind::Opportunity, id, mapping.shape()).await {
+            Ok(Some(record)) => record,
+            other => return Ok(other),
+        };
+        let key = DealKey::Record(record.key.clone());
+        let other = self.around.store.deal_by(&self.account.name, &key).await?;
+        let holds = |other: &Deal| {
+            let link = other.link(part.name()).filter(|link| link.record == record.key);
+            other.id != deal.id && link.is_some_and(|link| !link.is_cut())
+        };
+        if other.as_ref().is_some_and(holds) {
+            let ids = vec![lead.key.id.to_string(), record.key.id.to_string()];
+            return Ok(Err(ConnectError::Ambiguous(ids)));
+        }
+        Ok(Ok(Some(record)))
     }
 
     /// The opportunity of a lead that was turned without one. The lead is not looked for again: it
@@ -150,7 +164,7 @@ impl Attempt<'_> {
         self.tell_landed(deal, &read);
         let ReadRecord { record, mapping } = read;
         let old = deal.link(part.name()).cloned().unwrap_or_else(|| link(turned.lead));
-        let tied = was_tied(&record, &mapping, turned);
+        let tied = was_tied(&record, &mapping, turned, &referral.id());
         let (mut base, carried) = after_conversion(&old, turned, &record, &mapping, tied);
         let mut fields = match mapping.write_record(&carried, Some(referral), Occasion::Update) {
             Ok(fields) => fields,
@@ -185,6 +199,8 @@ impl Attempt<'_> {
         let fresh = Link {
             base,
             base_stage: Some(StageAgreement { referral: Stage::OnHold, record: Stage::OnHold }),
+            // Both sides may have agreed on other stages since it was tied.
+            stage_doubtful: old.stage_doubtful || tied,
             told: old.told,
             pending: old.pending,
             columns: columns::of(&mapping),
@@ -233,6 +249,39 @@ impl Attempt<'_> {
     }
 }
 
+/// Who makes an opportunity of a lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turns {
+    /// Its seller has done so.
+    Seller,
+    /// We do, because the referral was accepted.
+    Daemon,
+}
+
+/// Who makes an opportunity of a lead; `None` where nobody does. There is no way back from it, so that
+/// a lead that only changed files take for a converted one waits like any other.
+fn who_turns(
+    link: Option<&Link>,
+    lead: &Record,
+    mapping: &Mapping,
+    referral: &Referral,
+) -> Option<Turns> {
+    let there = Stage::of(&referral.state());
+    let reread = link.filter(|link| is_only_reread(link, &lead.fields, mapping));
+    // A lead that its seller has closed stays closed, whatever the files make of it.
+    let was_there = reread.and_then(|link| link.base_stage).map(|base| base.referral);
+    let waits = match mapping.stage_of(&lead.fields) {
+        Some(Stage::Active) if reread.is_none() => return Some(Turns::Seller),
+        Some(Stage::Active) => true,
+        Some(Stage::OnHold) => was_there.is_none() || was_there != there,
+        _ => false,
+    };
+    // One that is un-ticked is left alone. A deal that was accepted and won between two looks was
+    // accepted all the same.
+    let accepted = matches!(there, Some(Stage::Active | Stage::Won));
+    (waits && accepted && is_ticked(lead, mapping)).then_some(Turns::Daemon)
+}
+
 /// A lead that has become an opportunity.
 struct Turned<'t> {
     lead: &'t Record,
@@ -246,9 +295,14 @@ fn is_ticked(record: &Record, mapping: &Mapping) -> bool {
 }
 
 /// Whether an earlier try has tied the opportunity already and its end is not remembered: it was cut
-/// off, or the store comes from a backup. The opportunity carries our line then, or a token that the
-/// CRM did not copy from the lead. What it holds now may be anybody's edit since.
-fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> bool {
+/// off, or the store comes from a backup. The opportunity carries our referral then, and our line or a
+/// token that the CRM did not copy from the lead. What it holds now may be anybody's edit since.
+fn was_tied(
+    opportunity: &Record,
+    mapping: &Mapping,
+    turned: &Turned<'_>,
+    own: &ReferralId,
+) -> bool {
     let text = |record: &Record, field: Option<&String>| -> String {
         let held = field.and_then(|field| record.fields.get(field)).and_then(Json::as_str);
         held.unwrap_or_default().to_owned()
@@ -256,8 +310,11 @@ fn was_tied(opportunity: &Record, mapping: &Mapping, turned: &Turned<'_>) -> boo
     let control = mapping.control();
     let token = text(opportunity, control.token.as_ref());
     let of_lead = text(turned.lead, turned.lead_mapping.control().token.as_ref());
-    text(opportunity, Some(&control.audit)).contains(&sentence::lead_became_this().0)
-        || !token.is_empty() && token != of_lead
+    let line = sentence::lead_became_this().0;
+    // A seller may have turned the lead into the opportunity of a deal of before.
+    let is_ours = text(opportunity, Some(&control.referral_id)).eq_ignore_ascii_case(own.as_str());
+    let is_told = text(opportunity, Some(&control.audit)).contains(&line);
+    is_ours && (is_told || !token.is_empty() && token != of_lead)
 }
 
 /// What the lead's mapping says that a qualified lead is to hold.

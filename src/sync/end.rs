@@ -26,11 +26,11 @@ impl Attempt<'_> {
         let in_step = self.faults.is_empty() && hold.is_none() && !shadow;
         deal.referral_version = if in_step { referral.version() } else { None };
         deal.referral_state = Some(referral.state());
+        stages::remember_all(&mut deal, records);
         for read in records {
             let sealed = view(read, referral).is_sealed();
             if let Some(link) = deal.link_mut(read.record.key.crm) {
                 link.version = (!shadow).then(|| read.record.version.clone());
-                stages::remember(link, read);
                 if sealed {
                     // Too late for the record: they stay in the local trail.
                     link.pending.clear();

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::attempt::{Attempt, ReadRecord, view};
 use super::entries::Written;
+use super::stages;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
 use crate::domain::deal::{Deal, Intent, IntentAction, Target, Values};
@@ -34,6 +35,8 @@ impl Attempt<'_> {
         referral: &mut Referral,
         records: &mut [ReadRecord],
     ) -> Result<Faults, StoreError> {
+        // Whatever becomes of the writes: what a record held when its stage was agreed on stays known.
+        stages::remember_all(deal, records);
         let mut patched: BTreeMap<CrmName, Sent> = BTreeMap::new();
         if let Some(write) = &plan.partner_center {
             // What one CRM sent is a change for the links of the others.
@@ -71,6 +74,7 @@ impl Attempt<'_> {
         for write in &plan.crms {
             self.promise(deal, write, records);
         }
+        stages::remember_all(deal, records);
         self.keep(deal).await?;
         for write in plan.crms {
             let crm = write.crm;
@@ -79,6 +83,7 @@ impl Attempt<'_> {
                 faults.push((Target::Crm(crm), fault));
             }
         }
+        stages::remember_all(deal, records);
         Ok(faults)
     }
 

@@ -3,6 +3,7 @@
 use super::account::CrmPart;
 use super::arrive::Read;
 use super::attempt::{Attempt, Ended, ReadRecord};
+use super::stages;
 use super::write::is_closed_for_good;
 use crate::connect::error::ConnectError;
 use crate::domain::audit::AuditKind;
@@ -121,6 +122,8 @@ impl<'a> Attempt<'a> {
                 Err(fault) => self.fault(deal, target, fault),
             }
         }
+        // Before anything can fail: what was just made or found is not remembered yet.
+        stages::remember_all(deal, &records);
         Ok(records)
     }
 
@@ -154,10 +157,11 @@ impl<'a> Attempt<'a> {
             Ok(record) => record,
             Err(fault) => return Ok(Err(fault)),
         };
-        if let Some(moved) = self.follow_conversion(deal, part, &record, referral).await? {
+        let read = ReadRecord { record, mapping };
+        if let Some(moved) = self.follow_conversion(deal, part, &read, referral).await? {
             return Ok(moved);
         }
-        self.paused_or_live(deal, referral, ReadRecord { record, mapping }).await
+        self.paused_or_live(deal, referral, read).await
     }
 
     /// A record that was merged into another by its CRM answers under the other's id: the link goes

@@ -5,7 +5,7 @@
 use cosell_sync::domain::id::{CrmName, RecordKind};
 use serde_json::{Value as Json, json};
 
-use crate::harness::{Setup, Sim};
+use crate::harness::{Mapped, Setup, Sim};
 use crate::mutants::Bug;
 use crate::people;
 
@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     points: u64,
     /// At which of these points it is.
     kills: Vec<u64>,
+    /// At which of them the admin brings which mapping files.
+    files: Option<(u64, Mapped)>,
     /// How many referrals were posted so far.
     posts: u64,
     /// Which post goes wrong, and how.
@@ -39,6 +41,16 @@ impl Plan {
     /// The process is killed once; 0 is never.
     pub(crate) fn killed_at(point: u64) -> Self {
         Self { kills: vec![point], ..Self::default() }
+    }
+
+    /// The admin brings other mapping files once.
+    pub(crate) fn files_change_at(point: u64, to: Mapped) -> Self {
+        Self { files: Some((point, to)), ..Self::default() }
+    }
+
+    /// The mapping files that come here; asked after whether the process ends here.
+    pub(crate) fn files_here(&self) -> Option<Mapped> {
+        self.files.filter(|(point, _)| *point == self.points).map(|(_, to)| to)
     }
 
     /// How often the process could have been killed so far.

@@ -176,6 +176,9 @@ impl Sim {
                 if killed && !world.under_way.is_empty() {
                     world.met(Mishap::KilledInWrite);
                 }
+                let files = world.plan.files_here();
+                drop(world);
+                files.into_iter().for_each(|to| self.change_mappings(to));
                 killed
             },
         );

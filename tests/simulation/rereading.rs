@@ -8,7 +8,9 @@ use cosell_sync::domain::id::{CrmName, RecordKind};
 use cosell_sync::domain::stage::Stage;
 use cosell_sync::merge::view::WonEarly;
 use cosell_sync::store::{AuditQuery, Store};
+use serde_json::{Value as Json, json};
 
+use crate::creation::Plan;
 use crate::dice::finish;
 use crate::harness::{Mapped, Setup, Sim};
 use crate::people;
@@ -34,11 +36,21 @@ enum Event {
     Night,
     /// The seller moves the record to what the usual files call this stage.
     Here(Stage),
+    /// So it is, and nobody looks at the deal yet.
+    Unseen(Stage),
+    /// The seller moves the record to what all files take for accepted.
+    Further,
+    /// So it is, and nobody looks at the deal yet.
+    FurtherUnseen,
+    /// The seller ticks or un-ticks the box.
+    Ticked(bool),
+    /// The daemon begins anew, only watching or not.
+    Watching(bool),
     /// Somebody moves the referral.
     There(&'static str, &'static str),
 }
 
-use Event::{Files, Here, Look, Night, There};
+use Event::{Files, Further, FurtherUnseen, Here, Look, Night, There, Ticked, Unseen, Watching};
 
 impl Deal {
     fn arrived(crm: CrmName, won_early: WonEarly, lead: bool) -> Self {
@@ -57,9 +69,16 @@ impl Deal {
         {
             let world = &mut self.sim.world.lock();
             match event {
-                Files(_) | Night => {}
+                Files(_) | Night | Watching(_) => {}
+                Ticked(on) => {
+                    let field = world.mapping_of(crm, &record).control().sync.clone();
+                    people::set_control(world, crm, &record, json!({ field: on }));
+                }
                 Look => people::edit_record(world, crm, &record, "details.notes"),
-                Here(stage) => people::move_record(world, crm, &record, stage),
+                Here(stage) | Unseen(stage) => people::move_record(world, crm, &record, stage),
+                Further | FurtherUnseen => {
+                    people::set_control(world, crm, &record, further(crm));
+                }
                 There(status, substatus) => {
                     people::move_referral(world, &self.referral, status, substatus);
                 }
@@ -67,7 +86,12 @@ impl Deal {
         }
         match event {
             Files(to) => return self.sim.change_mappings(to),
+            Unseen(_) | FurtherUnseen => return,
             Night => self.sim.start_over(),
+            Watching(only) => {
+                self.sim.setup.shadow = only;
+                self.sim.restart();
+            }
             _ => {}
         }
         assert!(self.sim.come_to_rest(), "{event:?} comes to rest");
@@ -81,6 +105,11 @@ impl Deal {
         format!("{}/{}", text("status"), text("substatus"))
     }
 
+    /// What the deal goes on with.
+    fn kind(&self) -> Option<RecordKind> {
+        self.sim.deals()[0].link(self.crm).map(|link| link.record.kind)
+    }
+
     /// What the trail says of files that read a stage in another way.
     fn told(&self) -> Vec<String> {
         let query = AuditQuery { limit: 10_000, ..AuditQuery::default() };
@@ -89,6 +118,14 @@ impl Deal {
         told.filter(|entry| entry.kind == AuditKind::Configured)
             .map(|entry| entry.summary)
             .collect()
+    }
+}
+
+/// An open stage that none of the files names.
+fn further(crm: CrmName) -> Json {
+    match crm {
+        CrmName::Dynamics365 => json!({ "statuscode": 100_000_001 }),
+        CrmName::Salesforce => json!({ "StageName": "Needs Analysis" }),
     }
 }
 
@@ -103,6 +140,11 @@ fn a_stage_that_is_only_read_in_another_way_moves_nothing() {
         (&[other, Look, usual, Look, Here(Active)], "Active/Accepted", 2, "its seller accepts it"),
         (&[other, Here(Lost)], "Closed/Declined", 1, "closed in between: declined"),
         (&[other, Look, Here(Won)], "Closed/Won", 1, "won afterwards, and not only accepted"),
+        (&[FurtherUnseen, other, Look], "Active/Accepted", 0, "accepted before anybody looked"),
+        (&[other, Look, Further], "Active/Accepted", 1, "accepted among what is read alike"),
+        (&[other, Look, FurtherUnseen, usual, Look], "Active/Accepted", 2, "and the files go back"),
+        (&[Further, other, usual, Here(Active)], "Active/Accepted", 0, "accepted once and for all"),
+        (&[Unseen(Won), other, Look], "Closed/Won", 1, "won before anybody looked"),
         (&[other, Look, There("Active", "Accepted")], "Active/Accepted", 1, "accepted there"),
         (&[Here(Active), other, Look], "Active/Accepted", 1, "there is no way back to new"),
         (&[Here(Active), other, Here(Won)], "Closed/Won", 1, "won in between"),
@@ -152,20 +194,97 @@ fn a_win_that_waits_is_not_taken_for_a_changed_file() {
 
 #[test]
 fn a_lead_is_not_turned_because_the_files_read_it_so() {
+    use RecordKind::{Lead, Opportunity};
+    let (other, usual) = (Files(Mapped::Reread), Files(Mapped::Usual));
+    let accepted = There("Active", "Accepted");
+    let table: &[(&[Event], RecordKind, &str, &str)] = &[
+        (&[other, Look, Night], Lead, "New/Pending", "nobody turned it, nor accepted it"),
+        (&[other, Look, accepted], Opportunity, "Active/Accepted", "once it is accepted"),
+        (
+            &[other, Look, usual, accepted],
+            Opportunity,
+            "Active/Accepted",
+            "so it is by the old files",
+        ),
+        (
+            &[other, Look, Here(Stage::Active)],
+            Opportunity,
+            "Active/Accepted",
+            "its seller turns it",
+        ),
+        (&[other, There("Closed", "Expired")], Lead, "Closed/Expired", "nobody answered"),
+        (&[other, Look, There("Closed", "Declined")], Lead, "Closed/Declined", "declined there"),
+        (&[other, Ticked(false), accepted], Lead, "Active/Accepted", "it is left alone"),
+        (
+            &[other, Ticked(false), accepted, Ticked(true)],
+            Opportunity,
+            "Active/Accepted",
+            "left alone as long as its seller wants that",
+        ),
+        (
+            &[other, Watching(true), Look, accepted, Watching(false), Look],
+            Opportunity,
+            "Active/Accepted",
+            "accepted while nothing was to be written",
+        ),
+    ];
     for crm in CRMS {
-        let mut deal = Deal::arrived(crm, WonEarly::Send, true);
-        let kind = |deal: &Deal| {
-            let deals = deal.sim.deals();
-            deals[0].link(crm).map(|link| link.record.kind)
-        };
-        assert_eq!(kind(&deal), Some(RecordKind::Lead), "{crm}");
-        deal.happens(Files(Mapped::Reread));
-        deal.happens(Look);
-        deal.happens(Night);
-        assert_eq!(kind(&deal), Some(RecordKind::Lead), "{crm}: nobody turned it");
-        assert_eq!(deal.state(), "New/Pending", "{crm}: nor accepted it");
-        deal.happens(There("Active", "Accepted"));
-        assert_eq!(kind(&deal), Some(RecordKind::Opportunity), "{crm}: once it is accepted");
+        for (events, kind, state, why) in table {
+            let mut deal = Deal::arrived(crm, WonEarly::Send, true);
+            assert_eq!(deal.kind(), Some(Lead), "{crm}");
+            events.iter().for_each(|event| deal.happens(*event));
+            assert_eq!(deal.kind(), Some(*kind), "{crm}: {why}");
+            assert_eq!(deal.state(), *state, "{crm}: {why}");
+            let broken = &deal.sim.world.lock().journal.broken;
+            assert!(broken.is_empty(), "{crm}: {why}: {broken:?}");
+        }
+    }
+}
+
+#[test]
+fn a_lead_is_not_turned_by_files_that_come_while_it_is_looked_at() {
+    for crm in CRMS {
+        for point in 1.. {
+            let mut deal = Deal::arrived(crm, WonEarly::Send, true);
+            deal.sim.world.lock().plan = Plan::files_change_at(point, Mapped::Reread);
+            deal.happens(Look);
+            if deal.sim.world.lock().plan.points() < point {
+                assert!(point > 10, "{crm}: they came at every point");
+                break;
+            }
+            deal.happens(Look);
+            assert_eq!(deal.kind(), Some(RecordKind::Lead), "{crm}, at {point}");
+            assert_eq!(deal.state(), "New/Pending", "{crm}, at {point}");
+        }
+    }
+}
+
+#[test]
+fn files_that_come_after_a_kill_accept_nothing_either() {
+    for crm in CRMS {
+        let mut known = 0;
+        for point in 1.. {
+            let mut sim = Sim::new(&Setup::with(&[crm]));
+            let referral = people::referral_arrives(&mut sim.world.lock());
+            sim.world.lock().plan = Plan::killed_at(point);
+            let mut turns = 0;
+            while !sim.turn(true) && turns < 6 {
+                turns += 1;
+                sim.pass(Duration::from_secs(45));
+            }
+            if sim.world.lock().journal.kills == 0 {
+                break;
+            }
+            let mut deals = sim.deals();
+            let link = deals.pop().and_then(|mut deal| deal.links.pop());
+            let Some(record) = link.map(|link| link.record.id.to_string()) else { continue };
+            known += 1;
+            let mut deal = Deal { sim, crm, referral, record };
+            deal.happens(Files(Mapped::Reread));
+            deal.happens(Look);
+            assert_eq!(deal.state(), "New/Pending", "{crm}, killed at {point}");
+        }
+        assert!(known > 5, "{crm}: it was killed with a record that is known");
     }
 }
 

@@ -3,13 +3,17 @@
 //! opportunity stays.
 
 use cosell_sync::domain::audit::AuditKind;
+use cosell_sync::domain::deal::Deal;
 use cosell_sync::domain::id::{CrmName, RecordKind};
+use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::stage::Stage;
+use cosell_sync::merge::sentence;
 use cosell_sync::store::{AuditQuery, Commit, Store};
 use serde_json::{Value as Json, json};
 
 use crate::check;
 use crate::creation::Plan;
+use crate::crm;
 use crate::dice::finish;
 use crate::harness::{Setup, Sim};
 use crate::people::{self, FIELDS, record_value, referral_value};
@@ -39,6 +43,20 @@ impl Bench {
         let mut world = self.sim.world.lock();
         people::move_record(&mut world, self.crm, &self.lead, Stage::Active);
         world.crms[&self.crm].turned[&self.lead].clone()
+    }
+
+    /// The seller turns the lead into an opportunity that is there already, as Salesforce lets them.
+    fn turn_into(&self, opportunity: &str) {
+        let mut world = self.sim.world.lock();
+        let state = world.crms.entry(self.crm).or_default();
+        state.turned.insert(self.lead.clone(), opportunity.to_owned());
+        let over = json!({ "Status": "Closed - Converted", "IsConverted": true });
+        people::set_control(&mut world, self.crm, &self.lead, over);
+    }
+
+    /// Everything that the opportunity holds.
+    fn all_of(&self, opportunity: &str) -> Fields {
+        self.sim.world.lock().crms[&self.crm].rows[opportunity].fields.clone()
     }
 
     /// The seller writes another value into every field of the opportunity, what it holds then.
@@ -73,12 +91,29 @@ impl Bench {
         self.sim.deals()[0].links[0].record.kind == RecordKind::Opportunity
     }
 
-    fn named_as_lost(&self) -> Vec<String> {
+    /// What is named as overwritten: the field and what it held.
+    fn lost(&self) -> Vec<(String, String)> {
         let kind = Some(AuditKind::Conflict);
         let query = AuditQuery { kind, limit: usize::MAX, ..AuditQuery::default() };
         let entries = finish(self.sim.memory.audit(&query)).expect("the store works");
         let fields = entries.iter().flat_map(|entry| &entry.entry.fields);
-        fields.map(|change| change.before.to_string()).collect()
+        fields.map(|change| (change.field.clone(), change.before.to_string())).collect()
+    }
+
+    fn named_as_lost(&self) -> Vec<String> {
+        self.lost().into_iter().map(|(_, held)| held).collect()
+    }
+
+    /// The store is that of `backup`, and the daemon begins anew.
+    fn restore(&mut self, mut backup: Deal) {
+        backup.doubt();
+        let commit = Commit { deal: Some(backup), ..Commit::default() };
+        finish(self.sim.memory.commit(commit)).expect("stored");
+        self.sim.restart();
+        self.sim.start_over();
+        assert!(!self.is_over(), "the lead is linked again");
+        self.rest();
+        assert!(self.is_over(), "and turned again");
     }
 
     fn rest(&mut self) {
@@ -131,7 +166,7 @@ fn what_the_seller_went_on_with_stays_or_is_named_when_the_store_comes_from_a_ba
     for crm in CRMS {
         for told in [true, false] {
             let mut bench = Bench::new(crm);
-            let mut backup = bench.sim.deals()[0].clone();
+            let backup = bench.sim.deals()[0].clone();
             let opportunity = bench.turn();
             bench.rest();
             bench.edit(&opportunity);
@@ -145,14 +180,7 @@ fn what_the_seller_went_on_with_stays_or_is_named_when_the_store_comes_from_a_ba
                 empty[field.as_str()] = Json::Null;
                 people::set_control(&mut world, crm, &opportunity, empty);
             }
-            backup.doubt();
-            let commit = Commit { deal: Some(backup), ..Commit::default() };
-            finish(bench.sim.memory.commit(commit)).expect("stored");
-            bench.sim.restart();
-            bench.sim.start_over();
-            assert!(!bench.is_over(), "the lead is linked again");
-            bench.rest();
-            assert!(bench.is_over(), "and turned again");
+            bench.restore(backup);
             let named = bench.named_as_lost();
             for (held, wrote) in bench.held(&opportunity).iter().zip(&wrote) {
                 let known = held == wrote || named.contains(wrote);
@@ -160,4 +188,71 @@ fn what_the_seller_went_on_with_stays_or_is_named_when_the_store_comes_from_a_ba
             }
         }
     }
+}
+
+#[test]
+fn the_stage_that_a_seller_went_back_to_is_named_when_the_store_comes_from_a_backup() {
+    for crm in CRMS {
+        let mut bench = Bench::new(crm);
+        let backup = bench.sim.deals()[0].clone();
+        let opportunity = bench.turn();
+        bench.rest();
+        people::move_record(&mut bench.sim.world.lock(), crm, &opportunity, Stage::OnHold);
+        bench.rest();
+        let before = bench.all_of(&opportunity);
+        bench.restore(backup);
+        let mapping = bench.sim.world.lock().mapping_of(crm, &opportunity).stage_fields(&before);
+        let stays =
+            mapping.iter().all(|(name, held)| bench.all_of(&opportunity).get(name) == Some(held));
+        let named = bench.lost().iter().any(|(field, _)| field == "stage");
+        assert!(stays || named, "{crm}: {:?}", bench.lost());
+    }
+}
+
+#[test]
+fn a_lead_that_was_turned_into_the_opportunity_of_another_deal_waits_for_a_person() {
+    let crm = CrmName::Salesforce;
+    let mut bench = Bench::new(crm);
+    let opportunity = people::record_is_shared(&mut bench.sim.world.lock(), crm);
+    bench.rest();
+    let (before, deals) = (bench.all_of(&opportunity), bench.sim.deals().len());
+    bench.turn_into(&opportunity);
+    bench.rest();
+    assert_eq!(bench.all_of(&opportunity), before, "the other deal's record is as it was");
+    let holders =
+        |deal: &&Deal| deal.link(crm).is_some_and(|link| link.record.id.as_str() == opportunity);
+    assert_eq!(
+        (bench.sim.deals().len(), bench.sim.deals().iter().filter(holders).count()),
+        (deals, 1)
+    );
+    let held = bench
+        .sim
+        .deals()
+        .iter()
+        .filter_map(|deal| deal.hold().map(|hold| hold.code.to_string()))
+        .collect::<Vec<_>>();
+    assert_eq!(held, ["two_records"], "and the deal of the lead waits");
+    bench.edit(&opportunity);
+    bench.rest();
+    assert_eq!(check::untold(&bench.sim), [], "the other deal goes on");
+}
+
+#[test]
+fn a_lead_that_was_turned_into_an_opportunity_of_before_takes_all_it_held_along() {
+    let crm = CrmName::Salesforce;
+    let mut bench = Bench::new(crm);
+    let wrote = bench.edit(&bench.lead.clone());
+    let opportunity = {
+        let mut world = bench.sim.world.lock();
+        let control = world.mappings[&(crm, RecordKind::Opportunity)].control().clone();
+        let mut of_before = json!({ "Name": "Northwind of last year", "StageName": "Prospecting" });
+        of_before[control.audit.as_str()] = json!(sentence::lead_became_this().0);
+        of_before[control.referral_id.as_str()] = json!("5f0c1a52-1d0b-4a57-9c2e-3d9a54f1b001");
+        let Json::Object(fields) = of_before else { unreachable!("an object") };
+        crm::insert(&mut world, crm, RecordKind::Opportunity, &fields)
+    };
+    bench.turn_into(&opportunity);
+    bench.rest();
+    assert!(bench.is_over(), "the deal goes on with it");
+    bench.check(&opportunity, &wrote, "carried along");
 }
