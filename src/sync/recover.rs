@@ -171,13 +171,16 @@ impl Attempt<'_> {
     }
 }
 
-/// Whether an intent without values was to name a record in the referral that is named there now: one
-/// of the deal, or one that was `asked` for.
+/// Whether an intent without values was to name a record in the referral that is named there now: the
+/// one that was `asked` for, or else the one of the deal.
 fn names_record(deal: &Deal, asked: &[RecordKey], intent: &Intent, referral: &Referral) -> bool {
     let plain = intent.sent.is_empty() && intent.stage.is_none();
     let held = referral.text("externalReferenceId").filter(|_| plain);
-    let links = intent.from.iter().filter_map(|crm| deal.link(*crm));
-    let mut keys = links.flat_map(|link| link.records()).chain(asked);
+    let meant = |crm: &CrmName| {
+        let new = asked.iter().find(|key| key.crm == *crm);
+        new.or_else(|| deal.link(*crm).map(|link| &link.record))
+    };
+    let mut keys = intent.from.iter().filter_map(meant);
     held.is_some_and(|held| keys.any(|key| key.id.as_str() == held))
 }
 

@@ -254,7 +254,8 @@ fn losses(world: &World, deal: &Deal, entries: &[AuditEntry], broken: &mut Vec<S
         // What stood in a record that its owner deleted is nobody's loss.
         let deleted =
             deal.links.iter().any(|link| link.is_cut() && link.record.id.as_str() == edit.object);
-        let nothing = deleted || edit.value.is_null() || is_undone(&edits, *at, edit);
+        let nothing =
+            deleted || edit.value.is_null() || edit.agreed || is_undone(&edits, *at, edit);
         if !known && !nothing && is_lost(world, deal, &edits, *at, edit) {
             broken.push(format!(
                 "I2: {} = {} of {:?} {} is lost",

@@ -129,7 +129,9 @@ pub(crate) fn written(
 ) {
     let (object, field) = (id.to_owned(), field.to_owned());
     let moment = world.moments;
-    world.journal.edits.push(Edit { side, object, field, value, saw, moment });
+    let agreed = world.journal.agreed.get(&(object.clone(), field.clone()));
+    let agreed = agreed.is_some_and(|held| held.iter().all(|one| one.is(&value)));
+    world.journal.edits.push(Edit { side, object, field, value, saw, moment, agreed });
 }
 
 /// A person moves a record to a stage.

@@ -17,12 +17,26 @@ use cosell_sync::store::{
 };
 
 use crate::mutants::Bug;
-use crate::world::Shared;
+use crate::world::{Journal, Shared};
 
 /// The wrapper.
 pub(crate) struct SimStore {
     pub(crate) memory: Arc<MemoryStore>,
     pub(crate) world: Shared,
+}
+
+/// Keeps what both sides of a deal agree on, for those who edit it.
+fn remember_agreed(journal: &mut Journal, deal: &Deal) {
+    let referral = deal.referral_id.as_ref().map(ToString::to_string).unwrap_or_default();
+    journal.agreed.retain(|(object, _), _| *object != referral);
+    for link in deal.links.iter().filter(|link| !link.is_cut()) {
+        for (field, agreed) in &link.base {
+            let there = (referral.clone(), field.clone());
+            journal.agreed.entry(there).or_default().push(agreed.referral.clone());
+            let here = (link.record.id.to_string(), field.clone());
+            journal.agreed.insert(here, vec![agreed.record.clone()]);
+        }
+    }
 }
 
 impl SimStore {
@@ -36,6 +50,7 @@ impl SimStore {
         if let Some(id) = &deal.engagement_id {
             world.journal.deal_of.insert(id.to_string(), deal_id.clone());
         }
+        remember_agreed(&mut world.journal, deal);
         for link in &deal.links {
             world.journal.linked.insert(link.record.clone());
             for record in link.records() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cosell_sync::connect::error::{ConnectError, Refusal};
 use cosell_sync::domain::clock::Clock;
-use cosell_sync::domain::deal::Target;
+use cosell_sync::domain::deal::{Remembered, Target};
 use cosell_sync::domain::id::{CrmName, RecordKey, RecordKind};
 use cosell_sync::domain::record::Fields;
 use cosell_sync::domain::time::Timestamp;
@@ -90,6 +90,8 @@ pub(crate) struct Edit {
     pub(crate) saw: Value,
     /// How many moments had passed: within one nobody else looked.
     pub(crate) moment: u64,
+    /// It is what both sides agreed on last, entered again: to a merge nothing has moved.
+    pub(crate) agreed: bool,
 }
 
 /// An event of Partner Center that is under way to us.
@@ -133,6 +135,8 @@ pub(crate) struct Journal {
     pub(crate) created: Vec<(CrmName, RecordKind, String, String)>,
     /// Own referrals made for a record, and Microsoft's made for an engagement.
     pub(crate) made: Vec<(String, String)>,
+    /// What a referral or record held in a field when it was agreed on last, by its id and the field.
+    pub(crate) agreed: BTreeMap<(String, String), Vec<Remembered>>,
     /// Records that a committed deal was ever linked to.
     pub(crate) linked: BTreeSet<RecordKey>,
     /// Rules that the daemon broke while it ran.
