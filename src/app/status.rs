@@ -264,8 +264,12 @@ fn alerts_of(account: &AccountStatus) -> Vec<String> {
             .filter_map(|webhook| slot::sentence(webhook).map(|text| format!("{name}: {text}"))),
     );
     if let Some(why) = &account.mappings.rejected {
-        let first = why.lines().next().unwrap_or_default();
-        alerts.push(format!("{name}: the mapping files on the disk are not in use: {first}"));
+        let mut lines = why.lines();
+        let first = lines.next().unwrap_or_default();
+        let place = lines.next().and_then(|line| line.trim_start().strip_prefix("--> "));
+        let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+        alerts
+            .push(format!("{name}: the mapping files on the disk are not in use: {first}{place}"));
     }
     for parked in account.mappings.parked.iter().filter(|parked| !parked.row.optional) {
         let row = &parked.row;
@@ -305,6 +309,27 @@ mod tests {
                 parked: Vec::new(),
                 restaged: 0,
             },
+        }
+    }
+
+    #[test]
+    fn why_mapping_files_are_not_used_is_told_with_its_place() {
+        let feed = FeedStatus {
+            name: "salesforce/lead".to_owned(),
+            last_success: None,
+            lag_secs: None,
+            fault: None,
+            notices: 0,
+        };
+        let mut account = account(feed, None);
+        let table = [
+            ("error: no such field\n  --> own.toml:3:1\n   |\n", "no such field (own.toml:3:1)"),
+            ("the files wait for a word", "the files wait for a word"),
+        ];
+        for (rejected, told) in table {
+            account.mappings.rejected = Some(rejected.to_owned());
+            let alerts = alerts_of(&account);
+            assert!(alerts.iter().any(|alert| alert.ends_with(told)), "{alerts:?}");
         }
     }
 
