@@ -66,12 +66,26 @@ audit = "Audit__c"
 [lookup.stage]
 rows = [["10", "Open"], ["20", "Qualified"], ["40", "Developed"], ["60", "Proposed"], ["80", "Negotiated"]]
 [[stage]]
+stage = "active"
+when = { IsConverted = true }
+write = { Status = "Closed - Converted" }
+[[stage]]
+stage = "lost"
+when = { Status = "Closed - Not Converted" }
+write = { Status = "Closed - Not Converted" }
+[[stage]]
 stage = "on_hold"
 when = { IsConverted = false }
 write = { Status = "Open" }
 [[stage]]
-stage = "lost"
-write = { Status = "Closed" }
+stage = "declined"
+write = { Status = "Closed - Not Converted" }
+[[stage]]
+stage = "expired"
+write = { Status = "Closed - Not Converted" }
+[[stage]]
+stage = "error"
+write = { Status = "Closed - Not Converted" }
 [[field]]
 referral = "customerProfile.team.0.lastName"
 crm = "LastName"
